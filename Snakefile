@@ -1,0 +1,37 @@
+"""The study on one page: images -> subset models -> scores -> buckets -> removals -> Table 2."""
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/models.smk"
+include: "workflow/rules/scores.smk"
+include: "workflow/rules/buckets.smk"
+include: "workflow/rules/results.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RESULTS}/table2.csv",
+        f"{RESULTS}/table2.md",
+        f"{RESULTS}/scores/{SCORED}_fz.npz",
+        f"{RESULTS}/figures/most_memorized.png",
+        f"{RESULTS}/figures/memorization.png",
+        f"{RESULTS}/figures/drops.png",
+        PLANTED,
+
+
+onsuccess:
+    print(closing_words())

@@ -1,0 +1,3 @@
+"""Memorization Audit: does memorization matter for this dataset?"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,199 @@
+"""The configuration, checked before anything runs.
+
+Two kinds of check: the schema (`config/schema.yaml`: unknown keys, types, ranges) and what a schema
+cannot say (references between keys, sizes against the dataset). Every message names the key, its
+value and what is allowed.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from memaudit.data.longtail import LongTail
+from memaudit.errors import AuditError
+from memaudit.removals import CONTROL, block_size, read_points
+
+BUCKETS = ("leakage_shift", "memorized")
+LISTED = ("selected", *BUCKETS)
+CIFAR_TRAIN = 50_000
+_SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
+
+Config = dict[str, Any]
+
+
+def check(config: Config, schema: str | Path) -> None:
+    """Check `config` in place; numbers such as 5e-4, which YAML reads as text, become numbers.
+
+    Raises AuditError with a line for each thing that is wrong.
+    """
+    _mend_numbers(config)
+    validator = jsonschema.Draft202012Validator(yaml.safe_load(Path(schema).read_text()))
+    errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.path)))
+    problems = [line for error in errors for line in _explain(error)] or _cross_checks(config)
+    if problems:
+        raise AuditError(
+            "the configuration is not valid:\n" + "\n".join(f"  {p}" for p in problems)
+        )
+
+
+def n_train(config: Config) -> int | None:
+    """Training points of the configured dataset, None where only the images tell."""
+    dataset = config["dataset"]
+    if dataset["kind"] == "longtail":
+        settings = LongTail(**dataset["longtail"])
+        return settings.classes * settings.train_per_class()
+    return None if dataset["kind"] == "image_folder" else CIFAR_TRAIN
+
+
+def listed_removals(config: Config) -> list[str]:
+    """Names of the removals that are lists of points: the study's own, then the user's."""
+    return [*LISTED, *config.get("removals", {})]
+
+
+def arms(config: Config) -> list[tuple[str, str]]:
+    """(recipe, removal) of every row of Table 2, in order: the paper's four, then the controls.
+
+    The user's own removals follow, with their controls.
+    """
+    paper = [("original", "selected"), *(("converged", removal) for removal in LISTED)]
+    controls = [(recipe, CONTROL + removal) for recipe, removal in paper]
+    own = [("converged", name) for name in config.get("removals", {})]
+    return paper + controls + [arm for r, name in own for arm in ((r, name), (r, CONTROL + name))]
+
+
+def chunks(models: int, per_job: int) -> list[str]:
+    """Names of the shards of trials 0 to `models` - 1, `per_job` in each: "000000-000049"."""
+    return [
+        f"{first:06d}-{min(first + per_job, models) - 1:06d}" for first in range(0, models, per_job)
+    ]
+
+
+def trials_of(chunk: str) -> range:
+    """The trials of a chunk, from its name."""
+    first, last = chunk.split("-")
+    return range(int(first), int(last) + 1)
+
+
+def _mend_numbers(node: Any) -> None:
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in list(items):
+        if isinstance(value, str) and _SCIENTIFIC.fullmatch(value):
+            node[key] = float(value)
+        elif isinstance(value, dict | list):
+            _mend_numbers(value)
+
+
+def _key(path) -> str:
+    return ".".join(map(str, path)) or "(top level)"
+
+
+def _explain(error: jsonschema.ValidationError) -> list[str]:
+    """A line, or several, for one violation of the schema: key, value, what is allowed."""
+    key, value, rule = _key(error.absolute_path), error.instance, error.validator_value
+    match error.validator:
+        case "additionalProperties":
+            known = sorted(error.schema.get("properties", {}))
+            unknown = sorted(set(value) - set(known), key=str)
+            where = "" if not error.absolute_path else f"{key}."
+            return [
+                f"{where}{name} = {value[name]!r}: there is no such key; "
+                f"{'the keys here are' if where else 'the keys are'} {', '.join(known)}"
+                for name in unknown
+            ]
+        case "required":
+            missing = [name for name in rule if name not in value]
+            where = "" if not error.absolute_path else f"{key}."
+            return [f"{where}{name} is missing" for name in missing][:1]
+        case "enum":
+            return [f"{key} = {value!r}: must be one of {', '.join(map(str, rule))}"]
+        case "type":
+            allowed = rule if isinstance(rule, str) else " or ".join(rule)
+            return [f"{key} = {value!r}: must be of type {allowed}"]
+        case "minimum":
+            return [f"{key} = {value!r}: must be at least {rule}{_upper(error.schema)}"]
+        case "maximum":
+            return [f"{key} = {value!r}: must be at most {rule}{_lower(error.schema)}"]
+        case "exclusiveMinimum":
+            return [f"{key} = {value!r}: must be greater than {rule}"]
+        case "exclusiveMaximum":
+            return [f"{key} = {value!r}: must be less than {rule}{_lower(error.schema)}"]
+        case "pattern":
+            return [f"{key} = {value!r}: must match the pattern {rule}"]
+        case _:
+            return [f"{key} = {value!r}: {error.message}"]
+
+
+def _upper(schema: dict) -> str:
+    return f" and at most {schema['maximum']}" if "maximum" in schema else ""
+
+
+def _lower(schema: dict) -> str:
+    return f" and at least {schema['minimum']}" if "minimum" in schema else ""
+
+
+def _cross_checks(config: Config) -> list[str]:
+    problems = []
+    memorization, recipes = config["memorization"], config["recipes"]
+    if memorization["recipe"] not in recipes:
+        problems.append(
+            f"memorization.recipe = {memorization['recipe']!r}: must be a name under recipes "
+            f"({', '.join(recipes)})"
+        )
+    fraction = memorization["subset_fraction"]
+    parts, kept = block_size(fraction)
+    if abs(kept / parts - fraction) > 1e-9:
+        problems.append(
+            f"memorization.subset_fraction = {fraction}: must have at most two decimals "
+            f"({kept / parts:.4g} would do)"
+        )
+    elif memorization["models"] < parts:
+        problems.append(
+            f"memorization.models = {memorization['models']}: must be at least {parts}; with "
+            f"subset_fraction {fraction} it takes {parts} models to leave every point out"
+        )
+    problems += _dataset_problems(config["dataset"])
+    if not problems:
+        problems += _size_problems(config)
+    return problems
+
+
+def _dataset_problems(dataset: Config) -> list[str]:
+    kind = dataset["kind"]
+    if kind == "image_folder" and not dataset.get("image_folder", {}).get("path"):
+        return [
+            "dataset.image_folder.path = None: must name the folder that holds train/<class>/* and "
+            "test/<class>/*"
+        ]
+    if kind == "longtail":
+        given = dataset.get("longtail", {})
+        wanted = LongTail.__dataclass_fields__
+        return [f"dataset.longtail.{name} is missing" for name in wanted if name not in given]
+    return []
+
+
+def _size_problems(config: Config) -> list[str]:
+    problems = []
+    n = n_train(config)
+    for name, path in config.get("removals", {}).items():
+        if name in (*LISTED, "none", "subset") or name.startswith(CONTROL):
+            problems.append(
+                f"removals.{name} = {path!r}: the name is taken; names of removals of your own are "
+                f"other than none, subset, {', '.join(LISTED)} and do not begin with {CONTROL}"
+            )
+            continue
+        if not Path(path).is_file():
+            problems.append(f"removals.{name} = {path!r}: must be a file, there is none")
+            continue
+        try:
+            read_points(path, n)
+        except AuditError as error:
+            problems.append(f"removals.{name} = {path!r}: {error}")
+    if n is not None and n < (parts := block_size(config["memorization"]["subset_fraction"])[0]):
+        problems.append(
+            f"dataset: {n} training points are too few; it takes {parts} or more to leave "
+            f"{config['memorization']['subset_fraction']} in"
+        )
+    return problems

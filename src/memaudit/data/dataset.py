@@ -1,0 +1,87 @@
+"""A dataset in memory and on disk: images, labels, names. Point i is row i, always."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from memaudit import store
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Train and test images with their classes, in the order of the source.
+
+    train_images (n_train, h, w, 3) and test_images (n_test, h, w, 3) are uint8 RGB; the labels are
+    int64 indices into `class_names`. `train_names`/`test_names` say which file an image came from,
+    where it came from files. `planted` is what a generator planted, by field name (see
+    `memaudit.data.longtail`), empty for real images.
+    """
+
+    class_names: list[str]
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    train_names: list[str] = field(default_factory=list)
+    test_names: list[str] = field(default_factory=list)
+    planted: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def n_train(self) -> int:
+        return len(self.train_labels)
+
+    @property
+    def n_test(self) -> int:
+        return len(self.test_labels)
+
+    def name(self, side: str, index: int) -> str:
+        """What to call a point in a figure or a list: its file, or its index."""
+        names = self.train_names if side == "train" else self.test_names
+        return names[index] if names else f"{side} {index}"
+
+    def digest(self) -> str:
+        """sha256 of all that a training sees: images and labels of both sides, with shapes."""
+        total = hashlib.sha256()
+        for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+            total.update(f"{array.dtype} {array.shape}".encode())
+            total.update(np.ascontiguousarray(array))
+        return total.hexdigest()
+
+
+def save(dataset: Dataset, path: str | Path) -> None:
+    """Write `dataset` to an HDF5 file by the contract `memaudit.store.DATASET`."""
+    with store.create(path, store.DATASET, {"digest": dataset.digest()}) as out:
+        out.add("class_names", dataset.class_names)
+        for side in ("train", "test"):
+            out.add(f"{side}/images", getattr(dataset, f"{side}_images"))
+            out.add(f"{side}/labels", getattr(dataset, f"{side}_labels"))
+            if names := getattr(dataset, f"{side}_names"):
+                out.add(f"{side}/names", names)
+        for name, values in dataset.planted.items():
+            out.add(f"planted/{name}", values)
+
+
+def load(path: str | Path) -> Dataset:
+    """Read a dataset written by `save`. Raises AuditError when it is missing or damaged."""
+    with store.reading(path, store.DATASET) as file:
+        text = {
+            name: file[name].asstr()[:].tolist()
+            for name in ("class_names", "train/names", "test/names")
+            if name in file
+        }
+        planted = {
+            name: item.asstr()[:].astype(str) if item.dtype == object else item[:]
+            for name, item in file.get("planted", {}).items()
+        }
+        return Dataset(
+            class_names=text["class_names"],
+            train_images=file["train/images"][:],
+            train_labels=file["train/labels"][:],
+            test_images=file["test/images"][:],
+            test_labels=file["test/labels"][:],
+            train_names=text.get("train/names", []),
+            test_names=text.get("test/names", []),
+            planted=planted,
+        )

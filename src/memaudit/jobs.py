@@ -1,0 +1,50 @@
+"""What every job of the workflow shares: a log, progress on the terminal, errors in a line."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from memaudit.errors import AuditError
+
+PROGRESS_SECONDS = 10.0
+
+
+class Report:
+    """Writes lines to a job's log, and now and then to the terminal."""
+
+    def __init__(self, log):
+        self._log = log
+        self._shown = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        """A line for the log; the terminal gets one at most every ten seconds."""
+        self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+        self._log.flush()
+        if time.monotonic() - self._shown >= PROGRESS_SECONDS:
+            self._shown = time.monotonic()
+            print(text, file=sys.stderr, flush=True)
+
+    def say(self, text: str) -> None:
+        """A line for the log and, at once, for the terminal."""
+        self._shown = -PROGRESS_SECONDS
+        self(text)
+
+
+@contextmanager
+def job(log: str | Path) -> Iterator[Report]:
+    """Run a job's work with its log open.
+
+    An AuditError is shown as its message, without a traceback, and the process ends with status 1.
+    Anything else is a fault of ours and keeps its traceback.
+    """
+    path = Path(log)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as file:
+        try:
+            yield Report(file)
+        except AuditError as error:
+            file.write(f"error: {error}\n")
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            sys.exit(1)

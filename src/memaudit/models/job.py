@@ -1,0 +1,137 @@
+"""A job of training: the models of one (recipe, removal) for a range of trials, into one shard.
+
+Finished models are kept beside the shard until it is whole, so a killed job goes on where it was,
+and models that another shard of the same removal already holds are taken from there: raising the
+number of models or changing `models_per_job` trains only what is new.
+"""
+
+import json
+import platform
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+
+import memaudit
+from memaudit import store
+from memaudit.data.dataset import Dataset
+from memaudit.errors import AuditError
+from memaudit.models.loader import ResidentLoader
+from memaudit.models.recipe import Recipe
+from memaudit.models.shards import Row, write_shard
+from memaudit.models.training import TrainedModel, choose_device, train_model
+
+PER_MODEL = [name for name in store.SHARD if name != "trial"]
+
+
+def train_shard(
+    path: str | Path,
+    dataset: Dataset,
+    recipe_name: str,
+    recipe: Recipe,
+    removal: str,
+    masks: dict[int, np.ndarray],
+    seed: int,
+    device: str = "auto",
+    test_every: int = 0,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Train the models of `masks` (trial -> training mask, bool (n_train,)) and write their shard.
+
+    `path` is `.../<recipe>/<removal>/<first>-<last>.h5`. `report` is given a line of text as the
+    work goes on. A model is the same if its recipe, seed, dataset, trial and mask are: such a model
+    is never trained twice while a file that holds it is there.
+    """
+    path = Path(path)
+    identity = json.dumps(
+        {"recipe": recipe.settings(), "seed": seed, "dataset": dataset.digest()}, sort_keys=True
+    )
+    attributes = {
+        "identity": identity,
+        "recipe_name": recipe_name,
+        "removal": removal,
+        "n_train": dataset.n_train,
+        "n_test": dataset.n_test,
+        "memaudit": memaudit.__version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }
+    partial = path.with_name(f".{path.stem}.partial")
+    rows = _finished(path, partial, identity, masks)
+    missing = [trial for trial in masks if trial not in rows]
+    name = f"recipe {recipe_name}, removal {removal}"
+    if rows:
+        report(f"{name}: {len(rows)} of {len(masks)} models were trained before")
+    if missing:
+        where = choose_device(device)
+        hardware = torch.cuda.get_device_name(where) if where.type == "cuda" else "CPU, one thread"
+        attributes["device"] = hardware
+        report(f"{name}: training {len(missing)} models ({recipe.network}) on {hardware}")
+        loader = ResidentLoader(dataset, recipe.crop_padding, where)
+    for trial in missing:
+        model = train_model(
+            loader,
+            recipe,
+            masks[trial],
+            len(dataset.class_names),
+            seed,
+            trial,
+            test_every,
+            name,
+        )
+        rows[trial] = _row(model, trial, masks[trial])
+        write_shard(partial / f"{trial:06d}.h5", attributes, [rows[trial]])
+        report(
+            f"{name}: trial {trial}, {len(rows)} of {len(masks)} models, test accuracy "
+            f"{100 * model.test_correct.mean():.2f} %, {model.seconds:.1f} s"
+        )
+    write_shard(path, attributes, [rows[trial] for trial in masks])
+    shutil.rmtree(partial, ignore_errors=True)
+
+
+def _row(model: TrainedModel, trial: int, mask: np.ndarray) -> Row:
+    return {
+        "trial": np.int64(trial),
+        "train_mask": store.pack(mask),
+        "train_correct": store.pack(model.train_correct),
+        "test_correct": store.pack(model.test_correct),
+        "rate": model.rate,
+        "loss": model.loss,
+        "train_accuracy": model.train_accuracy,
+        "test_accuracy": model.test_accuracy,
+        "seconds": np.float64(model.seconds),
+    }
+
+
+def _finished(
+    path: Path, partial: Path, identity: str, masks: dict[int, np.ndarray]
+) -> dict[int, Row]:
+    """The models of `masks` that were trained before: in our partial folder or in other shards."""
+    first, last = min(masks), max(masks)
+    sources = sorted(partial.glob("*.h5"))
+    for other in sorted(path.parent.glob("*.h5")):
+        found = re.fullmatch(r"(\d+)-(\d+)", other.stem)
+        if found and int(found[1]) <= last and int(found[2]) >= first:
+            sources.append(other)
+    rows: dict[int, Row] = {}
+    for source in sources:
+        try:
+            with store.reading(source, store.SHARD) as file:
+                if file.attrs.get("identity") == identity:
+                    rows |= _wanted(file, masks)
+        except AuditError:
+            continue  # damaged: its models are trained again
+    return rows
+
+
+def _wanted(file: h5py.File, masks: dict[int, np.ndarray]) -> dict[int, Row]:
+    rows = {}
+    trials, kept = file["trial"][:], file["train_mask"][:]
+    for at, trial in enumerate(trials.tolist()):
+        if trial in masks and np.array_equal(kept[at], store.pack(masks[trial])):
+            rows[trial] = {name: file[name][at] for name in PER_MODEL} | {"trial": trials[at]}
+    return rows

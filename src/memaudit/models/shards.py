@@ -1,0 +1,62 @@
+"""Shards: the files that hold trained models, one for each (recipe, removal, range of trials)."""
+
+from pathlib import Path
+
+import numpy as np
+
+from memaudit import store
+from memaudit.errors import AuditError
+
+Row = dict[str, np.ndarray]
+
+
+def write_shard(path: Path, attributes: dict, rows: list[Row]) -> None:
+    """Write the models of `rows` (each a dict of the fields of `memaudit.store.SHARD`)."""
+    with store.create(path, store.SHARD, attributes) as out:
+        for name in store.SHARD:
+            out.add(name, np.stack([row[name] for row in rows]))
+
+
+def read_shards(
+    paths: list[str] | list[Path], trials: range, fields: list[str]
+) -> dict[str, np.ndarray]:
+    """Gather `fields` of all models of `trials`, in order, from their shards.
+
+    Packed bits come back unpacked, bool (models, n). Raises AuditError when a shard is damaged,
+    when shards disagree on recipe, seed or dataset, or when a trial is missing or there twice.
+    """
+    place = {trial: at for at, trial in enumerate(trials)}
+    gathered: dict[str, np.ndarray] = {}
+    seen: dict[int, str] = {}
+    identity, origin = None, None
+    for path in paths:
+        with store.reading(path, store.SHARD) as file:
+            if identity not in (None, file.attrs["identity"]):
+                raise AuditError(
+                    f"{path}: its models were trained by another recipe, seed or dataset than "
+                    f"those of {origin}. Delete whichever is out of date and run snakemake again"
+                )
+            identity, origin = file.attrs["identity"], path
+            file_trials = file["trial"][:].tolist()
+            for trial in file_trials:
+                if trial not in place:
+                    raise AuditError(f"{path}: holds trial {trial}, which was not asked for")
+                if trial in seen:
+                    raise AuditError(f"trial {trial} is in {seen[trial]} and in {path}")
+                seen[trial] = str(path)
+            at = [place[trial] for trial in file_trials]
+            for field in fields:
+                values = file[field][:]
+                if values.dtype == np.uint8:
+                    side = store.SHARD[field].shape[1].removesuffix("_bytes")
+                    values = store.unpack(values, int(file.attrs[f"n_{side}"]))
+                if field not in gathered:
+                    shape = (len(trials), *values.shape[1:])
+                    gathered[field] = np.empty(shape, dtype=values.dtype)
+                gathered[field][at] = values
+    if absent := sorted(set(place) - set(seen)):
+        raise AuditError(
+            f"{len(absent)} models are missing, the first is trial {absent[0]}; the shards read "
+            f"are {', '.join(map(str, paths[:3]))}{', ...' if len(paths) > 3 else ''}"
+        )
+    return gathered

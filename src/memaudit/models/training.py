@@ -1,0 +1,146 @@
+"""Train one model: one recipe, one set of points, one trial."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from memaudit.errors import AuditError
+from memaudit.models import networks
+from memaudit.models.loader import ResidentLoader, batches_per_epoch
+from memaudit.models.recipe import Recipe
+from memaudit.seeds import generator, seed64
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What is kept of a model.
+
+    train_correct bool (n_train,) and test_correct bool (n_test,): whether the model, after its last
+    epoch, predicts the point's label from the image as it is. The curves have one value an epoch,
+    float32 (epochs,): `rate` and `loss` are means over the steps, `train_accuracy` the fraction
+    right on augmented images while training, `test_accuracy` the fraction right afterwards (NaN
+    where it was not evaluated). `seconds` of wall time.
+    """
+
+    train_correct: np.ndarray
+    test_correct: np.ndarray
+    rate: np.ndarray
+    loss: np.ndarray
+    train_accuracy: np.ndarray
+    test_accuracy: np.ndarray
+    seconds: float
+
+
+def choose_device(setting: str) -> torch.device:
+    """The device for `training.device`: "auto" is the GPU where there is one, else the CPU.
+
+    On the CPU a process uses one thread: two processes of one thread beat one of two, by far under
+    load. On the GPU the deterministic kernels are chosen, so a seed gives the same bits again.
+    """
+    available = torch.cuda.is_available()
+    if setting == "cuda" and not available:
+        raise AuditError(
+            "training.device is 'cuda' but torch finds no GPU here; "
+            "set it to 'auto' or 'cpu', or run where there is one"
+        )
+    if available and setting != "cpu":
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
+        return torch.device("cuda")
+    torch.set_num_threads(1)
+    return torch.device("cpu")
+
+
+def train_model(
+    loader: ResidentLoader,
+    recipe: Recipe,
+    mask: np.ndarray,
+    classes: int,
+    seed: int,
+    trial: int,
+    test_every: int = 0,
+    name: str = "",
+) -> TrainedModel:
+    """Train a network by `recipe` on the points of `mask` (bool (n_train,)) and evaluate it.
+
+    All randomness comes from (seed, trial): weights, order (drawn over all points and then masked)
+    and augmentation. `test_every` evaluates the test accuracy every so many epochs, 0 only after
+    the last. `name` ("recipe, removal") is used in errors.
+
+    Raises AuditError when the loss of an epoch is not finite, naming recipe, removal, trial, epoch
+    and rate.
+    """
+    started = time.perf_counter()
+    device = loader.device
+    network = networks.build(recipe.network, classes, seed64(seed, "initialisation", trial))
+    network = network.to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(
+        network.parameters(),
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+    )
+    augmentation_seed = seed64(seed, "augmentation", trial)
+    per_epoch = batches_per_epoch(int(mask.sum()), recipe.batch_size)
+    steps = recipe.epochs * per_epoch
+    curves = {
+        key: np.full(recipe.epochs, np.nan, dtype=np.float32)
+        for key in ("rate", "loss", "train_accuracy", "test_accuracy")
+    }
+    for epoch in range(recipe.epochs):
+        order = generator(seed, "order", trial, epoch).permutation(len(mask))
+        rates = [recipe.rate(epoch * per_epoch + step, steps) for step in range(per_epoch)]
+        batches = loader.train_batches(
+            order[mask[order]], recipe.batch_size, augmentation_seed, epoch, recipe.mirror
+        )
+        loss, accuracy = _train_epoch(network, optimizer, batches, rates)
+        if not np.isfinite(loss):
+            raise AuditError(
+                f"training diverged: {name}, trial {trial}, epoch {epoch + 1} of {recipe.epochs}: "
+                f"the loss is {loss} at a learning rate of {rates[-1]:.4g}; "
+                "lower the recipe's learning_rate"
+            )
+        curves["rate"][epoch] = np.mean(rates)
+        curves["loss"][epoch] = loss
+        curves["train_accuracy"][epoch] = accuracy
+        last = epoch + 1 == recipe.epochs
+        if last or (test_every and (epoch + 1) % test_every == 0):
+            test_correct = _correct(network, loader, "test")
+            curves["test_accuracy"][epoch] = test_correct.mean()
+    return TrainedModel(
+        train_correct=_correct(network, loader, "train"),
+        test_correct=test_correct,
+        seconds=time.perf_counter() - started,
+        **curves,
+    )
+
+
+def _train_epoch(network: nn.Module, optimizer, batches, rates: list[float]) -> tuple[float, float]:
+    """One epoch; (mean loss, fraction right). Nothing waits for the device within it."""
+    network.train()
+    losses, right, seen = [], [], 0
+    for rate, (images, labels) in zip(rates, batches, strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        output = network(images)
+        loss = functional.cross_entropy(output, labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+        right.append((output.detach().argmax(1) == labels).sum())
+        seen += len(labels)
+    return float(torch.stack(losses).mean()), float(torch.stack(right).sum()) / seen
+
+
+@torch.no_grad()
+def _correct(network: nn.Module, loader: ResidentLoader, side: str) -> np.ndarray:
+    network.eval()
+    right = [
+        network(images).argmax(1) == labels for images, labels in loader.evaluation_batches(side)
+    ]
+    return torch.cat(right).cpu().numpy()

@@ -1,0 +1,95 @@
+"""How well a study of the generated dataset found what was planted in it."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from memaudit import store
+from memaudit.buckets import Assignment
+from memaudit.data.dataset import Dataset
+from memaudit.selection import Pair
+
+
+@dataclass(frozen=True)
+class Check:
+    """One measure, from 0 to 1, and the value it should reach."""
+
+    name: str
+    value: float
+    target: float
+    meaning: str
+
+    @property
+    def reached(self) -> bool:
+        return self.value >= self.target
+
+
+def _share(part: set, whole: set) -> float:
+    return len(part & whole) / len(whole) if whole else float("nan")
+
+
+def checks(
+    dataset: Dataset,
+    memorization: np.ndarray,
+    pairs: Sequence[Pair],
+    duplicates: Sequence[tuple[int, int, str]],
+    assignments: Sequence[Assignment],
+) -> list[Check]:
+    """Compare what was found with `dataset.planted` (see `memaudit.data.longtail`).
+
+    `memorization` (n_train,); `duplicates` are the (train, test, kind) called exact or near.
+    """
+    planted = dataset.planted
+    role, subpopulation = planted["train_role"], planted["train_subpopulation"]
+    head = memorization[role == "head"]
+    tail = memorization[role != "head"]
+    area = stats.mannwhitneyu(tail, head).statistic / (len(tail) * len(head))
+    true_pairs = [subpopulation[p.train] == planted["test_subpopulation"][p.test] for p in pairs]
+    copies = {(int(i), j) for j, i in enumerate(planted["test_copy_of"]) if i >= 0}
+    found = {(train, test) for train, test, _ in duplicates}
+    called = {row.index for row in assignments if row.reason == "sub-population"}
+    small = set(np.flatnonzero(role == "small").tolist())
+    return [
+        Check(
+            "memorization_auc",
+            float(area),
+            0.95,
+            "ROC AUC of memorization, planted tail and mislabelled points against the head",
+        ),
+        Check(
+            "pair_precision",
+            float(np.mean(true_pairs)) if true_pairs else float("nan"),
+            0.9,
+            "selected pairs of a train point and a test point of its sub-population, or its copy",
+        ),
+        Check("copy_recall", _share(found, copies), 0.95, "planted copies that were found"),
+        Check("copy_precision", _share(copies, found), 0.9, "pairs called copies that are"),
+        Check(
+            "subpopulation_precision",
+            _share(small, called),
+            0.8,
+            "points called sub-population that are of a planted one of two or three",
+        ),
+        Check(
+            "subpopulation_recall",
+            _share(called, small),
+            0.7,
+            "points of the planted sub-populations of two or three that were called so",
+        ),
+    ]
+
+
+def write_checks(results: Sequence[Check], path: str | Path) -> None:
+    """Write checks as CSV: check, value, target, reached, meaning."""
+    with store.whole(path) as temporary, open(temporary, "w", newline="") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["check", "value", "target", "reached", "meaning"])
+        for check in results:
+            reached = "yes" if check.reached else "no"
+            writer.writerow(
+                [check.name, f"{check.value:.4f}", check.target, reached, check.meaning]
+            )

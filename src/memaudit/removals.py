@@ -1,0 +1,122 @@
+"""Which training points a model is trained without.
+
+A removal is a name: `none`, `subset` (a random part, another for each model), `selected`,
+`leakage_shift`, `memorized` or one of the user's own (a list of points), and `random_<name>`, the
+control of a list: as many points of the same classes, drawn anew for each trial.
+"""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from memaudit import store
+from memaudit.errors import AuditError
+from memaudit.seeds import generator
+
+CONTROL = "random_"
+
+
+def block_size(fraction: float) -> tuple[int, int]:
+    """(parts, kept parts) of the smallest balanced block that gives `fraction`: 0.7 is (10, 7)."""
+    exact = Fraction(fraction).limit_denominator(100)
+    return exact.denominator, exact.numerator
+
+
+def subset_mask(n: int, model: int, fraction: float, seed: int) -> np.ndarray:
+    """Training mask of subset model `model`: bool (n,), True where the point is kept.
+
+    Models come in balanced blocks: the points are shuffled and cut into (say) ten parts, and ten
+    models leave out three neighbouring parts each, so that each part, and hence each point, is left
+    out exactly three times a block. The mask depends on (seed, model) alone: a study of 400 models
+    contains the study of 200.
+    """
+    parts, kept = block_size(fraction)
+    block, member = divmod(model, parts)
+    order = generator(seed, "subset", block).permutation(n)
+    left_out = np.array_split(order, parts)
+    mask = np.ones(n, dtype=bool)
+    for part in range(member, member + parts - kept):
+        mask[left_out[part % parts]] = False
+    return mask
+
+
+def control_points(points: np.ndarray, labels: np.ndarray, trial: int, seed: int) -> np.ndarray:
+    """As many random points as `points`, class by class: sorted indices, int64 (len(points),).
+
+    Drawn from all points of the class. The draws of nested lists are nested too: the control of a
+    bucket is part of the control of a larger one, trial by trial.
+    """
+    drawn = []
+    for label, count in zip(*np.unique(labels[points], return_counts=True), strict=True):
+        members = np.flatnonzero(labels == label)
+        rng = generator(seed, "control", trial, int(label))
+        drawn.append(rng.permutation(members)[:count])
+    return np.sort(np.concatenate(drawn)) if drawn else np.empty(0, dtype=np.int64)
+
+
+def training_mask(
+    removal: str,
+    trial: int,
+    labels: np.ndarray,
+    seed: int,
+    points: np.ndarray | None = None,
+    fraction: float | None = None,
+) -> np.ndarray:
+    """Training mask of one model: bool (n,), True where the point is trained on.
+
+    `points` are those of the removal's list (for `random_<name>`: the list it controls for);
+    `fraction` is what `subset` keeps.
+    """
+    n = len(labels)
+    if removal == "subset":
+        return subset_mask(n, trial, fraction, seed)
+    mask = np.ones(n, dtype=bool)
+    if removal == "none":
+        return mask
+    if removal.startswith(CONTROL):
+        points = control_points(points, labels, trial, seed)
+    mask[points] = False
+    if not mask.any():
+        raise AuditError(f"removal {removal}: it removes all {n} training points; none are left")
+    return mask
+
+
+def read_points(path: str | Path, n_train: int | None = None) -> np.ndarray:
+    """Read a removal list: one train index (from 0) a line, `#` starts a comment. int64 (points,).
+
+    Raises AuditError, naming file, line and value, for what is no index, an index given twice, and
+    (when `n_train` is known) an index out of range or more points than there are.
+    """
+    points: dict[int, None] = {}
+    try:
+        lines = Path(path).read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise AuditError(f"{path}: the list of points cannot be read ({error})") from None
+    for number, line in enumerate(lines, start=1):
+        text = line.partition("#")[0].strip()
+        if not text:
+            continue
+        if not text.isdecimal():
+            raise AuditError(f"{path}, line {number}: {text!r} is not a train index (0, 1, 2, ...)")
+        if int(text) in points:
+            raise AuditError(f"{path}, line {number}: point {text} is listed twice")
+        points[int(text)] = None
+    if n_train is not None:
+        if len(points) >= n_train:
+            raise AuditError(
+                f"{path}: {len(points)} points to remove, but there are {n_train} training points; "
+                "at least one must be left"
+            )
+        if points and max(points) >= n_train:
+            raise AuditError(
+                f"{path}: point {max(points)} is out of range; train indices go from 0 to "
+                f"{n_train - 1}"
+            )
+    return np.fromiter(points, dtype=np.int64, count=len(points))
+
+
+def write_points(points: list[int], path: str | Path) -> None:
+    """Write a removal list: one train index a line."""
+    with store.whole(path) as temporary:
+        temporary.write_text("".join(f"{point}\n" for point in points))

@@ -1,0 +1,162 @@
+"""Memorization and influence by the subset estimator (Feldman & Zhang 2020, section 2).
+
+Equation 1: mem(i) = P[model is right on i | i in training] - P[model is right on i | i left out];
+the influence of train point i on test point j is the same difference for j. Both probabilities are
+estimated by means over models trained on random subsets.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from memaudit import store
+
+
+@dataclass(frozen=True)
+class Memorization:
+    """Scores of all train points; every array is (n_train,)."""
+
+    value: np.ndarray  # float64, -1 to 1; NaN where n_in or n_out is 0
+    se: np.ndarray  # float64, standard error
+    n_in: np.ndarray  # int64, models trained with the point
+    n_out: np.ndarray  # int64, models trained without it
+
+
+@dataclass(frozen=True)
+class InfluenceBlock:
+    """Influence of the train points of one class on the test points of the same class."""
+
+    label: int
+    train_index: np.ndarray  # int64 (a,)
+    test_index: np.ndarray  # int64 (b,)
+    influence: np.ndarray  # float32 (a, b), -1 to 1; NaN where n_in or n_out is 0
+    influence_se: np.ndarray  # float32 (a, b), standard error
+
+
+def standard_error(
+    right_in: np.ndarray, n_in: np.ndarray, right_out: np.ndarray, n_out: np.ndarray
+) -> np.ndarray:
+    """Standard error of a difference of two fractions, right_in / n_in - right_out / n_out.
+
+    With one success and one failure added to each (Agresti & Caffo 2000), so that a point that
+    happened to be right every time is not given an error of zero.
+    """
+    p_in, p_out = (right_in + 1) / (n_in + 2), (right_out + 1) / (n_out + 2)
+    return np.sqrt(p_in * (1 - p_in) / (n_in + 2) + p_out * (1 - p_out) / (n_out + 2))
+
+
+def _difference(right_in, n_in, right_out, n_out) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return right_in / n_in - right_out / n_out
+
+
+def memorization(mask: np.ndarray, train_correct: np.ndarray) -> Memorization:
+    """Memorization of every train point.
+
+    mask bool (models, n_train): the point was in training; train_correct bool (models, n_train):
+    the model is right on it. Raises ValueError when the shapes differ.
+    """
+    if mask.shape != train_correct.shape or mask.ndim != 2:
+        raise ValueError(
+            f"mask {mask.shape} and train_correct {train_correct.shape} must both be "
+            "(models, n_train)"
+        )
+    n_in = mask.sum(axis=0, dtype=np.int64)
+    n_out = len(mask) - n_in
+    right_in = (mask & train_correct).sum(axis=0, dtype=np.int64)
+    right_out = train_correct.sum(axis=0, dtype=np.int64) - right_in
+    value = _difference(right_in, n_in, right_out, n_out)
+    return Memorization(value, standard_error(right_in, n_in, right_out, n_out), n_in, n_out)
+
+
+def influence_blocks(
+    mask: np.ndarray,
+    test_correct: np.ndarray,
+    train_labels: np.ndarray,
+    test_labels: np.ndarray,
+) -> Iterator[InfluenceBlock]:
+    """Influence of every train point on every test point of its class, one class at a time.
+
+    mask bool (models, n_train), test_correct bool (models, n_test), labels int64. One matrix
+    product a class: the models right on j without i are all that are right on j less those with i.
+    Memory is that of one class's block. Raises ValueError when the shapes disagree.
+    """
+    if mask.shape != (len(test_correct), len(train_labels)):
+        raise ValueError(
+            f"mask {mask.shape} must be (models, n_train) = ({len(test_correct)}, "
+            f"{len(train_labels)})"
+        )
+    if test_correct.shape[1:] != test_labels.shape:
+        raise ValueError(
+            f"test_correct {test_correct.shape} must be (models, n_test = {len(test_labels)})"
+        )
+    for label in np.unique(train_labels):
+        train_index = np.flatnonzero(train_labels == label)
+        test_index = np.flatnonzero(test_labels == label)
+        inside = mask[:, train_index].astype(np.float32)  # sums of 0 and 1: exact up to 2**24
+        right = test_correct[:, test_index].astype(np.float32)
+        right_in = inside.T @ right
+        right_out = right.sum(axis=0) - right_in
+        n_in = inside.sum(axis=0)[:, None]
+        n_out = len(mask) - n_in
+        yield InfluenceBlock(
+            int(label),
+            train_index,
+            test_index,
+            _difference(right_in, n_in, right_out, n_out),
+            standard_error(right_in, n_in, right_out, n_out),
+        )
+
+
+def write_scores(
+    path: str | Path,
+    mask: np.ndarray,
+    train_correct: np.ndarray,
+    test_correct: np.ndarray,
+    train_labels: np.ndarray,
+    test_labels: np.ndarray,
+) -> Memorization:
+    """Compute all scores and write them by the contract `memaudit.store.SCORES`."""
+    scores = memorization(mask, train_correct)
+    with store.create(path, store.SCORES, {"models": len(mask)}) as out:
+        out.add("train_labels", train_labels)
+        out.add("test_labels", test_labels)
+        out.add("memorization", scores.value)
+        out.add("memorization_se", scores.se)
+        out.add("n_in", scores.n_in)
+        out.add("n_out", scores.n_out)
+        for block in influence_blocks(mask, test_correct, train_labels, test_labels):
+            for name in ("train_index", "test_index", "influence", "influence_se"):
+                out.add(f"influence/class{block.label}/{name}", getattr(block, name))
+    return scores
+
+
+def read_influence(file: h5py.File) -> Iterator[InfluenceBlock]:
+    """The blocks of an open scores file, by class number."""
+    for name in sorted(file["influence"], key=lambda text: int(text.removeprefix("class"))):
+        group = file["influence"][name]
+        names = ("train_index", "test_index", "influence", "influence_se")
+        yield InfluenceBlock(int(name.removeprefix("class")), *(group[key][:] for key in names))
+
+
+def export_fz(scores: str | Path, path: str | Path) -> None:
+    """Write scores as an .npz with the keys of F&Z's published `cifar100_infl_matrix.npz`.
+
+    `tr_labels`, `tt_labels`, `tr_mem`, and for each class c `infl_matrix_class{c}` (train x test),
+    `tr_classidx_{c}`, `tt_classidx_{c}`.
+    """
+    with store.reading(scores, store.SCORES) as file:
+        arrays = {
+            "tr_labels": file["train_labels"][:],
+            "tt_labels": file["test_labels"][:],
+            "tr_mem": file["memorization"][:],
+        }
+        for block in read_influence(file):
+            arrays[f"infl_matrix_class{block.label}"] = block.influence
+            arrays[f"tr_classidx_{block.label}"] = block.train_index
+            arrays[f"tt_classidx_{block.label}"] = block.test_index
+    with store.whole(path) as temporary, open(temporary, "wb") as out:
+        np.savez(out, **arrays)

@@ -1,0 +1,70 @@
+"""Which points matter: memorized ones that influence a test point of their class."""
+
+import csv
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from memaudit import store
+from memaudit.scores import read_influence
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A selected train point and a test point of its class that it influences."""
+
+    train: int
+    test: int
+    label: int
+    memorization: float
+    memorization_se: float
+    influence: float
+    influence_se: float
+
+
+def select_pairs(scores: str | Path, memorization: float, influence: float, z: float) -> list[Pair]:
+    """Pairs with mem >= `memorization`, infl >= `influence` and infl > `z` standard errors.
+
+    F&Z's rule (thresholds 0.25 and 0.15) with the demand of significance added: at their 4,000
+    models it changes nothing, at a few hundred it takes out the pairs that are noise. `scores` is a
+    file by the contract `memaudit.store.SCORES`. Ordered by train point, then test point.
+    """
+    pairs = []
+    with store.reading(scores, store.SCORES) as file:
+        value, se = file["memorization"][:], file["memorization_se"][:]
+        for block in read_influence(file):
+            strong = (block.influence >= influence) & (block.influence > z * block.influence_se)
+            strong &= (value[block.train_index] >= memorization)[:, None]
+            for row, column in np.argwhere(strong):
+                train = int(block.train_index[row])
+                pairs.append(
+                    Pair(
+                        train,
+                        int(block.test_index[column]),
+                        block.label,
+                        float(value[train]),
+                        float(se[train]),
+                        float(block.influence[row, column]),
+                        float(block.influence_se[row, column]),
+                    )
+                )
+    return sorted(pairs, key=lambda pair: (pair.train, pair.test))
+
+
+def write_pairs(pairs: list[Pair], path: str | Path) -> None:
+    """Write pairs as CSV, a column for each field of `Pair`."""
+    with store.whole(path) as temporary, open(temporary, "w", newline="") as out:
+        writer = csv.DictWriter(out, [field.name for field in fields(Pair)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(
+            {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in asdict(pair).items()}
+            for pair in pairs
+        )
+
+
+def read_pairs(path: str | Path) -> list[Pair]:
+    """Read what `write_pairs` wrote."""
+    kinds = {field.name: field.type for field in fields(Pair)}
+    with open(path, newline="") as file:
+        return [Pair(**{k: kinds[k](v) for k, v in row.items()}) for row in csv.DictReader(file)]

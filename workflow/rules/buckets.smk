@@ -1,0 +1,62 @@
+"""Scores to selected points, their buckets, and the lists of points to remove."""
+
+
+rule selection:
+    input:
+        SCORES,
+    output:
+        f"{RESULTS}/selected_pairs.csv",
+    log:
+        f"{RESULTS}/logs/selection.log",
+    conda:
+        "../../envs/memaudit.yaml"
+    params:
+        thresholds=lookup(dpath="selection", within=config),
+    script:
+        "../scripts/selection.py"
+
+
+rule duplicates:
+    input:
+        DATASET,
+    output:
+        f"{RESULTS}/duplicates.csv",
+    log:
+        f"{RESULTS}/logs/duplicates.log",
+    conda:
+        "../../envs/memaudit.yaml"
+    params:
+        settings=lookup(dpath="duplicates", within=config),
+    script:
+        "../scripts/duplicates.py"
+
+
+rule buckets:
+    input:
+        dataset=DATASET,
+        pairs=f"{RESULTS}/selected_pairs.csv",
+        duplicates=f"{RESULTS}/duplicates.csv",
+    output:
+        f"{RESULTS}/buckets.csv",
+    log:
+        f"{RESULTS}/logs/buckets.log",
+    conda:
+        "../../envs/memaudit.yaml"
+    script:
+        "../scripts/buckets.py"
+
+
+# A checkpoint, though its outputs are known beforehand: when it has run, Snakemake looks again at
+# what depends on it, and a list that came out as it was (same checksum) retrains nothing.
+checkpoint removals:
+    input:
+        buckets=f"{RESULTS}/buckets.csv",
+        dataset=DATASET,
+    output:
+        expand(f"{RESULTS}/removals/{{name}}.txt", name=settings.LISTED),
+    log:
+        f"{RESULTS}/logs/removals.log",
+    conda:
+        "../../envs/memaudit.yaml"
+    script:
+        "../scripts/removals.py"

@@ -1,0 +1,83 @@
+"""Accuracy drops, Table 2, figures."""
+
+
+rule accuracies:
+    input:
+        arm_shards,
+    output:
+        f"{RESULTS}/accuracies.h5",
+    log:
+        f"{RESULTS}/logs/accuracies.log",
+    conda:
+        "../../envs/memaudit.yaml"
+    params:
+        arms=ARMS,
+        shards={f"{recipe}/{removal}": shards(recipe, removal) for recipe, removal in ARMS},
+        trials=config["trials"],
+    script:
+        "../scripts/accuracies.py"
+
+
+rule table2:
+    input:
+        f"{RESULTS}/accuracies.h5",
+    output:
+        csv=report(f"{RESULTS}/table2.csv", caption="../report/table2.rst", category="Table 2"),
+        markdown=f"{RESULTS}/table2.md",
+    log:
+        f"{RESULTS}/logs/table2.log",
+    conda:
+        "../../envs/memaudit.yaml"
+    params:
+        rows=ROWS,
+        name=config["dataset"]["name"],
+    script:
+        "../scripts/table2.py"
+
+
+rule planted:
+    input:
+        dataset=DATASET,
+        scores=SCORES,
+        pairs=f"{RESULTS}/selected_pairs.csv",
+        duplicates=f"{RESULTS}/duplicates.csv",
+        buckets=f"{RESULTS}/buckets.csv",
+    output:
+        f"{RESULTS}/planted.csv",
+    log:
+        f"{RESULTS}/logs/planted.log",
+    conda:
+        "../../envs/memaudit.yaml"
+    script:
+        "../scripts/planted.py"
+
+
+rule figures:
+    input:
+        dataset=DATASET,
+        scores=SCORES,
+        pairs=f"{RESULTS}/selected_pairs.csv",
+        buckets=f"{RESULTS}/buckets.csv",
+        table=f"{RESULTS}/table2.csv",
+    output:
+        most_memorized=report(
+            f"{RESULTS}/figures/most_memorized.png",
+            caption="../report/most_memorized.rst",
+            category="Figures",
+        ),
+        memorization=report(
+            f"{RESULTS}/figures/memorization.png",
+            caption="../report/memorization.rst",
+            category="Figures",
+        ),
+        drops=report(
+            f"{RESULTS}/figures/drops.png",
+            caption="../report/drops.rst",
+            category="Figures",
+        ),
+    log:
+        f"{RESULTS}/logs/figures.log",
+    conda:
+        "../../envs/memaudit.yaml"
+    script:
+        "../scripts/figures.py"

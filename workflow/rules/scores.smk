@@ -1,0 +1,30 @@
+"""Subset models to memorization and influence."""
+
+
+rule scores:
+    input:
+        dataset=DATASET,
+        shards=lambda wildcards: shards(wildcards.recipe, "subset"),
+    output:
+        f"{RESULTS}/scores/{{recipe}}.h5",
+    log:
+        f"{RESULTS}/logs/scores/{{recipe}}.log",
+    conda:
+        "../../envs/memaudit.yaml"
+    params:
+        models=config["memorization"]["models"],
+    script:
+        "../scripts/scores.py"
+
+
+rule export_fz:
+    input:
+        f"{RESULTS}/scores/{{recipe}}.h5",
+    output:
+        f"{RESULTS}/scores/{{recipe}}_fz.npz",
+    log:
+        f"{RESULTS}/logs/export_fz/{{recipe}}.log",
+    conda:
+        "../../envs/memaudit.yaml"
+    script:
+        "../scripts/export_fz.py"

@@ -1,0 +1,27 @@
+"""Estimate memorization and influence from the subset models of one recipe."""
+
+import numpy as np
+
+from memaudit import scores
+from memaudit.data.dataset import load
+from memaudit.jobs import job
+from memaudit.models.shards import read_shards
+
+with job(snakemake.log[0]) as report:
+    data = load(snakemake.input.dataset)
+    shards = list(snakemake.input.shards)
+    models = snakemake.params.models
+    found = read_shards(shards, range(models), ["train_mask", "train_correct", "test_correct"])
+    result = scores.write_scores(
+        snakemake.output[0],
+        found["train_mask"],
+        found["train_correct"],
+        found["test_correct"],
+        data.train_labels,
+        data.test_labels,
+    )
+    report.say(
+        f"memorization of {data.n_train} points from {models} models: mean "
+        f"{np.mean(result.value):.3f}, {np.mean(result.value >= 0.25):.1%} at 0.25 or more, "
+        f"standard error at most {np.max(result.se):.3f}"
+    )

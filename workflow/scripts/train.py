@@ -1,0 +1,33 @@
+"""Train the models of one shard: one recipe, one removal, a range of trials."""
+
+from memaudit.config import trials_of
+from memaudit.data.dataset import load
+from memaudit.jobs import job
+from memaudit.models.job import train_shard
+from memaudit.models.recipe import Recipe
+from memaudit.removals import read_points, training_mask
+
+with job(snakemake.log[0]) as report:
+    wildcards, params = snakemake.wildcards, snakemake.params
+    settings = snakemake.config["training"]
+    data = load(snakemake.input.dataset)
+    listed = snakemake.input.get("points")
+    points = read_points(listed, data.n_train) if listed else None
+    masks = {
+        trial: training_mask(
+            wildcards.removal, trial, data.train_labels, params.seed, points, params.fraction
+        )
+        for trial in trials_of(wildcards.chunk)
+    }
+    train_shard(
+        snakemake.output[0],
+        data,
+        wildcards.recipe,
+        Recipe.of(params.recipe),
+        wildcards.removal,
+        masks,
+        params.seed,
+        settings["device"],
+        settings["test_every"],
+        report,
+    )
