@@ -1,0 +1,119 @@
+"""Shared fixtures: a study small enough to run in seconds, in a folder of its own."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from memaudit.data.dataset import Dataset
+from memaudit.data.longtail import LongTail, generate
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Seconds on a CPU: a few classes, a few epochs, thresholds that such models reach.
+SMALL = {
+    "results": "results/small",
+    "dataset": {
+        "kind": "longtail",
+        "name": "small",
+        "longtail": {
+            "image_size": 8,
+            "classes": 3,
+            "head": 1,
+            "head_size": 12,
+            "head_test": 1,
+            "small": 3,
+            "small_test": 2,
+            "singletons": 3,
+            "exact": 2,
+            "edited": 2,
+            "mislabelled": 1,
+            "variation": 0.4,
+            "small_variation": 1.0,
+            "noise": 8,
+        },
+    },
+    "memorization": {"models": 40},
+    "selection": {"memorization": 0.25, "influence": 0.15, "z": 1},
+    "recipes": {
+        name: {
+            "network": "tiny",
+            "epochs": 6,
+            "batch_size": 16,
+            "learning_rate": 0.1,
+            "weight_decay": decay,
+            "crop_padding": 1,
+        }
+        for name, decay in (("original", 0), ("converged", 0.005))
+    },
+    "trials": 3,
+    "training": {"models_per_job": 20, "device": "cpu", "test_every": 0},
+}
+
+
+class Study:
+    """A working folder with the shipped configuration and a small one on top of it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        shutil.copytree(ROOT / "config", folder / "config")
+        self.config = yaml.safe_load(yaml.safe_dump(SMALL))
+
+    @property
+    def results(self) -> Path:
+        return self.folder / self.config["results"]
+
+    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+        """Run snakemake on the small configuration as it stands now."""
+        (self.folder / "small.yaml").write_text(yaml.safe_dump(self.config))
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        command += ["--directory", str(self.folder), "--configfile", "small.yaml"]
+        done = subprocess.run(
+            [*command, *arguments], capture_output=True, text=True, cwd=self.folder, check=False
+        )
+        if check:
+            assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def planned(self, *targets: str) -> dict[str, int]:
+        """Jobs by rule that a dry run would start, `all` left out."""
+        text = self.snakemake("-n", "--quiet", "reason", *targets).stdout
+        if "Nothing to be done" in text:
+            return {}
+        lines = text.split("Job stats:")[1].split("total")[0].splitlines()[3:]
+        counts = {line.split()[0]: int(line.split()[1]) for line in lines if line.split()}
+        counts.pop("all", None)
+        return counts
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Study:
+    """A small study that has run to its end. Tests copy it before they change anything."""
+    study = Study(tmp_path_factory.mktemp("study"))
+    study.snakemake()
+    return study
+
+
+@pytest.fixture
+def study(finished, tmp_path) -> Study:
+    """A copy of the finished study, to edit and run again."""
+    shutil.copytree(finished.folder, tmp_path / "study")
+    copy = Study.__new__(Study)
+    copy.folder = tmp_path / "study"
+    copy.config = yaml.safe_load(yaml.safe_dump(finished.config))
+    return copy
+
+
+@pytest.fixture(scope="session")
+def small_dataset() -> Dataset:
+    """The small study's images."""
+    return generate(LongTail(**SMALL["dataset"]["longtail"]), seed=0)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)

@@ -1,0 +1,151 @@
+"""The configuration: what is wrong is named, with its value and what is allowed."""
+
+import copy
+
+import pytest
+import yaml
+from conftest import ROOT, SMALL
+
+from memaudit import config as settings
+from memaudit.errors import AuditError
+
+SCHEMA = ROOT / "config" / "schema.yaml"
+
+
+def merged(base, extra):
+    for key, value in extra.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            merged(base[key], value)
+        else:
+            base[key] = copy.deepcopy(value)
+    return base
+
+
+@pytest.fixture
+def paper():
+    return yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+
+
+@pytest.fixture
+def small(paper):
+    return merged(paper, SMALL)
+
+
+def test_the_shipped_configurations_are_valid(paper):
+    settings.check(copy.deepcopy(paper), SCHEMA)
+    demo = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
+    settings.check(merged(paper, demo), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sed": 3}, "sed = 3: there is no such key; the keys are dataset, "),
+        ({"recipes": {"original": {"lr": 3}}}, r"recipes\.original\.lr = 3: there is no such key"),
+        ({"seed": "zero"}, "seed = 'zero': must be of type integer"),
+        ({"seed": -1}, "seed = -1: must be at least 0"),
+        ({"trials": 0}, "trials = 0: must be at least 1"),
+        ({"trials": 2.5}, r"trials = 2\.5: must be of type integer"),
+        ({"results": "/abs/path"}, "results = '/abs/path': must match"),
+        (
+            {"recipes": {"converged": {"weight_decay": -0.1}}},
+            r"recipes\.converged\.weight_decay = -0\.1: must be at least 0",
+        ),
+        (
+            {"recipes": {"converged": {"network": "resnet99"}}},
+            r"network = 'resnet99': must be one of resnet50, resnet18, resnet9, tiny",
+        ),
+        ({"recipes": {"converged": {"warmup": 1}}}, "warmup = 1: must be less than 1"),
+        ({"recipes": {"original": {"learning_rate": 0}}}, "learning_rate = 0: must be greater"),
+        ({"recipes": {"a-b": {}}}, "'a-b'"),
+        (
+            {"selection": {"memorization": 1.5}},
+            r"selection\.memorization = 1\.5: must be at most 1 and at least -1",
+        ),
+        (
+            {"selection": {"influence": -2}},
+            r"selection\.influence = -2: must be at least -1 and at most 1",
+        ),
+        ({"selection": {"z": None}}, r"selection\.z = None: must be of type number"),
+        ({"dataset": {"kind": "mnist"}}, r"dataset\.kind = 'mnist': must be one of cifar100"),
+        (
+            {"dataset": {"kind": "image_folder"}},
+            r"dataset\.image_folder\.path = None: must name the folder",
+        ),
+        ({"memorization": {"recipe": "best"}}, r"memorization\.recipe = 'best': must be a name"),
+        ({"memorization": {"models": 5}}, r"memorization\.models = 5: must be at least 10"),
+        ({"memorization": {"subset_fraction": 0.123}}, "at most two decimals"),
+        ({"memorization": {"subset_fraction": 1}}, r"subset_fraction = 1: must be at most 0\.95"),
+        ({"training": {"device": "tpu"}}, "device = 'tpu': must be one of auto, cpu, cuda"),
+        ({"removals": {"mine": "nowhere.txt"}}, r"removals\.mine = 'nowhere.txt': must be a file"),
+        ({"removals": {"subset": "x"}}, r"removals\.subset = 'x': the name is taken"),
+        ({"duplicates": {"near": 2}}, r"duplicates\.near = 2: must be at most 1"),
+    ],
+)
+def test_what_is_wrong_is_named(small, change, message):
+    with pytest.raises(AuditError, match=message):
+        settings.check(merged(small, change), SCHEMA)
+
+
+def test_a_missing_section_is_named(small):
+    del small["selection"]
+    with pytest.raises(AuditError, match="selection is missing"):
+        settings.check(small, SCHEMA)
+
+
+def test_more_removals_than_points(small, tmp_path):
+    (tmp_path / "mine.txt").write_text("".join(f"{i}\n" for i in range(500)))
+    small["removals"] = {"mine": str(tmp_path / "mine.txt")}
+    n = settings.n_train(small)
+    with pytest.raises(AuditError, match=rf"removals\.mine.*500 points to remove.*there are {n}"):
+        settings.check(small, SCHEMA)
+
+
+def test_numbers_as_people_write_them(small):
+    small["recipes"]["converged"]["weight_decay"] = "5e-4"  # what YAML makes of 5e-4
+    settings.check(small, SCHEMA)
+    assert small["recipes"]["converged"]["weight_decay"] == 0.0005
+
+
+def test_all_faults_are_told_at_once(small):
+    small["seed"], small["trials"] = -1, 0
+    with pytest.raises(AuditError) as caught:
+        settings.check(small, SCHEMA)
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def keys(node, path=()):
+    for name, child in node.get("properties", {}).items():
+        yield (*path, name), child
+        yield from keys(child, (*path, name))
+    if isinstance(extra := node.get("additionalProperties"), dict):
+        yield from keys(extra, (*path, "<name>"))
+
+
+def test_every_key_is_described_and_documented():
+    schema = yaml.safe_load(SCHEMA.read_text())
+    readme = (ROOT / "config" / "README.md").read_text()
+    for path, child in keys(schema):
+        if "properties" in child or ("additionalProperties" in child and path[-1] != "removals"):
+            continue
+        assert child.get("description"), path
+        assert f"`{'.'.join(path)}`" in readme, f"config/README.md does not explain {path}"
+
+
+def test_the_rows_of_table_2(small):
+    rows = settings.arms(small)
+    assert rows[:4] == [
+        ("original", "selected"),
+        ("converged", "selected"),
+        ("converged", "leakage_shift"),
+        ("converged", "memorized"),
+    ]
+    assert rows[4:] == [(recipe, f"random_{removal}") for recipe, removal in rows[:4]]
+    small["removals"] = {"mine": "x"}
+    assert settings.arms(small)[8:] == [("converged", "mine"), ("converged", "random_mine")]
+
+
+def test_chunks_cover_every_trial_once():
+    names = settings.chunks(23, 10)
+    assert names == ["000000-000009", "000010-000019", "000020-000022"]
+    assert [trial for name in names for trial in settings.trials_of(name)] == list(range(23))

@@ -1,0 +1,142 @@
+"""The subset estimator: by hand, against exact values, and against the formula as F&Z write it."""
+
+import numpy as np
+import pytest
+
+from memaudit import scores, store
+from memaudit.removals import subset_mask
+
+# Five models, three train points of one class, two test points.
+MASK = np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 0, 0], [0, 0, 1]], dtype=bool)
+TRAIN = np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], dtype=bool)
+TEST = np.array([[1, 0], [1, 0], [0, 1], [1, 1], [0, 1]], dtype=bool)
+
+
+def test_five_models_by_hand():
+    found = scores.memorization(MASK, TRAIN)
+    # point 0: in models 0, 1, 3 right 3/3; out of 2, 4 right 1/2
+    # point 1: in models 0, 2 right 2/2; out of 1, 3, 4 right 1/3
+    # point 2: in models 1, 2, 4 right 2/3; out of 0, 3 right 0/2
+    assert found.value == pytest.approx([0.5, 2 / 3, 2 / 3], abs=1e-6)
+    assert found.n_in.tolist() == [3, 2, 3]
+    assert found.n_out.tolist() == [2, 3, 2]
+    # point 0: (3 + 1) / (3 + 2) = 0.8 in, (1 + 1) / (2 + 2) = 0.5 out
+    assert found.se[0] == pytest.approx(np.sqrt(0.8 * 0.2 / 5 + 0.5 * 0.5 / 4), abs=1e-6)
+    (block,) = scores.influence_blocks(MASK, TEST, np.zeros(3, int), np.zeros(2, int))
+    by_hand = [[1 - 0, 1 / 3 - 1], [1 / 2 - 2 / 3, 1 / 2 - 2 / 3], [1 / 3 - 1, 2 / 3 - 1 / 2]]
+    assert block.influence == pytest.approx(np.array(by_hand), abs=1e-6)
+
+
+def nearest_neighbour(n: int = 60, seed: int = 0):
+    """Points in the plane with some labels flipped, and each point's others, nearest first."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, n)
+    points = rng.normal(size=(n, 2)) + 2.5 * np.stack([np.cos(labels), np.sin(labels)], 1)
+    flipped = rng.random(n) < 0.15
+    labels[flipped] = (labels[flipped] + 1) % 3
+    distance = np.linalg.norm(points[:, None] - points, axis=2)
+    return labels, distance
+
+
+def run_subsets(labels, distance, models, fraction):
+    """Train a 1-nearest-neighbour classifier on each subset; masks and correctness."""
+    mask = np.array([subset_mask(len(labels), i, fraction, seed=1) for i in range(models)])
+    nearest = np.array([np.where(m, distance, np.inf).argmin(axis=1) for m in mask])
+    return mask, labels[nearest] == labels
+
+
+def test_against_exact_leave_one_out():
+    """With 95 % subsets the estimate is leave-one-out's but for a bias of at most 0.05.
+
+    Leave-one-out memorization of a 1-nearest-neighbour classifier is 1 where the nearest other
+    point has another label: retrain n times and look.
+    """
+    labels, distance = nearest_neighbour()
+    n = len(labels)
+    exact = np.empty(n)
+    for point in range(n):
+        others = np.arange(n) != point
+        nearest = np.where(others, distance[point], np.inf).argmin()
+        exact[point] = 1.0 - (labels[nearest] == labels[point])
+    assert 0.1 < exact.mean() < 0.9
+    mask, correct = run_subsets(labels, distance, 2000, 0.95)
+    found = scores.memorization(mask, correct)
+    assert (np.abs(found.value - exact) <= 4 * found.se + 0.05).all()
+
+
+def test_against_the_exact_subset_value():
+    """The expectation over 70 % subsets, in closed form, within the standard errors.
+
+    With i left out, the neighbours are tried in order; each is in the subset with the chance that
+    drawing without replacement gives. Over 60 points the z-scores have mean 0 and sd 1.
+    """
+    labels, distance = nearest_neighbour()
+    n = len(labels)
+    out = 3 * n // 10
+    exact = np.empty(n)
+    for point in range(n):
+        order = np.argsort(distance[point])[1:]
+        right, none_so_far = 0.0, 1.0
+        for rank, other in enumerate(order):
+            still_out = max(out - 1 - rank, 0) / (n - 1 - rank)
+            right += none_so_far * (1 - still_out) * (labels[other] == labels[point])
+            none_so_far *= still_out
+        exact[point] = 1 - right
+    mask, correct = run_subsets(labels, distance, 1000, 0.7)
+    found = scores.memorization(mask, correct)
+    z = (found.value - exact) / found.se
+    assert np.abs(z).max() < 4
+    assert abs(z.mean()) < 0.5
+    assert 0.5 < z.std() < 1.3
+
+
+def test_blocks_are_the_formula_with_two_products(rng):
+    k, n, m, classes = 50, 40, 30, 3
+    mask = rng.random((k, n)) < 0.7
+    test = rng.random((k, m)) < 0.6
+    train_labels, test_labels = rng.integers(0, classes, n), rng.integers(0, classes, m)
+    inside, right = mask.astype(float), test.astype(float)
+    both = inside.T @ right / inside.sum(0)[:, None]
+    without = (1 - inside).T @ right / (1 - inside).sum(0)[:, None]
+    seen = 0
+    for block in scores.influence_blocks(mask, test, train_labels, test_labels):
+        expected = (both - without)[np.ix_(block.train_index, block.test_index)]
+        assert block.influence == pytest.approx(expected, abs=1e-6)
+        seen += block.influence.size
+    assert seen == (train_labels[:, None] == test_labels).sum()
+
+
+def test_a_point_never_left_out_has_no_score():
+    found = scores.memorization(np.array([[True, True], [True, False]]), np.ones((2, 2), bool))
+    assert np.isnan(found.value[0])
+    assert found.value[1] == 0
+
+
+def test_shapes_that_disagree_are_errors():
+    with pytest.raises(ValueError, match="must both be"):
+        scores.memorization(MASK, TRAIN[:, :2])
+    with pytest.raises(ValueError, match="n_train"):
+        next(scores.influence_blocks(MASK, TEST[:3], np.zeros(3, int), np.zeros(2, int)))
+
+
+def test_files_and_the_export(tmp_path, rng):
+    k, n, m = 30, 20, 12
+    mask, train, test = (rng.random((k, width)) < 0.6 for width in (n, n, m))
+    labels = rng.integers(0, 3, n), rng.integers(0, 3, m)
+    scores.write_scores(tmp_path / "scores.h5", mask, train, test, *labels)
+    with store.reading(tmp_path / "scores.h5", store.SCORES) as file:
+        assert file["memorization"][:] == pytest.approx(
+            scores.memorization(mask, train).value, abs=1e-6
+        )
+        blocks = list(scores.read_influence(file))
+    assert [block.label for block in blocks] == [0, 1, 2]
+    scores.export_fz(tmp_path / "scores.h5", tmp_path / "fz.npz")
+    with np.load(tmp_path / "fz.npz", allow_pickle=False) as exported:
+        assert set(exported) == {"tr_labels", "tt_labels", "tr_mem"} | {
+            f"{key}{c}"
+            for key in ("infl_matrix_class", "tr_classidx_", "tt_classidx_")
+            for c in range(3)
+        }
+        for block in blocks:
+            assert np.array_equal(exported[f"infl_matrix_class{block.label}"], block.influence)
+            assert np.array_equal(exported[f"tt_classidx_{block.label}"], block.test_index)

@@ -1,0 +1,231 @@
+"""One trainer: the same bits from the same seed, and nothing trained twice or lost."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from memaudit import store
+from memaudit.errors import AuditError
+from memaudit.models import job, networks
+from memaudit.models.loader import ResidentLoader
+from memaudit.models.recipe import Recipe
+from memaudit.models.shards import read_shards
+from memaudit.models.training import train_model
+from memaudit.removals import training_mask
+
+RECIPE = Recipe(
+    network="tiny",
+    epochs=3,
+    batch_size=16,
+    learning_rate=0.1,
+    warmup=0.15,
+    momentum=0.9,
+    weight_decay=0.0,
+    crop_padding=1,
+    mirror=True,
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def train(dataset, recipe=RECIPE, trial=0, seed=0, mask=None, **options):
+    loader = ResidentLoader(dataset, recipe.crop_padding, torch.device("cpu"))
+    mask = np.ones(dataset.n_train, dtype=bool) if mask is None else mask
+    return train_model(loader, recipe, mask, len(dataset.class_names), seed, trial, **options)
+
+
+def test_the_same_seed_gives_the_same_bits(small_dataset):
+    one, two = train(small_dataset), train(small_dataset)
+    assert np.array_equal(one.loss, two.loss)
+    assert np.array_equal(one.train_correct, two.train_correct)
+    assert not np.array_equal(one.loss, train(small_dataset, trial=1).loss)
+    assert not np.array_equal(one.loss, train(small_dataset, seed=1).loss)
+
+
+def test_evaluating_on_the_way_changes_nothing(small_dataset):
+    plain, watched = train(small_dataset), train(small_dataset, test_every=1)
+    assert np.array_equal(plain.loss, watched.loss)
+    assert np.isnan(plain.test_accuracy).tolist() == [True, True, False]
+    assert not np.isnan(watched.test_accuracy).any()
+    assert plain.test_accuracy[-1] == pytest.approx(plain.test_correct.mean())
+
+
+def test_training_fits_what_it_is_given(small_dataset):
+    """Wrong where left out, right where trained on: the whole study rests on it."""
+    recipe = dataclasses.replace(RECIPE, epochs=15, mirror=False)
+    role = small_dataset.planted["train_role"]
+    alone = np.isin(role, ["singleton", "exact", "edited"])
+    mask = ~alone
+    with_them = train(small_dataset, recipe)
+    without = train(small_dataset, recipe, mask=mask)
+    assert with_them.train_correct[alone].mean() > 0.9
+    assert without.train_correct[alone].mean() < 0.6
+    assert without.train_correct[mask].mean() > 0.9
+    assert with_them.loss[-1] < with_them.loss[0] / 2
+
+
+def test_the_schedule_is_a_triangle():
+    rates = [RECIPE.rate(step, 1000) for step in range(1000)]
+    peak = int(np.argmax(rates))
+    assert peak == 150
+    assert rates[peak] == pytest.approx(0.1, rel=0.01)
+    assert rates[0] == pytest.approx(0.1 * 0.5 / 150)
+    assert rates[-1] == pytest.approx(0.1 * 0.5 / 850)
+    assert np.allclose(np.diff(rates[:150]), rates[1] - rates[0])
+    assert np.allclose(np.diff(rates[150:]), rates[-1] - rates[-2])
+    assert dataclasses.replace(RECIPE, warmup=0).rate(0, 10) == pytest.approx(0.095)
+
+
+def test_divergence_names_everything(small_dataset):
+    recipe = dataclasses.replace(RECIPE, learning_rate=1e30)
+    with pytest.raises(
+        AuditError, match=r"recipe wild, removal none, trial 4, epoch 1 of 3.*learning rate of \d"
+    ):
+        train(small_dataset, recipe, trial=4, name="recipe wild, removal none")
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    # counted by hand from the layers' shapes for 10 classes
+    [
+        ("tiny", 59_050),
+        ("resnet9", 2_274_890),
+        ("resnet18", 11_173_962),
+        ("resnet50", 23_520_842),
+    ],
+)
+def test_networks(name, parameters):
+    network = networks.build(name, 10, seed=0)
+    assert sum(p.numel() for p in network.parameters()) == parameters
+    network.eval()
+    with torch.no_grad():
+        assert network(torch.rand(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_weights_come_from_the_seed_and_leave_the_global_state():
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    one, two, other = (networks.build("tiny", 4, seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    first = [next(iter(network.parameters())) for network in (one, two, other)]
+    assert torch.equal(first[0], first[1])
+    assert not torch.equal(first[0], first[2])
+
+
+class Shards:
+    """Trains shards in a folder and counts the models it really trained."""
+
+    def __init__(self, folder, dataset, monkeypatch):
+        self.folder, self.dataset = folder, dataset
+        self.trained = []
+        original = job.train_model
+
+        def counting(loader, recipe, mask, classes, seed, trial, *rest):
+            self.trained.append(trial)
+            if trial == self.stop_at:
+                raise KeyboardInterrupt
+            return original(loader, recipe, mask, classes, seed, trial, *rest)
+
+        self.stop_at = None
+        monkeypatch.setattr(job, "train_model", counting)
+
+    def train(self, first, last, recipe=RECIPE, removal="subset", seed=0):
+        self.trained.clear()
+        path = self.folder / f"{first:06d}-{last:06d}.h5"
+        masks = {
+            trial: training_mask(removal, trial, self.dataset.train_labels, seed, fraction=0.7)
+            for trial in range(first, last + 1)
+        }
+        job.train_shard(
+            path, self.dataset, "original", recipe, removal, masks, seed, "cpu", 0, lambda _: None
+        )
+        return path
+
+
+@pytest.fixture
+def shards(tmp_path, small_dataset, monkeypatch):
+    return Shards(tmp_path, small_dataset, monkeypatch)
+
+
+def content(path):
+    with store.reading(path, store.SHARD) as file:
+        return {name: file[name][:] for name in store.SHARD if name != "seconds"}
+
+
+def same(one, other):
+    return all(np.array_equal(one[name], other[name], equal_nan=True) for name in one)
+
+
+def test_a_job_that_was_killed_goes_on_where_it_was(shards, tmp_path):
+    expected = content(shards.train(0, 3))
+    (tmp_path / "000000-000003.h5").unlink()
+    shards.stop_at = 2
+    with pytest.raises(KeyboardInterrupt):
+        shards.train(0, 3)
+    assert not (tmp_path / "000000-000003.h5").exists()
+    assert len(list((tmp_path / ".000000-000003.partial").iterdir())) == 2
+    shards.stop_at = None
+    path = shards.train(0, 3)
+    assert shards.trained == [2, 3]
+    assert same(content(path), expected)
+    assert [p.name for p in tmp_path.iterdir()] == ["000000-000003.h5"]
+
+
+def test_what_was_left_by_another_config_is_not_used(shards):
+    shards.stop_at = 2
+    with pytest.raises(KeyboardInterrupt):
+        shards.train(0, 3)
+    shards.stop_at = None
+    shards.train(0, 3, recipe=dataclasses.replace(RECIPE, weight_decay=0.1))
+    assert shards.trained == [0, 1, 2, 3]
+
+
+def test_growing_a_study_trains_only_what_is_new(shards):
+    shards.train(0, 3)
+    shards.train(4, 5)
+    path = shards.train(4, 7)
+    assert shards.trained == [6, 7]
+    shards.train(0, 7)
+    assert shards.trained == []
+    assert content(path)["trial"].tolist() == [4, 5, 6, 7]
+    shards.train(0, 1, seed=1)
+    assert shards.trained == [0, 1]
+
+
+def test_a_damaged_leftover_is_trained_again(shards, tmp_path):
+    shards.stop_at = 2
+    with pytest.raises(KeyboardInterrupt):
+        shards.train(0, 3)
+    leftover = tmp_path / ".000000-000003.partial" / "000001.h5"
+    leftover.write_bytes(leftover.read_bytes()[:500])
+    shards.stop_at = None
+    shards.train(0, 3)
+    assert shards.trained == [1, 2, 3]
+
+
+def test_reading_wants_every_model_once(shards):
+    one, two = shards.train(0, 3), shards.train(4, 7)
+    found = read_shards([two, one], range(8), ["train_mask", "loss"])
+    assert found["loss"].shape == (8, 3)
+    assert np.array_equal(
+        found["train_mask"][5],
+        training_mask("subset", 5, shards.dataset.train_labels, 0, fraction=0.7),
+    )
+    with pytest.raises(AuditError, match="4 models are missing, the first is trial 4"):
+        read_shards([one], range(8), ["loss"])
+    with pytest.raises(AuditError, match="trial 0 is in"):
+        read_shards([one, one], range(8), ["loss"])
+    with pytest.raises(AuditError, match="holds trial 4, which was not asked for"):
+        read_shards([one, two], range(4), ["loss"])
+
+
+def test_shards_of_two_recipes_do_not_mix(shards):
+    one = shards.train(0, 1)
+    two = shards.train(2, 3, recipe=dataclasses.replace(RECIPE, epochs=2))
+    with pytest.raises(AuditError, match=r"000002-000003\.h5: .*another recipe"):
+        read_shards([one, two], range(4), ["test_correct"])

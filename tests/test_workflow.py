@@ -1,0 +1,199 @@
+"""The workflow: from images to Table 2, and what an edit makes anew."""
+
+import csv
+import hashlib
+
+import h5py
+import numpy as np
+import pytest
+from conftest import Study
+
+from memaudit import table2
+
+TRAINED = {"train"}
+AFTER_SCORES = {"export_fz", "selection", "buckets", "removals", "planted", "figures"}
+TABLE = {"accuracies", "table2", "figures"}
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_table_2_comes_out(finished):
+    rows = table2.read_csv(finished.results / "table2.csv")
+    assert [(r["recipe"], r["removal"]) for r in rows][:4] == [
+        ("original", "selected"),
+        ("converged", "selected"),
+        ("converged", "leakage_shift"),
+        ("converged", "memorized"),
+    ]
+    by_name = {(r["recipe"], r["removal"]): r for r in rows}
+    for r in rows:
+        assert r["n_models_full"] == r["n_models_reduced"] == "3"
+        drop = float(r["acc_full"]) - float(r["acc_reduced"])
+        assert drop == pytest.approx(float(r["drop"]), abs=2e-4)
+        assert float(r["ci_low"]) <= drop <= float(r["ci_high"])
+        bucket = by_name[r["recipe"], r["removal"].removeprefix("random_")]
+        assert r["n_removed"] == bucket["n_removed"]
+    sizes = [
+        int(by_name["converged", name]["n_removed"]) for name in ("leakage_shift", "memorized")
+    ]
+    assert sum(sizes) == int(by_name["original", "selected"]["n_removed"]) > 10
+    assert float(by_name["original", "selected"]["published_drop"]) == 2.54
+
+
+def test_shards_hold_what_others_rely_on(finished):
+    shards = sorted((finished.results / "models/original/subset").glob("*.h5"))
+    assert len(shards) == 2
+    with h5py.File(shards[0]) as file:
+        assert file["train_mask"].shape[0] == file["train_correct"].shape[0] == 20
+        count = int(file.attrs["n_train"])
+        mask = np.unpackbits(file["train_mask"][:], axis=1, count=count)
+    assert mask.mean() == pytest.approx(0.7, abs=0.01)
+    with h5py.File(finished.results / "scores/original.h5") as file:
+        assert file["memorization"].shape == (count,)
+
+
+def test_every_selected_point_has_one_bucket(finished):
+    with open(finished.results / "buckets.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    points = [int(r["index"]) for r in rows]
+    assert len(set(points)) == len(points) > 10
+    lists = {
+        name: set(map(int, (finished.results / f"removals/{name}.txt").read_text().split()))
+        for name in ("selected", "leakage_shift", "memorized")
+    }
+    assert lists["selected"] == set(points)
+    assert lists["leakage_shift"] | lists["memorized"] == lists["selected"]
+    assert not lists["leakage_shift"] & lists["memorized"]
+
+
+def test_figures_are_pictures(finished):
+    for name in ("most_memorized", "memorization", "drops"):
+        assert (finished.results / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_another_folder_gives_the_same_table(finished, tmp_path):
+    again = Study(tmp_path)
+    again.snakemake()
+    for name in ("table2.csv", "table2.md", "buckets.csv", "planted.csv", "duplicates.csv"):
+        assert digest(again.results / name) == digest(finished.results / name), name
+
+
+def test_a_finished_study_has_nothing_to_do(finished):
+    assert finished.planned() == {}
+
+
+def test_weight_decay_of_one_recipe(study):
+    study.config["recipes"]["converged"]["weight_decay"] = 0.01
+    assert study.planned() == {"train": 7} | dict.fromkeys(TABLE, 1)
+
+
+def test_settings_of_the_scored_recipe(study):
+    study.config["recipes"]["original"]["epochs"] = 5
+    planned = study.planned()
+    assert planned["scores"] == 1
+    assert "dataset" not in planned
+    assert "duplicates" not in planned
+
+
+def test_a_threshold_trains_no_subset_model(study):
+    study.config["selection"]["memorization"] = 0.9
+    planned = study.planned()
+    # beforehand only an upper bound is known: every removal may turn out to have changed
+    assert planned == {"train": 8} | dict.fromkeys((AFTER_SCORES - {"export_fz"}) | TABLE, 1)
+
+
+def test_a_threshold_that_changes_no_set_retrains_nothing(study):
+    before = {p: p.stat().st_mtime_ns for p in study.results.rglob("models/**/*.h5")}
+    lists = {p.name: p.read_text() for p in study.results.glob("removals/*.txt")}
+    study.config["selection"]["memorization"] = 0.2501
+    study.snakemake()
+    assert {p.name: p.read_text() for p in study.results.glob("removals/*.txt")} == lists
+    assert {p: p.stat().st_mtime_ns for p in study.results.rglob("models/**/*.h5")} == before
+    assert study.planned() == {}
+
+
+def test_a_threshold_retrains_the_removals_that_changed(study):
+    before = {p: p.stat().st_mtime_ns for p in study.results.rglob("models/**/*.h5")}
+    study.config["duplicates"]["near"] = 0.0
+    lists = {p.name: p.read_text() for p in study.results.glob("removals/*.txt")}
+    study.snakemake()
+    after = {p.name: p.read_text() for p in study.results.glob("removals/*.txt")}
+    assert after["selected.txt"] == lists["selected.txt"]
+    assert after["memorized.txt"] != lists["memorized.txt"]
+    changed = {p.parent.name for p, time in before.items() if p.stat().st_mtime_ns != time}
+    assert changed == {"leakage_shift", "memorized", "random_leakage_shift", "random_memorized"}
+
+
+def test_more_subset_models_train_only_the_new(study):
+    study.config["memorization"]["models"] = 60
+    planned = study.planned("results/small/scores/original.h5")
+    assert planned == {"train": 1, "scores": 1}
+    study.config["memorization"]["models"] = 50
+    assert study.planned("results/small/scores/original.h5") == {"train": 1, "scores": 1}
+
+
+def test_more_trials_keep_the_models_there_are(study):
+    study.config["trials"] = 4
+    arm = study.results / "models/converged/memorized"
+    study.snakemake("results/small/models/converged/memorized/000000-000003.h5")
+    log = (study.results / "logs/train/converged/memorized/000000-000003.log").read_text()
+    assert "3 of 4 models were trained before" in log
+    with h5py.File(arm / "000000-000003.h5") as new, h5py.File(arm / "000000-000002.h5") as old:
+        assert np.array_equal(new["test_correct"][:3], old["test_correct"])
+
+
+def test_memorization_under_weight_decay_is_a_target(study):
+    planned = study.planned("results/small/scores/converged.h5")
+    assert planned == {"train": 2, "scores": 1}
+
+
+def test_a_list_of_ones_own_gets_a_row_and_a_control(study):
+    (study.folder / "mine.txt").write_text("0\n1\n2\n3\n4\n")
+    study.config["removals"] = {"mine": "mine.txt"}
+    study.snakemake("results/small/table2.csv")
+    rows = table2.read_csv(study.results / "table2.csv")
+    assert [(r["removal"], r["n_removed"]) for r in rows[8:]] == [
+        ("mine", "5"),
+        ("random_mine", "5"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(seeds=1), "seeds = 1: there is no such key"),
+        (lambda c: c["selection"].update(influence=3), "selection.influence = 3: must be at most"),
+    ],
+)
+def test_a_bad_configuration_stops_in_words(study, change, message):
+    change(study.config)
+    done = study.snakemake("-n", check=False)
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_bad_image_stops_in_words(study):
+    folder = study.folder / "images"
+    for side in ("train", "test"):
+        for name in ("a", "b"):
+            (folder / side / name).mkdir(parents=True)
+            (folder / side / name / "1.png").write_text("no image")
+    study.config["dataset"] |= {"kind": "image_folder", "image_folder": {"path": "images"}}
+    study.config["dataset"]["name"] = "mine"
+    done = study.snakemake("data/mine.h5", check=False)
+    assert done.returncode != 0
+    assert "images/train/a/1.png: not an image" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (study.folder / "data/mine.h5").exists()
+
+
+def test_divergence_stops_in_words(study):
+    study.config["recipes"]["converged"]["learning_rate"] = 1e30
+    target = "results/small/models/converged/none/000000-000002.h5"
+    done = study.snakemake(target, check=False)
+    assert done.returncode != 0
+    assert "recipe converged, removal none, trial 0, epoch 1 of 6" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
