@@ -39,6 +39,7 @@ SMALL = {
     },
     "memorization": {"models": 40},
     "selection": {"memorization": 0.25, "influence": 0.15, "z": 1},
+    "duplicates": {"near": 0.8},
     "recipes": {
         name: {
             "network": "tiny",
@@ -81,7 +82,7 @@ class Study:
 
     def planned(self, *targets: str) -> dict[str, int]:
         """Jobs by rule that a dry run would start, `all` left out."""
-        text = self.snakemake("-n", "--quiet", "reason", *targets).stdout
+        text = self.snakemake(*targets, "-n", "--quiet", "reason").stdout
         if "Nothing to be done" in text:
             return {}
         lines = text.split("Job stats:")[1].split("total")[0].splitlines()[3:]

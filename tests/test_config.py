@@ -79,6 +79,10 @@ def test_the_shipped_configurations_are_valid(paper):
         ({"training": {"device": "tpu"}}, "device = 'tpu': must be one of auto, cpu, cuda"),
         ({"removals": {"mine": "nowhere.txt"}}, r"removals\.mine = 'nowhere.txt': must be a file"),
         ({"removals": {"subset": "x"}}, r"removals\.subset = 'x': the name is taken"),
+        (
+            {"duplicates": {"near": 0.2}},
+            r"duplicates\.review = 0\.45: must be at most duplicates\.near \(0\.2\)",
+        ),
         ({"duplicates": {"near": 2}}, r"duplicates\.near = 2: must be at most 1"),
     ],
 )

@@ -116,7 +116,7 @@ def test_a_threshold_that_changes_no_set_retrains_nothing(study):
 
 def test_a_threshold_retrains_the_removals_that_changed(study):
     before = {p: p.stat().st_mtime_ns for p in study.results.rglob("models/**/*.h5")}
-    study.config["duplicates"]["near"] = 0.0
+    study.config["duplicates"] = {"near": 0.0, "review": 0.0}
     lists = {p.name: p.read_text() for p in study.results.glob("removals/*.txt")}
     study.snakemake()
     after = {p.name: p.read_text() for p in study.results.glob("removals/*.txt")}

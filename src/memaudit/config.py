@@ -154,6 +154,9 @@ def _cross_checks(config: Config) -> list[str]:
             f"memorization.models = {memorization['models']}: must be at least {parts}; with "
             f"subset_fraction {fraction} it takes {parts} models to leave every point out"
         )
+    near, review = config["duplicates"]["near"], config["duplicates"]["review"]
+    if review > near:
+        problems.append(f"duplicates.review = {review}: must be at most duplicates.near ({near})")
     problems += _dataset_problems(config["dataset"])
     if not problems:
         problems += _size_problems(config)

@@ -1,11 +1,11 @@
 """Find train images that show the same shot as a test image, for small RGB images.
 
-Three steps. Every test image and its mirror image are compared with every train image by whitened
-pixels and whitened gradient histograms, which yields a few candidates for each test image. Each
-candidate is then laid over the test image, at several scales and shifts, and the best correlation
-of the two locally normalised images is kept. Last, that correlation is set against the level which
-the test image reaches with its other candidates, so that plain shapes and stock views, which look
-like many images, score low.
+Three steps. Every test image, mirrored, scaled and shifted in a few ways, is compared with every
+train image by whitened pixels and whitened gradient histograms, which yields a few candidates for
+each test image. The test image is then laid over each candidate at many scales and shifts, and the
+best correlation of the two locally normalised gray images is kept. Last, that correlation is set
+against the level that the test image's other candidates reach, so that plain shapes and stock
+views, which look like many images, score low; agreeing colours add to the score.
 """
 
 import csv
@@ -20,17 +20,21 @@ import torch.nn.functional as F
 
 from memaudit import store
 
-NEAR = 0.75  # at or above: the same shot (judged by eye on CIFAR-10)
+NEAR = 0.6  # at or above: the same shot (judged by eye on CIFAR-10)
 REVIEW = 0.45  # at or above: worth a look
 
 _SIDE = 32  # side in pixels of the square that every image is resampled to
 _DIMS = 128  # principal components kept of each kind of feature
-_QUERIES = ((0.85, 0, 0), (1.18, 0, 0), (1, 0, 0), (1, 3, 0), (1, -3, 0), (1, 0, 3), (1, 0, -3))
+_QUERIES = [  # views of a test image looked up: scale, shift right and down in pixels
+    (scale, dx, dy)
+    for scale in (0.83, 1, 1.2)
+    for dx, dy in ((0, 0), (3, 0), (-3, 0), (0, 3), (0, -3))
+]
 _BLOCK = 250  # test images at a time
 _CANDIDATES = 25  # train images verified for each test image
 _SCALES = (0.7, 0.76, 0.82, 0.88, 0.94, 1, 1.065, 1.14, 1.22, 1.31, 1.42)
 _MARGIN = 4  # largest shift verified, in pixels of the square
-_LEVELS = (0.4, 0.8)  # least and greatest level of likeness that counts as chance
+_LEVELS = (0.4, 0.9)  # least and greatest correlation taken for chance
 _COLOUR = 0.25  # weight of colour against structure
 _LEAST_CHROMA = 0.01  # chroma (sd, of 1) that counts as none
 
@@ -84,7 +88,8 @@ def find_duplicates(
     Returns
     -------
     Pairs
-        At most ``m * per_test`` pairs, ranked by score, then test row, then train row.
+        At most ``m * per_test`` pairs, ranked by score; of equal scores exact pairs first, then by
+        row. The same input gives the same pairs (on one machine, with one number of threads).
 
     Raises
     ------
@@ -112,31 +117,37 @@ def find_duplicates(
             block = _square(test_images[start : start + _BLOCK])
             candidates = _candidates(train_features, block, whiten, max(_CANDIDATES, per_test))
             score = _score(*_verify(train_images, block, candidates))
-            rows += _best(candidates.numpy(), score.numpy(), exact, start, per_test)
+            for k in range(len(block)):
+                same = exact.get(start + k, [])
+                best = _best(candidates[k].tolist(), score[k].tolist(), same, per_test)
+                rows += [(row, start + k, value) for row, value in best]
             if progress is not None:
                 progress(start + len(block), len(test_images))
     train, test, score = (np.array(column) for column in zip(*rows, strict=True))
     score = score.astype(np.float32)
     is_exact = np.array([a in exact.get(b, ()) for a, b in zip(train, test, strict=True)])
     kind = np.where(is_exact, "exact", np.where(score >= near, "near", "candidate"))
-    order = np.lexsort((train, test, -score))
+    order = np.lexsort((train, test, ~is_exact, -score))
     order = order[score[order] >= review]
     return Pairs(train[order], test[order], score[order], kind[order])
 
 
 def _check_images(name: str, images: np.ndarray) -> None:
     """Raise ValueError unless ``images`` is a uint8 array of shape (n >= 1, h, w, 3)."""
-    shape = getattr(images, "shape", None)
-    dtype = getattr(images, "dtype", type(images).__name__)
-    good_shape = shape is not None and len(shape) == 4 and shape[3] == 3 and min(shape) > 0
-    if dtype != np.uint8 or not good_shape:
-        raise ValueError(
-            f"{name} must be a uint8 array of shape (images, height, width, 3), "
-            f"got {dtype} of shape {shape}"
-        )
+    got = type(images).__name__
+    if isinstance(images, np.ndarray):
+        got = f"{images.dtype} of shape {images.shape}"
+        if images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] == 3 and images.size:
+            return
+    raise ValueError(
+        f"{name} must be a uint8 array of shape (images, height, width, 3), none of them 0, "
+        f"got {got}"
+    )
 
 
-def _exact_pairs(train_images: np.ndarray, test_images: np.ndarray, most: int) -> dict:
+def _exact_pairs(
+    train_images: np.ndarray, test_images: np.ndarray, most: int
+) -> dict[int, list[int]]:
     """Map a test row to the first ``most`` train rows with the same pixels, by content hash."""
     by_hash: dict[bytes, list[int]] = {}
     for row, image in enumerate(train_images):
@@ -151,16 +162,13 @@ def _exact_pairs(train_images: np.ndarray, test_images: np.ndarray, most: int) -
     return found
 
 
-def _best(candidates, score, exact, start, per_test) -> list[tuple[int, int, float]]:
-    """Return (train, test, score) of the best ``per_test`` of each test image, exact first."""
-    rows = []
-    for k in range(len(candidates)):
-        scores = dict(zip(candidates[k].tolist(), score[k].tolist(), strict=True))
-        scores.update(dict.fromkeys(exact.get(start + k, ()), 1.0))
-        same = set(exact.get(start + k, ()))
-        ranked = sorted(scores, key=lambda row: (row not in same, -scores[row], row))
-        rows += [(row, start + k, scores[row]) for row in ranked[:per_test]]
-    return rows
+def _best(
+    candidates: list[int], scores: list[float], same: list[int], count: int
+) -> list[tuple[int, float]]:
+    """Return the ``count`` best train rows of one test image, with scores, its copies first."""
+    score_of = dict(zip(candidates, scores, strict=True)) | dict.fromkeys(same, 1.0)
+    ranked = sorted(score_of, key=lambda row: (row not in same, -score_of[row], row))
+    return [(row, score_of[row]) for row in ranked[:count]]
 
 
 # --- images -----------------------------------------------------------------------------------
@@ -258,8 +266,13 @@ def _features(x: torch.Tensor, whiten: list) -> torch.Tensor:
     return torch.cat(parts, 1) / len(parts) ** 0.5
 
 
-def _candidates(train_features, test, whiten, count) -> torch.Tensor:
-    """Return the ``count`` train rows most similar to any view of each test image, (b, count)."""
+def _candidates(
+    train_features: torch.Tensor, test: torch.Tensor, whiten: list, count: int
+) -> torch.Tensor:
+    """Return the ``count`` train rows most similar to any view of each test image.
+
+    ``train_features`` is (n, d), ``test`` (b, 3, 32, 32); the rows are int64 (b, count).
+    """
     similar = torch.full((len(test), len(train_features)), -2.0)
     for mirror in (False, True):
         for scale, dx, dy in _QUERIES:
@@ -284,12 +297,14 @@ def _chroma(x: torch.Tensor) -> torch.Tensor:
     return torch.stack([red - blue, green - (red + blue) / 2], 1)
 
 
-def _verify(train_images, test, candidates) -> tuple[torch.Tensor, torch.Tensor]:
+def _verify(
+    train_images: np.ndarray, test: torch.Tensor, candidates: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Lay each test image over its candidates; return structure and colour, (b, c), -1 to 1.
 
     The inner part of the test image, plain and mirrored, at every scale, is laid over the train
     image at every shift. Structure is the best correlation of local contrast, colour the
-    correlation of the chroma there, 0 where one of the two has hardly any.
+    correlation of the chroma there, NaN where one of the two has hardly any.
     """
     side, shifts = _SIDE - 2 * _MARGIN, 2 * _MARGIN + 1
     inner = slice(_MARGIN, _SIDE - _MARGIN)
@@ -316,22 +331,27 @@ def _verify(train_images, test, candidates) -> tuple[torch.Tensor, torch.Tensor]
 
 
 def _correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Return the correlation of ``a`` and ``b`` (b, 2, s, s) over both channels, (b,)."""
+    """Return the correlation of ``a`` and ``b`` (b, 2, s, s) over both channels, (b,).
+
+    It is NaN where one of the two has less chroma than counts.
+    """
     a, b = (x - x.mean((2, 3), keepdim=True) for x in (a, b))
-    norm = torch.sqrt(a.square().mean((1, 2, 3)) * b.square().mean((1, 2, 3)))
-    return (a * b).mean((1, 2, 3)) / (norm + _LEAST_CHROMA**2)
+    spread = torch.stack([x.square().sum(1).mean((1, 2)).sqrt() for x in (a, b)])
+    correlation = (a * b).sum(1).mean((1, 2)) / (spread.prod(0) + 1e-12)
+    return correlation.where(spread.amin(0) >= _LEAST_CHROMA, torch.nan)
 
 
 def _score(structure: torch.Tensor, colour: torch.Tensor) -> torch.Tensor:
     """Return scores (b, c), 0 to 1, from structure and colour of each test image's candidates.
 
-    The structure is rescaled so that the 6th to 10th best candidate's level is 0 and 1 stays 1.
+    The structure is rescaled so that the level of the 4th to 8th best candidate is 0 and 1 stays 1.
     """
-    others = structure.sort(dim=1, descending=True).values[:, 5:10]
+    others = structure.sort(dim=1, descending=True).values[:, 3:8]
     level = others.mean(1, keepdim=True) if others.shape[1] else torch.zeros(len(structure), 1)
     level = level.clamp(*_LEVELS)
     score = (structure - level) / (1 - level)
-    return ((score + _COLOUR * colour.clamp_min(0)) / (1 + _COLOUR)).clamp(0, 1)
+    with_colour = (score + _COLOUR * colour.clamp_min(0)) / (1 + _COLOUR)
+    return torch.where(colour.isnan(), score, with_colour).clamp(0, 1)
 
 
 # --- files ------------------------------------------------------------------------------------
