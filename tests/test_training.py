@@ -57,7 +57,7 @@ def test_evaluating_on_the_way_changes_nothing(small_dataset):
 
 def test_training_fits_what_it_is_given(small_dataset):
     """Wrong where left out, right where trained on: the whole study rests on it."""
-    recipe = dataclasses.replace(RECIPE, epochs=15, mirror=False)
+    recipe = dataclasses.replace(RECIPE, epochs=25, mirror=False)
     role = small_dataset.planted["train_role"]
     alone = np.isin(role, ["singleton", "exact", "edited"])
     mask = ~alone
@@ -136,9 +136,11 @@ class Shards:
 
     def train(self, first, last, recipe=RECIPE, removal="subset", seed=0):
         self.trained.clear()
-        path = self.folder / f"{first:06d}-{last:06d}.h5"
+        path = self.folder / removal / f"{first:06d}-{last:06d}.h5"
         masks = {
-            trial: training_mask(removal, trial, self.dataset.train_labels, seed, fraction=0.7)
+            trial: training_mask(
+                removal, trial, self.dataset.train_labels, seed, np.empty(0, int), 0.7
+            )
             for trial in range(first, last + 1)
         }
         job.train_shard(
@@ -161,19 +163,20 @@ def same(one, other):
     return all(np.array_equal(one[name], other[name], equal_nan=True) for name in one)
 
 
-def test_a_job_that_was_killed_goes_on_where_it_was(shards, tmp_path):
-    expected = content(shards.train(0, 3))
-    (tmp_path / "000000-000003.h5").unlink()
+def test_a_job_that_was_killed_goes_on_where_it_was(shards):
+    first = shards.train(0, 3)
+    expected, folder = content(first), first.parent
+    first.unlink()
     shards.stop_at = 2
     with pytest.raises(KeyboardInterrupt):
         shards.train(0, 3)
-    assert not (tmp_path / "000000-000003.h5").exists()
-    assert len(list((tmp_path / ".000000-000003.partial").iterdir())) == 2
+    assert not first.exists()
+    assert len(list((folder / ".000000-000003.partial").iterdir())) == 2
     shards.stop_at = None
     path = shards.train(0, 3)
     assert shards.trained == [2, 3]
     assert same(content(path), expected)
-    assert [p.name for p in tmp_path.iterdir()] == ["000000-000003.h5"]
+    assert [p.name for p in folder.iterdir()] == ["000000-000003.h5"]
 
 
 def test_what_was_left_by_another_config_is_not_used(shards):
@@ -197,11 +200,17 @@ def test_growing_a_study_trains_only_what_is_new(shards):
     assert shards.trained == [0, 1]
 
 
+def test_an_empty_list_trains_nothing_again(shards):
+    full = content(shards.train(0, 1, removal="none"))
+    assert same(content(shards.train(0, 1, removal="selected")), full)
+    assert shards.trained == []
+
+
 def test_a_damaged_leftover_is_trained_again(shards, tmp_path):
     shards.stop_at = 2
     with pytest.raises(KeyboardInterrupt):
         shards.train(0, 3)
-    leftover = tmp_path / ".000000-000003.partial" / "000001.h5"
+    leftover = tmp_path / "subset" / ".000000-000003.partial" / "000001.h5"
     leftover.write_bytes(leftover.read_bytes()[:500])
     shards.stop_at = None
     shards.train(0, 3)

@@ -110,13 +110,17 @@ def _row(model: TrainedModel, trial: int, mask: np.ndarray) -> Row:
 def _finished(
     path: Path, partial: Path, identity: str, masks: dict[int, np.ndarray]
 ) -> dict[int, Row]:
-    """The models of `masks` that were trained before: in our partial folder or in other shards."""
+    """The models of `masks` that were trained before: in our partial folder, in other shards."""
     first, last = min(masks), max(masks)
     sources = sorted(partial.glob("*.h5"))
-    for other in sorted(path.parent.glob("*.h5")):
-        found = re.fullmatch(r"(\d+)-(\d+)", other.stem)
-        if found and int(found[1]) <= last and int(found[2]) >= first:
-            sources.append(other)
+    for folder in {
+        path.parent,
+        path.parent.parent / "none",
+    }:  # a list may be empty: then it is none
+        for other in sorted(folder.glob("*.h5")):
+            found = re.fullmatch(r"(\d+)-(\d+)", other.stem)
+            if found and int(found[1]) <= last and int(found[2]) >= first:
+                sources.append(other)
     rows: dict[int, Row] = {}
     for source in sources:
         try:
