@@ -16,7 +16,7 @@ test: .venv lint
 lint: .venv
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/snakefmt --check --quiet Snakefile workflow
+	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --configfile $(CONFIG) --lint
 
 format: .venv

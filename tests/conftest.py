@@ -37,22 +37,23 @@ SMALL = {
             "noise": 8,
         },
     },
-    "memorization": {"models": 40},
-    "selection": {"memorization": 0.25, "influence": 0.15, "z": 1},
+    "memorization": {"models": 60},
+    "selection": {"memorization": 0.25, "influence": 0.15, "z": 2.5},
     "duplicates": {"near": 0.8},
     "recipes": {
         name: {
             "network": "tiny",
-            "epochs": 6,
+            "epochs": 20,
             "batch_size": 16,
-            "learning_rate": 0.1,
+            "learning_rate": 0.2,
             "weight_decay": decay,
             "crop_padding": 1,
+            "mirror": False,
         }
         for name, decay in (("original", 0), ("converged", 0.005))
     },
     "trials": 3,
-    "training": {"models_per_job": 20, "device": "cpu", "test_every": 0},
+    "training": {"models_per_job": 30, "device": "cpu", "test_every": 0},
 }
 
 
@@ -72,10 +73,8 @@ class Study:
         """Run snakemake on the small configuration as it stands now."""
         (self.folder / "small.yaml").write_text(yaml.safe_dump(self.config))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-        command += ["--directory", str(self.folder), "--configfile", "small.yaml"]
-        done = subprocess.run(
-            [*command, *arguments], capture_output=True, text=True, cwd=self.folder, check=False
-        )
+        command += ["--directory", str(self.folder), *arguments, "--configfile", "small.yaml"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, check=False)
         if check:
             assert done.returncode == 0, done.stdout + done.stderr
         return done

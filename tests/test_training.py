@@ -10,6 +10,7 @@ from memaudit import store
 from memaudit.errors import AuditError
 from memaudit.models import job, networks
 from memaudit.models.loader import ResidentLoader
+from memaudit.models.optimizer import SGD
 from memaudit.models.recipe import Recipe
 from memaudit.models.shards import read_shards
 from memaudit.models.training import train_model
@@ -79,6 +80,25 @@ def test_the_schedule_is_a_triangle():
     assert np.allclose(np.diff(rates[:150]), rates[1] - rates[0])
     assert np.allclose(np.diff(rates[150:]), rates[-1] - rates[-2])
     assert dataclasses.replace(RECIPE, warmup=0).rate(0, 10) == pytest.approx(0.095)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.01])
+def test_the_optimizer_is_torchs_to_the_bit(weight_decay):
+    """Ten steps of a network by ours and by torch.optim.SGD: equal weights."""
+    ours, theirs = (networks.build("tiny", 4, seed=0) for _ in range(2))
+    one = SGD(ours.parameters(), 0.9, weight_decay)
+    two = torch.optim.SGD(theirs.parameters(), lr=1.0, momentum=0.9, weight_decay=weight_decay)
+    generator = torch.Generator().manual_seed(0)
+    for step in range(10):
+        images = torch.rand(8, 3, 8, 8, generator=generator)
+        for network in (ours, theirs):
+            network(images).square().mean().backward()
+        one.step(0.1 / (step + 1))
+        two.param_groups[0]["lr"] = 0.1 / (step + 1)
+        two.step()
+        two.zero_grad()
+    for weight, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(weight, other)
 
 
 def test_divergence_names_everything(small_dataset):

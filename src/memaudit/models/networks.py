@@ -1,7 +1,6 @@
 """The networks, by the names the configuration uses. Images are (batch, 3, h, w) floats in 0..1."""
 
 import torch
-import torchvision
 from torch import nn
 
 
@@ -59,8 +58,11 @@ def resnet9(classes: int) -> nn.Module:
     )
 
 
-def _cifar_stem(network: torchvision.models.ResNet) -> nn.Module:
-    """3x3 first convolution of stride 1 and no max-pool, as small images need (He et al. 2016)."""
+def _torchvision(name: str, classes: int) -> nn.Module:
+    """With a 3x3 first convolution of stride 1 and no max-pool, as small images need."""
+    import torchvision  # here, because importing it takes as long as training a tiny network
+
+    network = getattr(torchvision.models, name)(num_classes=classes)
     network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     network.maxpool = nn.Identity()
     return network
@@ -68,12 +70,12 @@ def _cifar_stem(network: torchvision.models.ResNet) -> nn.Module:
 
 def resnet18(classes: int) -> nn.Module:
     """torchvision's ResNet-18 with a CIFAR stem."""
-    return _cifar_stem(torchvision.models.resnet18(num_classes=classes))
+    return _torchvision("resnet18", classes)
 
 
 def resnet50(classes: int) -> nn.Module:
     """torchvision's ResNet-50 with a CIFAR stem."""
-    return _cifar_stem(torchvision.models.resnet50(num_classes=classes))
+    return _torchvision("resnet50", classes)
 
 
 NETWORKS = {

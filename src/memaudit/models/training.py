@@ -11,6 +11,7 @@ from torch.nn import functional
 from memaudit.errors import AuditError
 from memaudit.models import networks
 from memaudit.models.loader import ResidentLoader, batches_per_epoch
+from memaudit.models.optimizer import SGD
 from memaudit.models.recipe import Recipe
 from memaudit.seeds import generator, seed64
 
@@ -78,12 +79,7 @@ def train_model(
     device = loader.device
     network = networks.build(recipe.network, classes, seed64(seed, "initialisation", trial))
     network = network.to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        network.parameters(),
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-    )
+    optimizer = SGD(network.parameters(), recipe.momentum, recipe.weight_decay)
     augmentation_seed = seed64(seed, "augmentation", trial)
     per_epoch = batches_per_epoch(int(mask.sum()), recipe.batch_size)
     steps = recipe.epochs * per_epoch
@@ -119,18 +115,17 @@ def train_model(
     )
 
 
-def _train_epoch(network: nn.Module, optimizer, batches, rates: list[float]) -> tuple[float, float]:
+def _train_epoch(
+    network: nn.Module, optimizer: SGD, batches, rates: list[float]
+) -> tuple[float, float]:
     """One epoch; (mean loss, fraction right). Nothing waits for the device within it."""
     network.train()
     losses, right, seen = [], [], 0
     for rate, (images, labels) in zip(rates, batches, strict=True):
-        for group in optimizer.param_groups:
-            group["lr"] = rate
         output = network(images)
         loss = functional.cross_entropy(output, labels)
-        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimizer.step()
+        optimizer.step(rate)
         losses.append(loss.detach())
         right.append((output.detach().argmax(1) == labels).sum())
         seen += len(labels)
