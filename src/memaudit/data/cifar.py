@@ -135,6 +135,6 @@ def _side(
                     f"{name}, image {first}: label {records[first, column]} of {classes} classes",
                 )
         planes = records[:, label_bytes:].reshape(-1, 3, _SIDE, _SIDE)
-        images.append(planes.transpose(0, 2, 3, 1))
+        images.append(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)))
         labels.append(records[:, label_bytes - 1].astype(np.int64))
-    return np.ascontiguousarray(np.concatenate(images)), np.concatenate(labels)
+    return np.concatenate(images), np.concatenate(labels)
