@@ -4,6 +4,8 @@ import torch
 import torchvision
 from torch import nn
 
+from memaudit.models.preactivation import PreActivationResNet50
+
 
 def _conv_bn(width_in: int, width_out: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
@@ -76,7 +78,13 @@ def resnet50(classes: int) -> nn.Module:
     return _cifar_stem(torchvision.models.resnet50(num_classes=classes))
 
 
+def fz_resnet50(classes: int) -> nn.Module:
+    """Feldman & Zhang's pre-activation ResNet-50 for CIFAR, with their initialisers."""
+    return PreActivationResNet50(classes)
+
+
 NETWORKS = {
+    "fz_resnet50": fz_resnet50,
     "resnet50": resnet50,
     "resnet18": resnet18,
     "resnet9": resnet9,
