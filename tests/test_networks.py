@@ -18,7 +18,7 @@ def network():
 
 
 def described() -> list[tuple[int, int, int, int]]:
-    """(width in, width out, kernel size, stride) of all convolutions, from the description alone."""
+    """(width in, width out, size, stride) of all convolutions, from the description alone."""
     layers = [(3, 64, 3, 1)]
     width_in = 64
     for blocks, width, stride in ((3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2)):

@@ -1,4 +1,4 @@
-"""Feldman & Zhang's ResNet-50 for CIFAR: pre-activation bottleneck blocks and their initialisers."""
+"""Feldman & Zhang's ResNet-50 for CIFAR: pre-activation blocks and their initialisers."""
 
 import torch
 from torch import nn
@@ -51,9 +51,9 @@ class PreActivationResNet50(nn.Module):
     over the pixels, linear layer. Batch norm has eps 1e-5 and keeps 0.9 of its averages a step
     (torch's momentum 0.1). Initialisers as theirs: `initialise`.
 
-    Two details of evaluation differ and cannot matter after many steps: Sonnet corrects its averages
-    for their start at zero, and averages the variance over n where torch has n - 1 (n is at least
-    the batch size times 16).
+    Two details of evaluation differ and cannot matter after many steps: Sonnet corrects its
+    averages for their start at zero, and divides the variance by n where torch has n - 1 (n is at
+    least the batch size times 16).
     """
 
     def __init__(self, classes: int):
