@@ -1,5 +1,6 @@
 """FFCV delivers the resident loader's batches, bit for bit, and fails instead of hanging."""
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -9,6 +10,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 
 from memaudit.data.dataset import Dataset
 from memaudit.errors import AuditError
@@ -105,6 +107,26 @@ def test_kept_batches_keep_their_values_and_epochs_may_overlap(tmp_path, rng):
     kept = list(zip(*(ffcv.train_batches(*call) for call in calls), strict=True))
     for at, call in enumerate(calls):
         assert_same([pair[at] for pair in kept], resident.train_batches(*call))
+
+
+@needs_ffcv
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_batches_on_a_gpu_that_lags_behind(tmp_path, rng):
+    """FFCV fills its buffers again long before the GPU has computed: nothing may be overwritten."""
+    dataset, device = images(32, n_train=4096), torch.device("cuda")
+    ffcv = FFCVLoader(dataset, 4, device, tmp_path / "x.beton")
+    resident = ResidentLoader(dataset, 4, device)
+    call = (rng.permutation(4096), 64, 1, 0, True)
+
+    def slowly(batches):
+        for images, labels in batches:
+            torch.cuda._sleep(10_000_000)  # cycles, queued on the GPU; nothing waits for it here
+            yield images.clone(), labels.clone()
+
+    found, expected = list(slowly(ffcv.train_batches(*call))), resident.train_batches(*call)
+    assert found[0][0].device.type == "cuda"
+    assert assert_same(found, expected) == 64
+    assert_same(ffcv.evaluation_batches("train"), resident.evaluation_batches("train"))
 
 
 @needs_ffcv
@@ -334,3 +356,17 @@ def test_without_ffcv_the_error_says_how_to_install_it(tmp_path, small_dataset, 
 def test_the_memory_that_is_free_is_plausible():
     assert 2**26 < loaders.free_bytes(CPU) < 2**46
     assert 1 <= ffcv_loader.usable_cores() <= 4096
+
+
+def test_the_second_lock_agrees_with_the_first():
+    """It is installed on top of the first one, so it may add packages but change none."""
+
+    def pins(name):
+        text = (ROOT / name).read_text()
+        return {line.removesuffix(" \\") for line in text.splitlines() if re.match(r"\w", line)}
+
+    first, second = pins("requirements.lock"), pins("requirements-ffcv.lock")
+    names = {line.partition("==")[0] for line in first}
+    assert [line for line in second - first if line.partition("==")[0] in names] == []
+    assert "ffcv==1.0.2" in second
+    assert "://" not in (ROOT / "requirements-ffcv.lock").read_text()

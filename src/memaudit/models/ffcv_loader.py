@@ -176,13 +176,11 @@ def _cache_folder() -> Path:
         folder = Path(caches) / "memaudit" / "numba"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         state = folder.stat()
-        if (
-            state.st_uid == os.getuid()
-            and not state.st_mode & 0o022
-            and os.access(folder, os.W_OK | os.X_OK)
-        ):
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(1 << 18))
+        if state.st_uid == os.getuid() and not state.st_mode & 0o022:
             return folder
-    except (OSError, RuntimeError):  # not writable, or no home
+    except (OSError, RuntimeError):  # not writable, full, or no home
         pass
     made = tempfile.mkdtemp(prefix="memaudit-numba-")
     atexit.register(shutil.rmtree, made, ignore_errors=True)
