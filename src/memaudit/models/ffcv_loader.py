@@ -78,7 +78,8 @@ class FFCVLoader:
         """All points of "train" or "test" in order, not augmented."""
         n_train, n_test = len(self.train_labels), len(self.test_labels)
         first, count = (0, n_train) if side == "train" else (n_train, n_test)
-        yield from self._batches(np.arange(first, first + count), EVALUATION_BATCH, None)
+        size = min(EVALUATION_BATCH, count)  # FFCV makes room for ten whole batches
+        yield from self._batches(np.arange(first, first + count), size, None)
 
     def _batches(
         self, order: np.ndarray, size: int, drawn: Augmentation | None
@@ -118,8 +119,10 @@ class FFCVLoader:
         computing.wait_stream(self._copies)
         images.record_stream(computing)
         labels.record_stream(computing)
-        yield to_network(images), labels
-        self._copies.synchronize()
+        try:
+            yield to_network(images), labels
+        finally:
+            self._copies.synchronize()
 
 
 def _check(order: np.ndarray, n: int) -> None:
