@@ -39,9 +39,27 @@ format: .venv
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python -e .
 	@touch $@
 
+# FFCV is compiled here, against OpenCV and libjpeg-turbo. It is optional: where these are missing and
+# cannot be installed, one line says what to install, and the rest works all the same.
+FFCV_LIBRARIES := libopencv-dev libturbojpeg0-dev pkg-config g++
+FFCV_READY := command -v c++ pkg-config > /dev/null && pkg-config --exists opencv4 libturbojpeg
+
+.venv/ffcv: .venv/complete requirements-ffcv.lock
+	@if ! { $(FFCV_READY); } && [ "$$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then \
+	  export DEBIAN_FRONTEND=noninteractive; apt-get update -qq > /dev/null 2>&1; \
+	  apt-get install -qq --no-install-recommends $(FFCV_LIBRARIES) > /dev/null 2>&1; fi; \
+	if ! { $(FFCV_READY); }; then \
+	  echo "FFCV is left out: it needs $(FFCV_LIBRARIES) (Debian's names); then make $@"; \
+	else \
+	  $(BIN)/uv pip install --quiet --require-hashes --no-deps --no-build-isolation \
+	    --python $(BIN)/python -r requirements-ffcv.lock && touch $@; fi
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+  --no-annotate pyproject.toml
+
 lock:
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	  --no-annotate --extra dev pyproject.toml -o requirements.lock
+	$(LOCK) --extra dev -o requirements.lock
+	$(LOCK) --extra ffcv --constraints requirements.lock -o requirements-ffcv.lock
 
 clean:
 	rm -rf .venv .snakemake results

@@ -45,7 +45,7 @@ class ResidentLoader:
         start = points[:, None, None] * self.padded_pixels
         index = start + rows[:, :, None] * self.padded_width + columns[:, None, :]
         pixels = self.pixels.index_select(0, index.view(-1))
-        return _to_network(pixels.view(batch, self.height, self.width, 3))
+        return to_network(pixels.view(batch, self.height, self.width, 3))
 
     def train_batches(
         self, order: np.ndarray, batch_size: int, seed: int, epoch: int, mirror: bool
@@ -72,7 +72,7 @@ class ResidentLoader:
         for start in range(0, len(labels), EVALUATION_BATCH):
             part = slice(start, start + EVALUATION_BATCH)
             if side == "test":
-                images = _to_network(self.test_images[part])
+                images = to_network(self.test_images[part])
             else:
                 points = torch.arange(start, min(part.stop, len(labels)), device=self.device)
                 middle = torch.full_like(points, self.padding)
@@ -85,6 +85,6 @@ def batches_per_epoch(points: int, batch_size: int) -> int:
     return max(1, points // batch_size)
 
 
-def _to_network(images: torch.Tensor) -> torch.Tensor:
+def to_network(images: torch.Tensor) -> torch.Tensor:
     """uint8 (batch, h, w, 3) to float32 (batch, 3, h, w) in 0..1, channels_last."""
     return images.permute(0, 3, 1, 2).float().div_(255)

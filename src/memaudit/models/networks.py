@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from memaudit.models.preactivation import PreActivationResNet50
+
 
 def _conv_bn(width_in: int, width_out: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
@@ -78,7 +80,13 @@ def resnet50(classes: int) -> nn.Module:
     return _torchvision("resnet50", classes)
 
 
+def fz_resnet50(classes: int) -> nn.Module:
+    """Feldman & Zhang's pre-activation ResNet-50 for CIFAR, with their initialisers."""
+    return PreActivationResNet50(classes)
+
+
 NETWORKS = {
+    "fz_resnet50": fz_resnet50,
     "resnet50": resnet50,
     "resnet18": resnet18,
     "resnet9": resnet9,

@@ -1,0 +1,292 @@
+"""FFCV against the resident loader and a DataLoader of PIL images, side by side on this machine.
+
+    python benchmarks/loaders.py
+
+Each run is a process of its own, the loaders take turns, and what is reported is the median over
+the rounds. About two minutes on two cores. Writes the table in benchmarks/README.md.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib import metadata
+from pathlib import Path
+
+IMAGES, SIZE, BATCH, PADDING, CLASSES = 5_000, 32, 128, 4, 10
+ROUNDS = 3
+ALONE_SECONDS, FEEDING_SECONDS = 0.5, 1.0  # a measurement goes on for at least so long
+README = Path(__file__).with_name("README.md")
+BEGIN, END = "<!-- written by loaders.py -->", "<!-- end -->"
+LOADERS = {
+    "resident": "resident loader",
+    "ffcv": "FFCV loader",
+    "ffcv_cold": "FFCV loader, first time on a machine",
+    "ffcv_own": "FFCV with its own operations",
+    "pil": "DataLoader, PIL, in the process",
+    "pil_workers": "DataLoader, PIL, a worker a core",
+}
+
+
+def dataset():
+    import numpy as np
+
+    from memaudit.data.dataset import Dataset
+
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (IMAGES, SIZE, SIZE, 3), dtype=np.uint8)
+    labels = rng.integers(0, CLASSES, IMAGES)
+    return Dataset(list("abcdefghij"), pixels, labels, pixels[:10], labels[:10])
+
+
+def ours(loader):
+    """Epochs of a loader of memaudit: a function of the epoch's number that gives batches."""
+    import numpy as np
+
+    def epoch(number):
+        order = np.random.default_rng(number).permutation(IMAGES)
+        return loader.train_batches(order, BATCH, seed=0, epoch=number, mirror=True)
+
+    return epoch
+
+
+def resident(data, folder):
+    import torch
+
+    from memaudit.models.loader import ResidentLoader
+
+    return ours(ResidentLoader(data, PADDING, torch.device("cpu")))
+
+
+def ffcv(data, folder):
+    import torch
+
+    from memaudit.models.ffcv_loader import FFCVLoader
+
+    return ours(FFCVLoader(data, PADDING, torch.device("cpu"), folder / "images.beton"))
+
+
+def ffcv_own(data, folder):
+    """As in FFCV's CIFAR-10 example: its decoder, flip and translation, compiled as it comes."""
+    import torch
+    from ffcv.fields.basics import IntDecoder
+    from ffcv.fields.ndarray import NDArrayDecoder
+    from ffcv.loader import Loader, OrderOption
+    from ffcv.transforms import (
+        Convert,
+        RandomHorizontalFlip,
+        RandomTranslate,
+        Squeeze,
+        ToTensor,
+        ToTorchImage,
+    )
+
+    loader = Loader(
+        str(folder / "images.beton"),
+        batch_size=BATCH,
+        num_workers=1,
+        order=OrderOption.RANDOM,
+        seed=0,
+        indices=range(IMAGES),
+        pipelines={
+            "image": [
+                NDArrayDecoder(),
+                RandomHorizontalFlip(),
+                RandomTranslate(padding=PADDING),
+                ToTensor(),
+                ToTorchImage(),
+                Convert(torch.float32),
+            ],
+            "label": [IntDecoder(), ToTensor(), Squeeze()],
+        },
+    )
+    return lambda number: ((images.div(255), labels) for images, labels in loader)
+
+
+def pil(data, folder, workers=0):
+    from PIL import Image
+    from torch.utils.data import DataLoader, Dataset
+    from torchvision import transforms
+
+    change = transforms.Compose(
+        [
+            transforms.RandomCrop(SIZE, PADDING),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+        ]
+    )
+
+    class Images(Dataset):
+        def __len__(self):
+            return IMAGES
+
+        def __getitem__(self, point):
+            return change(Image.fromarray(data.train_images[point])), data.train_labels[point]
+
+    loader = DataLoader(
+        Images(),
+        BATCH,
+        shuffle=True,
+        drop_last=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+    )
+    return lambda number: loader
+
+
+def pil_workers(data, folder):
+    from memaudit.models.ffcv_loader import usable_cores
+
+    return pil(data, folder, usable_cores())
+
+
+def measure(name: str, folder: Path) -> dict[str, float]:
+    """One run: seconds to the first batch, images a second alone and feeding the tiny network.
+
+    The seconds count from after torch is imported and the images are in memory (for FFCV: its file
+    is there, too), so they are what the loader adds to a job's start.
+    """
+    import torch
+
+    from memaudit.models import networks
+
+    torch.set_num_threads(1)
+    data = dataset()
+    maker = {"resident": resident, "ffcv_own": ffcv_own, "pil": pil, "pil_workers": pil_workers}
+    started = time.perf_counter()
+    epochs = maker.get(name, ffcv)(data, folder)
+    first = next(iter(epochs(0)))
+    seconds = time.perf_counter() - started
+    torch.set_num_threads(1)
+    if name == "ffcv_cold":
+        return {"seconds": seconds}
+
+    def rate(step, at_least: float) -> float:
+        images, number, began = 0, 1, time.perf_counter()
+        while time.perf_counter() - began < at_least:
+            for batch, labels in epochs(number):
+                step(batch, labels)
+                images += len(labels)
+            number += 1
+        return images / (time.perf_counter() - began)
+
+    network = networks.build("tiny", CLASSES, 0).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+
+    def train(batch, labels):
+        loss = torch.nn.functional.cross_entropy(network(batch), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    for _ in range(3):
+        train(*first)
+    alone = rate(lambda batch, labels: None, ALONE_SECONDS)
+    feeding = rate(train, FEEDING_SECONDS)
+    began, steps = time.perf_counter(), 0
+    while time.perf_counter() - began < FEEDING_SECONDS / 2:
+        train(*first)
+        steps += 1
+    compute = steps * BATCH / (time.perf_counter() - began)
+    return {"seconds": seconds, "alone": alone, "feeding": feeding, "compute": compute}
+
+
+def run(name: str, folder: Path) -> dict[str, float]:
+    """`measure` in a process of its own."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    cache = folder / "cache"
+    with tempfile.TemporaryDirectory() as empty:
+        environment["XDG_CACHE_HOME"] = empty if name == "ffcv_cold" else str(cache)
+        command = [sys.executable, Path(__file__), "--measure", name, "--folder", folder]
+        done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def machine() -> str:
+    from memaudit.models.ffcv_loader import usable_cores
+
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    packages = ("torch", "torchvision", "numpy", "numba", "ffcv", "pillow")
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
+    cpu = models[0] if models else platform.machine()
+    return f"{usable_cores()} cores of {cpu}; Python {platform.python_version()}, {versions}"
+
+
+def report(runs: dict[str, list[dict[str, float]]], load: float) -> str:
+    """The measured part of the README; `load` is the machine's load average before the runs."""
+
+    def median(name, key):
+        return statistics.median(found[key] for found in runs[name])
+
+    def cell(name, key, form):
+        values = [found[key] for found in runs[name] if key in found]
+        if not values:
+            return ""
+        low, high = (form.format(value) for value in (min(values), max(values)))
+        return f"{form.format(statistics.median(values))} ({low} to {high})"
+
+    rows = [
+        f"Measured on {machine()}. {IMAGES:,} images of {SIZE} x {SIZE}, batches of {BATCH}, "
+        f"crop and flip, one thread for torch; median (lowest to highest) of {ROUNDS} rounds. Load "
+        f"average of the machine before it began: {load:.1f}.",
+        "",
+        "| loader | images/s, alone | images/s, feeding `tiny` | seconds to the first batch |",
+        "|---|---|---|---|",
+    ]
+    for name, title in LOADERS.items():
+        alone, feeding = (cell(name, key, "{:,.0f}") for key in ("alone", "feeding"))
+        rows.append(f"| {title} | {alone} | {feeding} | {cell(name, 'seconds', '{:.2f}')} |")
+    everything = [found for many in runs.values() for found in many]
+    compute = statistics.median(found["compute"] for found in everything if "compute" in found)
+    rows.append(f"| none, one batch again and again | | {compute:,.0f} | |")
+
+    def times(name, other, key):
+        return f"{median(name, key) / median(other, key):.1f}"
+
+    rows += [
+        "",
+        f"Alone, FFCV delivers {times('ffcv', 'resident', 'alone')} times the images of the "
+        f"resident loader, {times('ffcv', 'ffcv_own', 'alone')} times those of FFCV with its own "
+        f"operations and {times('ffcv', 'pil', 'alone')} times those of the DataLoader in the "
+        f"process ({times('ffcv', 'pil_workers', 'alone')} times with workers). Feeding `tiny`: "
+        f"{times('ffcv', 'resident', 'feeding')}, {times('ffcv', 'ffcv_own', 'feeding')}, "
+        f"{times('ffcv', 'pil', 'feeding')} and {times('ffcv', 'pil_workers', 'feeding')} times.",
+        "",
+        f"FFCV's first batch takes {median('ffcv', 'seconds'):.1f} s where its machine code is "
+        f"kept, {median('ffcv_cold', 'seconds'):.1f} s the first time, and "
+        f"{median('ffcv_own', 'seconds'):.1f} s in every process with FFCV's own operations.",
+    ]
+    return "\n".join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--measure", choices=LOADERS, help="one run, as JSON (used by itself)")
+    parser.add_argument("--folder", type=Path, help="where the files are (used by itself)")
+    given = parser.parse_args()
+    if given.measure:
+        print(json.dumps(measure(given.measure, given.folder)))
+        return
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in LOADERS}
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        run("ffcv", Path(folder))  # writes FFCV's file and fills the cache
+        for number in range(ROUNDS):
+            for name in LOADERS:
+                runs[name].append(run(name, Path(folder)))
+                print(f"round {number + 1}, {LOADERS[name]}: {runs[name][-1]}", flush=True)
+    before, _, rest = README.read_text().partition(BEGIN)
+    after = rest.partition(END)[2]
+    README.write_text(f"{before}{BEGIN}\n{report(runs, load)}\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Which loader feeds the training. Both deliver the same batches: it is a matter of speed alone."""
+
+import os
+from pathlib import Path
+
+import torch
+
+from memaudit.data.dataset import Dataset
+from memaudit.errors import AuditError
+from memaudit.models.ffcv_loader import FFCVLoader
+from memaudit.models.loader import ResidentLoader
+
+LOADERS = ("auto", "resident", "ffcv")
+
+# Images may take this part of the memory that is free on the device; the rest is the training's,
+# and that of other processes on the same device.
+RESIDENT_PART = 0.25
+
+
+def choose_loader(
+    setting: str,
+    dataset: Dataset,
+    padding: int,
+    device: torch.device,
+    beton: str | Path,
+    workers: int = 0,
+) -> ResidentLoader | FFCVLoader:
+    """The loader for `training.loader`: "resident", "ffcv" or "auto".
+
+    "auto" keeps the images on the device where they fit in a quarter of the memory that is free
+    there (on the CPU: of the available RAM), and reads them with FFCV where not. `padding` in
+    pixels; `beton` is the file FFCV reads, written when needed; `workers` as for `FFCVLoader`.
+
+    Raises AuditError for another setting, and where FFCV is needed and not installed.
+    """
+    if setting not in LOADERS:
+        raise AuditError(f"training.loader is {setting!r}; it can be {', '.join(LOADERS)}")
+    need, free = resident_bytes(dataset, padding), free_bytes(device)
+    if setting == "resident" or (setting == "auto" and need <= RESIDENT_PART * free):
+        return ResidentLoader(dataset, padding, device)
+    try:
+        return FFCVLoader(dataset, padding, device, beton, workers)
+    except AuditError as error:
+        if setting == "ffcv":
+            raise
+        raise AuditError(
+            f"the images take {need / 1e9:.1f} GB, more than {RESIDENT_PART:.0%} of the "
+            f"{free / 1e9:.1f} GB free on {device}, and no other loader can be had: {error}. "
+            "Or set training.loader to resident"
+        ) from error
+
+
+def resident_bytes(dataset: Dataset, padding: int) -> int:
+    """Bytes of the images as ResidentLoader keeps them: train zero-padded, test as they are."""
+    n, height, width, channels = dataset.train_images.shape
+    padded = n * (height + 2 * padding) * (width + 2 * padding) * channels
+    return padded + dataset.test_images.nbytes
+
+
+def free_bytes(device: torch.device) -> int:
+    """Free memory of a GPU, or the RAM that can be had without swapping (Linux: MemAvailable)."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        available = next(line for line in lines if line.startswith("MemAvailable:"))
+        return int(available.split()[1]) * 1024
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
