@@ -19,6 +19,7 @@ include: "workflow/rules/results.smk"
 
 localrules:
     all,
+    plan,
 
 
 rule all:
@@ -26,11 +27,16 @@ rule all:
     input:
         f"{RESULTS}/table2.csv",
         f"{RESULTS}/table2.md",
-        f"{RESULTS}/scores/{SCORED}_fz.npz",
+        f"{RESULTS}/scores/{SCORED}_fz.npz" if SOURCE == "estimate" else [],
         f"{RESULTS}/figures/most_memorized.png",
         f"{RESULTS}/figures/memorization.png",
         f"{RESULTS}/figures/drops.png",
         PLANTED,
+        f"{RESULTS}/agreement.csv" if CIFAIR else [],
+
+
+onstart:
+    refuse_if_too_long()
 
 
 onsuccess:

@@ -58,7 +58,7 @@ def ours(loader):
 def resident(data, folder):
     import torch
 
-    from memaudit.models.loader import ResidentLoader
+    from memaudit.models.resident_loader import ResidentLoader
 
     return ours(ResidentLoader(data, PADDING, torch.device("cpu")))
 

@@ -37,7 +37,7 @@ SMALL = {
             "noise": 8,
         },
     },
-    "memorization": {"models": 60},
+    "memorization": {"source": "estimate", "models": 60},
     "selection": {"memorization": 0.25, "influence": 0.15, "z": 2.5},
     "duplicates": {"near": 0.8},
     "recipes": {

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from memaudit.models.augmentation import augmentation
-from memaudit.models.loader import ResidentLoader, batches_per_epoch
+from memaudit.models.resident_loader import ResidentLoader, batches_per_epoch
 
 
 def splitmix(x: int) -> int:

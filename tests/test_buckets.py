@@ -60,7 +60,12 @@ def test_pairs_there_and_back(tmp_path):
 
 def test_every_point_gets_one_bucket_and_its_reason(tmp_path):
     pairs = [pair(1, 10), pair(2, 10), pair(2, 11), pair(3, 12), pair(4, 13), pair(5, 14)]
-    duplicates = [(4, 40, "near"), (1, 41, "exact"), (1, 42, "near"), (9, 43, "exact")]
+    duplicates = [
+        (4, 40, "near", "published annotation"),
+        (1, 41, "exact", "rule"),
+        (1, 42, "near", "rule"),
+        (9, 43, "exact", "rule"),
+    ]
     found = assign(pairs, duplicates, ["ant"])
     assert [(a.index, a.bucket, a.reason, a.test_points) for a in found] == [
         (1, "leakage_shift", "exact", (41,)),
@@ -69,6 +74,7 @@ def test_every_point_gets_one_bucket_and_its_reason(tmp_path):
         (4, "leakage_shift", "near", (40,)),
         (5, "memorized", "none", (14,)),
     ]
+    assert [a.index for a in found if a.decided_by == "published annotation"] == [4]
     assert removal_lists(found) == {
         "selected": [1, 2, 3, 4, 5],
         "leakage_shift": [1, 2, 4],
@@ -82,7 +88,7 @@ def test_every_point_gets_one_bucket_and_its_reason(tmp_path):
 
 
 def test_nothing_selected_gives_empty_lists():
-    assert removal_lists(assign([], [(1, 2, "exact")], ["ant"])) == {
+    assert removal_lists(assign([], [(1, 2, "exact", "rule")], ["ant"])) == {
         "selected": [],
         "leakage_shift": [],
         "memorized": [],

@@ -53,7 +53,7 @@ def test_the_shipped_configurations_are_valid(paper):
         ),
         (
             {"recipes": {"converged": {"network": "resnet99"}}},
-            r"network = 'resnet99': must be one of resnet50, resnet18, resnet9, tiny",
+            r"network = 'resnet99': must be one of fz_resnet50, resnet50, ",
         ),
         ({"recipes": {"converged": {"warmup": 1}}}, "warmup = 1: must be less than 1"),
         ({"recipes": {"original": {"learning_rate": 0}}}, "learning_rate = 0: must be greater"),

@@ -16,8 +16,8 @@ from memaudit.data.dataset import Dataset
 from memaudit.errors import AuditError
 from memaudit.models import ffcv_loader, loaders
 from memaudit.models.ffcv_loader import FFCVLoader
-from memaudit.models.loader import ResidentLoader
 from memaudit.models.recipe import Recipe
+from memaudit.models.resident_loader import ResidentLoader
 from memaudit.models.training import train_model
 
 CPU = torch.device("cpu")

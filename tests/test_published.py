@@ -7,17 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memaudit import published, scores, store
+from memaudit import scores, store
 from memaudit.errors import AuditError
 from memaudit.fetch import read_sources
-from memaudit.published import (
-    agreement,
-    published_counts,
+from memaudit.published import cifair
+from memaudit.published.cifair import agreement, read_cifair
+from memaudit.published.counts import published_counts, write_counts
+from memaudit.published.feldman_zhang import (
     read_aux_arrays,
-    read_cifair,
     read_fz_matrix,
     read_fz_pairs,
-    write_counts,
     write_fz_scores,
 )
 from memaudit.selection import Pair, read_pairs, select_pairs, write_pairs
@@ -346,4 +345,4 @@ def test_the_published_list_is_read():
     rows = read_cifair(real("cifair100"))
     judgments = [judgment for _, _, judgment in rows]
     assert len(rows) == len({test for test, _, _ in rows}) == 891
-    assert [judgments.count(kind) for kind in (published.EXACT, published.NEAR)] == [39, 582]
+    assert [judgments.count(kind) for kind in (cifair.EXACT, cifair.NEAR)] == [39, 582]

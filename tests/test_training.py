@@ -9,9 +9,9 @@ import torch
 from memaudit import store
 from memaudit.errors import AuditError
 from memaudit.models import job, networks
-from memaudit.models.loader import ResidentLoader
 from memaudit.models.optimizer import SGD
 from memaudit.models.recipe import Recipe
+from memaudit.models.resident_loader import ResidentLoader
 from memaudit.models.shards import read_shards
 from memaudit.models.training import train_model
 from memaudit.removals import training_mask
@@ -164,7 +164,15 @@ class Shards:
             for trial in range(first, last + 1)
         }
         job.train_shard(
-            path, self.dataset, "original", recipe, removal, masks, seed, "cpu", 0, lambda _: None
+            path,
+            self.dataset,
+            "original",
+            recipe,
+            removal,
+            masks,
+            seed,
+            "cpu",
+            report=lambda _: None,
         )
         return path
 

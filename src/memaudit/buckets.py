@@ -36,17 +36,20 @@ class Assignment:
 
 def assign(
     pairs: Sequence[Pair],
-    duplicates: Iterable[tuple[int, int, str]],
+    duplicates: Iterable[tuple[int, int, str, str]],
     class_names: Sequence[str],
 ) -> list[Assignment]:
     """A bucket for each selected point, ordered by index.
 
-    `duplicates` are (train, test, "exact" or "near"); a test image of any class counts, a leak is a
-    leak. An exact duplicate goes before a near one, a duplicate before a sub-population.
+    `duplicates` are (train, test, "exact" or "near", who decided); a test image of any class
+    counts, a leak is a leak. An exact duplicate goes before a near one, a duplicate before a
+    sub-population.
     """
     copies: dict[int, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for train, test, kind in duplicates:
+    deciders: dict[tuple[int, str], str] = {}
+    for train, test, kind, decided_by in duplicates:
         copies[train][kind].append(test)
+        deciders[train, kind] = decided_by
     influenced, influencing = defaultdict(list), defaultdict(list)
     first: dict[int, Pair] = {}
     for pair in pairs:
@@ -73,6 +76,7 @@ def assign(
                 bucket,
                 reason,
                 tuple(sorted(tests)),
+                deciders.get((index, reason), "rule"),
             )
         )
     return assignments

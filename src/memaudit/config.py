@@ -19,6 +19,7 @@ from memaudit.removals import CONTROL, block_size, read_points
 BUCKETS = ("leakage_shift", "memorized")
 LISTED = ("selected", *BUCKETS)
 CIFAR_TRAIN = 50_000
+PUBLISHED_THRESHOLDS = {"memorization": 0.25, "influence": 0.15}
 _SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
 Config = dict[str, Any]
@@ -158,8 +159,31 @@ def _cross_checks(config: Config) -> list[str]:
     if review > near:
         problems.append(f"duplicates.review = {review}: must be at most duplicates.near ({near})")
     problems += _dataset_problems(config["dataset"])
+    problems += _source_problems(config)
     if not problems:
         problems += _size_problems(config)
+    return problems
+
+
+def _source_problems(config: Config) -> list[str]:
+    """What does not go together with published scores."""
+    memorization, selection = config["memorization"], config["selection"]
+    source, kind = memorization["source"], config["dataset"]["kind"]
+    problems = []
+    if source in ("published", "published_matrix") and kind != "cifar100":
+        problems.append(
+            f"memorization.source = {source!r}: F&Z's scores are of cifar100, dataset.kind is "
+            f"{kind!r}; set memorization.source to estimate"
+        )
+    if source == "published_runs" and not memorization.get("path"):
+        problems.append("memorization.path = None: must name the folder of the released runs")
+    if source == "published":
+        for key, least in PUBLISHED_THRESHOLDS.items():
+            if selection[key] < least:
+                problems.append(
+                    f"selection.{key} = {selection[key]}: F&Z published only pairs from {least} "
+                    "on; raise it, or take memorization.source published_matrix or estimate"
+                )
     return problems
 
 

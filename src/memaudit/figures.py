@@ -44,7 +44,8 @@ def most_memorized(
     for axis, index in zip(axes.flat, order, strict=False):
         axis.imshow(dataset.train_images[index], interpolation="nearest")
         name = dataset.class_names[dataset.train_labels[index]]
-        label = f"{name}\n{memorization[index]:.2f} ± {se[index]:.2f}\n"
+        spread = "" if np.isnan(se[index]) else f" ± {se[index]:.2f}"
+        label = f"{name}\n{memorization[index]:.2f}{spread}\n"
         axis.set_title(label + dataset.name("train", index).rsplit("/", 1)[-1], fontsize=7)
     figure.suptitle(
         "Most memorized training images: class, memorization ± standard error, point",
@@ -63,7 +64,7 @@ def memorization_histogram(
     """Memorization of all train points, and of the selected ones by bucket."""
     figure, axis = plt.subplots(figsize=(7, 4))
     bins = np.linspace(-0.5, 1, 61)
-    groups = {"all training points": (memorization, GREY)}
+    groups = {"training points with a score": (memorization[~np.isnan(memorization)], GREY)}
     for bucket, colour in ((LEAKAGE_SHIFT, ORANGE), (MEMORIZED, BLUE)):
         points = [row.index for row in assignments if row.bucket == bucket]
         groups[f"selected, {bucket}"] = (memorization[points], colour)

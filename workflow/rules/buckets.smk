@@ -1,19 +1,37 @@
 """Scores to selected points, their buckets, and the lists of points to remove."""
 
+if SOURCE == "published":
 
-rule selection:
-    input:
-        SCORES,
-    output:
-        f"{RESULTS}/selected_pairs.csv",
-    log:
-        f"{RESULTS}/logs/selection.log",
-    conda:
-        "../../envs/memaudit.yaml"
-    params:
-        thresholds=lookup(dpath="selection", within=config),
-    script:
-        "../scripts/selection.py"
+    rule published_pairs:
+        input:
+            dataset=DATASET,
+            pairs=sourced("fz_pairs"),
+        output:
+            f"{RESULTS}/selected_pairs.csv",
+        log:
+            f"{RESULTS}/logs/published_pairs.log",
+        conda:
+            "../../envs/memaudit.yaml"
+        params:
+            thresholds=lookup(dpath="selection", within=config),
+        script:
+            "../scripts/published_pairs.py"
+
+else:
+
+    rule selection:
+        input:
+            SCORES,
+        output:
+            f"{RESULTS}/selected_pairs.csv",
+        log:
+            f"{RESULTS}/logs/selection.log",
+        conda:
+            "../../envs/memaudit.yaml"
+        params:
+            thresholds=lookup(dpath="selection", within=config),
+        script:
+            "../scripts/selection.py"
 
 
 rule duplicates:
@@ -26,9 +44,26 @@ rule duplicates:
     conda:
         "../../envs/memaudit.yaml"
     params:
-        settings=lookup(dpath="duplicates", within=config),
+        near=lookup(dpath="duplicates/near", within=config),
+        review=lookup(dpath="duplicates/review", within=config),
     script:
         "../scripts/duplicates.py"
+
+
+rule agreement:
+    input:
+        duplicates=f"{RESULTS}/duplicates.csv",
+        cifair=CIFAIR,
+    output:
+        f"{RESULTS}/agreement.csv",
+    log:
+        f"{RESULTS}/logs/agreement.log",
+    conda:
+        "../../envs/memaudit.yaml"
+    params:
+        judgments=config["duplicates"]["cifair"],
+    script:
+        "../scripts/agreement.py"
 
 
 rule buckets:
@@ -36,12 +71,15 @@ rule buckets:
         dataset=DATASET,
         pairs=f"{RESULTS}/selected_pairs.csv",
         duplicates=f"{RESULTS}/duplicates.csv",
+        cifair=CIFAIR,
     output:
         f"{RESULTS}/buckets.csv",
     log:
         f"{RESULTS}/logs/buckets.log",
     conda:
         "../../envs/memaudit.yaml"
+    params:
+        judgments=config["duplicates"]["cifair"] if CIFAIR else [],
     script:
         "../scripts/buckets.py"
 

@@ -1,10 +1,13 @@
 """The checked configuration, and the names that several rules share."""
 
+import re
 from pathlib import Path
 
 try:
     from memaudit import config as settings
+    from memaudit import plan
     from memaudit.errors import AuditError
+    from memaudit.fetch import read_sources
     from memaudit.removals import CONTROL
 except ImportError as error:
     raise WorkflowError(
@@ -20,11 +23,40 @@ except AuditError as error:
 
 RESULTS = config["results"].rstrip("/")
 DATASET = f"data/{config['dataset']['name']}.h5"
-SCORED = config["memorization"]["recipe"]
-SCORES = f"{RESULTS}/scores/{SCORED}.h5"
-IS_GENERATED = config["dataset"]["kind"] == "longtail"
+KIND = config["dataset"]["kind"]
+IS_GENERATED = KIND == "longtail"
+IS_CIFAR = KIND in ("cifar10", "cifar100")
+
+# data/sources.yaml of the working folder, if it has one, else ours
+SOURCES = (
+    next(
+        p for p in (Path("data"), Path(workflow.basedir) / "data") if (p / "sources.yaml").exists()
+    )
+    / "sources.yaml"
+)
+SOURCE_NAMES = {source.file: name for name, source in read_sources(SOURCES).items()}
+
+
+def sourced(name):
+    """Where the remote file `name` of data/sources.yaml lies once it is fetched."""
+    return next(f"data/{file}" for file, known in SOURCE_NAMES.items() if known == name)
+
+
+SOURCE = config["memorization"]["source"]
+# The scores by which points are selected; F&Z's published pairs come selected, without scores.
+SCORED = config["memorization"]["recipe"] if SOURCE == "estimate" else SOURCE
+SCORES = [] if SOURCE == "published" else f"{RESULTS}/scores/{SCORED}.h5"
+CIFAIR = (
+    sourced(KIND.replace("cifar", "cifair")) if IS_CIFAR and config["duplicates"]["cifair"] else []
+)
 PLANTED = [f"{RESULTS}/planted.csv"] if IS_GENERATED else []
 OWN_REMOVALS = config.get("removals", {})
+
+NEEDED_FILES = [
+    *([sourced(KIND)] if IS_CIFAR else []),
+    *([sourced("fz_pairs")] if SOURCE == "published" else []),
+    *([CIFAIR] if CIFAIR else []),
+]
 
 
 wildcard_constraints:
@@ -67,5 +99,20 @@ def closing_words():
     if IS_GENERATED and found.exists():
         rows = [line.split(",")[:4] for line in found.read_text().splitlines()]
         lines += ["", *(f"{row[0]:<26}{row[1]:>8}{row[2]:>8}{row[3]:>9}" for row in rows)]
-    lines += ["", f"Look in {RESULTS}/: table2.md, buckets.csv, figures/, scores/{SCORED}.h5"]
+    if table.exists():
+        lines += ["", f"Look in {RESULTS}/: table2.md, buckets.csv, figures/"]
     return "\n".join(lines)
+
+
+def refuse_if_too_long():
+    """Stop a run that would train for longer than training.max_hours on this machine."""
+    if workflow.non_local_exec:
+        return
+    models = {}
+    for job in workflow.dag.needrun_jobs():
+        if job.rule.name == "train":
+            arm = job.wildcards.recipe, job.wildcards.removal
+            models[arm] = models.get(arm, 0) + len(settings.trials_of(job.wildcards.chunk))
+    machine = plan.this_machine(config["training"]["device"])
+    if complaint := plan.too_long(config, machine, plan.estimate(config, machine, models)):
+        raise WorkflowError(complaint)

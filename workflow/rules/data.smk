@@ -1,7 +1,30 @@
-"""Images to data/<name>.h5: train and test images, labels, class names."""
+"""Remote files into data/, and images to data/<name>.h5."""
+
+
+localrules:
+    fetch,
+
+
+rule fetch:
+    output:
+        "data/{file}",
+    log:
+        "logs/fetch/{file}.log",
+    wildcard_constraints:
+        file="|".join(re.escape(file) for file in SOURCE_NAMES),
+    retries: 2
+    conda:
+        "../../envs/memaudit.yaml"
+    params:
+        name=lambda wildcards: SOURCE_NAMES[wildcards.file],
+        sources=str(SOURCES),
+    script:
+        "../scripts/fetch.py"
 
 
 rule dataset:
+    input:
+        archive=sourced(KIND) if IS_CIFAR else [],
     output:
         DATASET,
     log:
@@ -9,9 +32,9 @@ rule dataset:
     conda:
         "../../envs/memaudit.yaml"
     params:
-        kind=config["dataset"]["kind"],
+        kind=KIND,
         # what the kind needs; for images on disk, whether they changed is the user's to say
-        settings=config["dataset"].get(config["dataset"]["kind"], {}),
+        settings=config["dataset"].get(KIND, {}),
         seed=config["seed"] if IS_GENERATED else None,
     script:
         "../scripts/dataset.py"

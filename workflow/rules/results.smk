@@ -35,6 +35,36 @@ rule table2:
         "../scripts/table2.py"
 
 
+rule published_counts:
+    input:
+        pairs=sourced("fz_pairs"),
+        cifair=sourced("cifair100"),
+    output:
+        f"{RESULTS}/published_counts.csv",
+    log:
+        f"{RESULTS}/logs/published_counts.log",
+    conda:
+        "../../envs/memaudit.yaml"
+    script:
+        "../scripts/published_counts.py"
+
+
+rule plan:
+    log:
+        f"{RESULTS}/logs/plan.log",
+    conda:
+        "../../envs/memaudit.yaml"
+    params:
+        snakefile=str(Path(workflow.basedir) / "Snakefile"),
+        sources=[
+            {"file": source.file, "size": source.size}
+            for source in read_sources(SOURCES).values()
+            if f"data/{source.file}" in NEEDED_FILES
+        ],
+    script:
+        "../scripts/plan.py"
+
+
 rule planted:
     input:
         dataset=DATASET,

@@ -17,6 +17,24 @@ rule scores:
         "../scripts/scores.py"
 
 
+if SOURCE in ("published_matrix", "published_runs"):
+
+    rule published_scores:
+        input:
+            dataset=DATASET,
+            published=config["memorization"].get("path") or sourced("fz_matrix"),
+        output:
+            SCORES,
+        log:
+            f"{RESULTS}/logs/published_scores.log",
+        conda:
+            "../../envs/memaudit.yaml"
+        params:
+            source=SOURCE,
+        script:
+            "../scripts/published_scores.py"
+
+
 rule export_fz:
     input:
         f"{RESULTS}/scores/{{recipe}}.h5",

@@ -6,12 +6,19 @@ from memaudit.buckets import assign, write_buckets
 from memaudit.data.dataset import load
 from memaudit.duplicates import read_duplicates
 from memaudit.jobs import job
+from memaudit.published.cifair import read_cifair, with_judgments
 from memaudit.selection import read_pairs
 
 with job(snakemake.log[0]) as report:
+    judged = snakemake.input.get("cifair")
+    duplicates = with_judgments(
+        read_duplicates(snakemake.input.duplicates),
+        read_cifair(judged) if judged else [],
+        snakemake.params.judgments,
+    )
     assignments = assign(
         read_pairs(snakemake.input.pairs),
-        read_duplicates(snakemake.input.duplicates),
+        duplicates,
         load(snakemake.input.dataset).class_names,
     )
     write_buckets(assignments, snakemake.output[0])

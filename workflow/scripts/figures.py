@@ -1,15 +1,23 @@
 """Draw the figures."""
 
+import numpy as np
+
 from memaudit import figures, store
 from memaudit.buckets import read_buckets
 from memaudit.data.dataset import load
 from memaudit.jobs import job
+from memaudit.selection import read_pairs
 from memaudit.table2 import read_csv
 
 with job(snakemake.log[0]):
     data = load(snakemake.input.dataset)
-    with store.reading(snakemake.input.scores, store.SCORES) as file:
-        memorization, se = file["memorization"][:], file["memorization_se"][:]
+    if scores := snakemake.input.get("scores"):
+        with store.reading(scores, store.SCORES) as file:
+            memorization, se = file["memorization"][:], file["memorization_se"][:]
+    else:  # of the published pairs only the selected points' scores are known
+        memorization, se = np.full((2, data.n_train), np.nan)
+        for pair in read_pairs(snakemake.input.pairs):
+            memorization[pair.train], se[pair.train] = pair.memorization, pair.memorization_se
     buckets = read_buckets(snakemake.input.buckets)
     figures.most_memorized(data, memorization, se, snakemake.output.most_memorized)
     figures.memorization_histogram(data, memorization, buckets, snakemake.output.memorization)

@@ -1,5 +1,7 @@
 """Train the models of one shard: one recipe, one removal, a range of trials."""
 
+from pathlib import Path
+
 from memaudit.config import trials_of
 from memaudit.data.dataset import load
 from memaudit.jobs import job
@@ -28,6 +30,8 @@ with job(snakemake.log[0]) as report:
         masks,
         params.seed,
         settings["device"],
+        settings["loader"],
+        Path(snakemake.input.dataset).with_suffix(".beton"),
         settings["test_every"],
         report,
     )

@@ -19,7 +19,7 @@ import torch
 from memaudit.data.dataset import Dataset
 from memaudit.errors import AuditError
 from memaudit.models.augmentation import Augmentation, augmentation
-from memaudit.models.loader import EVALUATION_BATCH, to_network
+from memaudit.models.resident_loader import EVALUATION_BATCH, to_network
 
 INSTALL = "make .venv/ffcv"
 
@@ -28,9 +28,9 @@ class FFCVLoader:
     """Train and test images of a dataset in an FFCV file, cut into batches by FFCV.
 
     The same interface and the same batches, bit for bit, as
-    `memaudit.models.loader.ResidentLoader`. The file `beton` is written when it is missing or holds
-    anything but `dataset`. `workers` threads augment; 0 is one on the CPU, where a process has one
-    core, and one for each core this process may use when it feeds a GPU.
+    `memaudit.models.resident_loader.ResidentLoader`. The file `beton` is written when it is missing
+    or holds anything but `dataset`. `workers` threads augment; 0 is one on the CPU, where a process
+    has one core, and one for each core this process may use when it feeds a GPU.
 
     Raises AuditError when FFCV is not installed or the file cannot be written.
     """

@@ -20,7 +20,7 @@ import memaudit
 from memaudit import store
 from memaudit.data.dataset import Dataset
 from memaudit.errors import AuditError
-from memaudit.models.loader import ResidentLoader
+from memaudit.models.loaders import choose_loader
 from memaudit.models.recipe import Recipe
 from memaudit.models.shards import Row, write_shard
 from memaudit.models.training import TrainedModel, choose_device, train_model
@@ -37,13 +37,16 @@ def train_shard(
     masks: dict[int, np.ndarray],
     seed: int,
     device: str = "auto",
+    loader: str = "resident",
+    beton: str | Path = "images.beton",
     test_every: int = 0,
     report: Callable[[str], None] = print,
 ) -> None:
     """Train the models of `masks` (trial -> training mask, bool (n_train,)) and write their shard.
 
-    `path` is `.../<recipe>/<removal>/<first>-<last>.h5`. `report` is given a line of text as the
-    work goes on. A model is the same if its recipe, seed, dataset, trial and mask are: such a model
+    `path` is `.../<recipe>/<removal>/<first>-<last>.h5`. `loader` and `beton` are those of
+    `memaudit.models.loaders.choose_loader`. `report` is given a line of text as the work goes on. A
+    model is the same if its recipe, seed, dataset, trial and mask are: such a model
     is never trained twice while a file that holds it is there.
     """
     path = Path(path)
@@ -71,10 +74,10 @@ def train_shard(
         hardware = torch.cuda.get_device_name(where) if where.type == "cuda" else "CPU, one thread"
         attributes["device"] = hardware
         report(f"{name}: training {len(missing)} models ({recipe.network}) on {hardware}")
-        loader = ResidentLoader(dataset, recipe.crop_padding, where)
+        feed = choose_loader(loader, dataset, recipe.crop_padding, where, beton)
     for trial in missing:
         model = train_model(
-            loader,
+            feed,
             recipe,
             masks[trial],
             len(dataset.class_names),

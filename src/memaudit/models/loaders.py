@@ -8,7 +8,7 @@ import torch
 from memaudit.data.dataset import Dataset
 from memaudit.errors import AuditError
 from memaudit.models.ffcv_loader import FFCVLoader
-from memaudit.models.loader import ResidentLoader
+from memaudit.models.resident_loader import ResidentLoader
 
 LOADERS = ("auto", "resident", "ffcv")
 

@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from memaudit.errors import AuditError
 from memaudit.models import networks
-from memaudit.models.loader import ResidentLoader, batches_per_epoch
 from memaudit.models.optimizer import SGD
 from memaudit.models.recipe import Recipe
+from memaudit.models.resident_loader import ResidentLoader, batches_per_epoch
 from memaudit.seeds import generator, seed64
 
 

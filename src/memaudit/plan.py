@@ -1,0 +1,174 @@
+"""What a study will cost before it starts: models, hours on this machine, disk, downloads."""
+
+import os
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memaudit import config as settings
+from memaudit import store
+from memaudit.errors import AuditError
+
+# Training throughput, images a second at 32 x 32 pixels (scaled by area), forward and backward.
+# CPU: measured, one thread of a 2-core Xeon. GPU: computed for an H200, not measured.
+IMAGES_PER_SECOND = {
+    "cpu": {"fz_resnet50": 12, "resnet50": 12, "resnet18": 32, "resnet9": 76, "tiny": 9_900},
+    "gpu": {
+        "fz_resnet50": 17_000,
+        "resnet50": 17_000,
+        "resnet18": 110_000,
+        "resnet9": 250_000,
+        "tiny": 250_000,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What trains here: `workers` processes at a time, each on a "gpu" or a "cpu" core."""
+
+    kind: str
+    workers: int
+
+    @property
+    def words(self) -> str:
+        name = "GPU" if self.kind == "gpu" else "CPU core"
+        return f"{self.workers} {name}{'s' if self.workers > 1 else ''}"
+
+
+def this_machine(device: str) -> Machine:
+    """The machine as training sees it; `device` is `training.device`. No torch is imported."""
+    gpus = list(Path("/proc/driver/nvidia/gpus").glob("*")) if device != "cpu" else []
+    if gpus or (device != "cpu" and shutil.which("nvidia-smi")):
+        return Machine("gpu", max(1, len(gpus)))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return Machine("cpu", cores or 1)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The models of one recipe and removal: how many, and what one takes."""
+
+    recipe: str
+    removal: str
+    models: int
+    seconds: float  # of one model
+    basis: str  # "measured" or "stated rate"
+
+    @property
+    def hours(self) -> float:
+        """Device hours of all its models."""
+        return self.models * self.seconds / 3600
+
+
+def part(config: dict[str, Any], machine: Machine, recipe: str, removal: str, models: int) -> Part:
+    """The cost of `models` models of one recipe and removal.
+
+    From the mean time of the models of that recipe which are trained already, where there are any,
+    else from the stated rate of the network.
+    """
+    measured = _measured(Path(config["results"]) / "models" / recipe)
+    if measured is not None and machine == this_machine(config["training"]["device"]):
+        return Part(recipe, removal, models, measured, "measured")
+    wanted = config["recipes"][recipe]
+    n, side = _images(config)
+    kept = config["memorization"]["subset_fraction"] if removal == "subset" else 1.0
+    rate = IMAGES_PER_SECOND[machine.kind][wanted["network"]] * (32 / side) ** 2
+    return Part(recipe, removal, models, n * kept * wanted["epochs"] / rate, "stated rate")
+
+
+def _measured(folder: Path) -> float | None:
+    """Mean seconds a model over a few shards below `folder`."""
+    seconds: list[float] = []
+    for path in sorted(folder.glob("*/*.h5"))[:20]:
+        try:
+            with store.reading(path, store.SHARD) as file:
+                seconds += file["seconds"][:].tolist()
+        except AuditError:
+            continue
+    return sum(seconds) / len(seconds) if seconds else None
+
+
+def _images(config: dict[str, Any]) -> tuple[int, int]:
+    """(training images, side in pixels); from the dataset where it is there, else as configured."""
+    dataset = config["dataset"]
+    path = Path("data") / f"{dataset['name']}.h5"
+    if path.exists():
+        with store.reading(path, store.DATASET) as file:
+            return file["train/labels"].shape[0], file["train/images"].shape[1]
+    if dataset["kind"] == "image_folder":
+        folder = Path(dataset["image_folder"]["path"])
+        count = sum(1 for _ in folder.glob("train/*/*"))
+        return count, dataset["image_folder"].get("image_size") or 32
+    side = dataset["longtail"]["image_size"] if dataset["kind"] == "longtail" else 32
+    return settings.n_train(config), side
+
+
+def shard_bytes(config: dict[str, Any], models: int) -> int:
+    """Disk that the shards of `models` models take: a mask and correctness, a bit a point."""
+    n, _ = _images(config)
+    return models * ((2 * n + n // 5) // 8 + 4096)
+
+
+def whole_study(config: dict[str, Any]) -> Counter[tuple[str, str]]:
+    """Models of each (recipe, removal) of the study as configured."""
+    models: Counter[tuple[str, str]] = Counter()
+    if config["memorization"]["source"] == "estimate":
+        models[config["memorization"]["recipe"], "subset"] = config["memorization"]["models"]
+    rows = settings.arms(config)
+    for recipe in dict.fromkeys(recipe for recipe, _ in rows):
+        models[recipe, "none"] = config["trials"]
+    for arm in rows:
+        models[arm] = config["trials"]
+    return models
+
+
+def estimate(
+    config: dict[str, Any], machine: Machine, models: Counter[tuple[str, str]]
+) -> list[Part]:
+    """The cost of so many models of each (recipe, removal)."""
+    return [part(config, machine, *arm, count) for arm, count in models.items()]
+
+
+def words(config: dict[str, Any], machine: Machine, parts: list[Part]) -> str:
+    """The estimate as text, a line a part, then the sums."""
+    lines = [f"{'recipe':<12} {'removal':<24} {'models':>7} {'s a model':>10} {'hours':>10}"]
+    for p in parts:
+        lines.append(
+            f"{p.recipe:<12} {p.removal:<24} {p.models:>7} {p.seconds:>10,.1f} {p.hours:>10,.1f}  "
+            f"{p.basis}"
+        )
+    total, hours = sum(p.models for p in parts), sum(p.hours for p in parts)
+    lines.append(f"{'all':<37} {total:>7} {'':>10} {hours:>10,.1f}")
+    lines.append(
+        f"on this machine ({machine.words}) {duration(hours / machine.workers)}; "
+        f"{shard_bytes(config, total) / 1e9:.2g} GB of shards"
+    )
+    if machine.kind == "cpu":
+        gpu = Machine("gpu", 1)
+        on_gpu = sum(part(config, gpu, p.recipe, p.removal, p.models).hours for p in parts)
+        lines.append(f"on one H200 GPU {duration(on_gpu)}, by rates computed, not measured")
+    return "\n".join(lines)
+
+
+def duration(hours: float) -> str:
+    """Hours in words a person would use."""
+    if hours < 1:
+        return f"about {max(1, round(60 * hours))} minutes"
+    return f"about {hours:.1f} hours" if hours < 48 else f"about {hours / 24:,.0f} days"
+
+
+def too_long(config: dict[str, Any], machine: Machine, parts: list[Part]) -> str | None:
+    """What to tell who starts a run longer than `training.max_hours` on this machine, else None."""
+    limit = config["training"]["max_hours"]
+    hours = sum(p.hours for p in parts) / machine.workers
+    if limit is None or hours <= limit:
+        return None
+    return (
+        f"this run would train {sum(p.models for p in parts):,} models, {duration(hours)} on this "
+        f"machine ({machine.words}); training.max_hours = {limit} stops it before the first.\n"
+        "`snakemake plan` shows the estimate, `make demo` is the same study in minutes. To go on "
+        "regardless set training.max_hours to null; on a cluster there is no such limit."
+    )

@@ -1,0 +1,10 @@
+"""Fetch one remote file, from a mirror folder or its URL, and check it."""
+
+from pathlib import Path
+
+from memaudit.fetch import fetch
+from memaudit.jobs import job
+
+with job(snakemake.log[0]) as report:
+    folder = Path(snakemake.output[0]).parent
+    fetch(snakemake.params.name, snakemake.params.sources, folder, report=report.say)

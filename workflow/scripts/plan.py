@@ -1,0 +1,31 @@
+"""Say what the configured study costs, and which of it would be made anew."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from memaudit import plan
+from memaudit.jobs import job
+
+with job(snakemake.log[0]):
+    config = snakemake.config
+    machine = plan.this_machine(config["training"]["device"])
+    parts = plan.estimate(config, machine, plan.whole_study(config))
+    print(plan.words(config, machine, parts))
+    for source in snakemake.params.sources:
+        missing = not Path("data", source["file"]).exists()
+        state = "to be fetched" if missing else "is there"
+        print(f"data/{source['file']}: {state}, {(source['size'] or 0) / 1e6:.3g} MB")
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(config, file)
+        file.flush()
+        command = [sys.executable, "-m", "snakemake", "--snakefile", snakemake.params.snakefile]
+        command += ["--dry-run", "--nolock", "--quiet", "reason", "--configfile", file.name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    print("\nWhat `snakemake` would make now:")
+    if "Nothing to be done" in done.stdout + done.stderr:
+        print("nothing, all is up to date")
+    else:
+        print(done.stdout.partition("Job stats:")[2].partition("\n\n")[0].strip() or done.stderr)

@@ -1,0 +1,21 @@
+"""Take F&Z's published pairs as the selected ones."""
+
+from memaudit.data.dataset import load
+from memaudit.jobs import job
+from memaudit.published.feldman_zhang import read_fz_pairs
+from memaudit.selection import write_pairs
+
+with job(snakemake.log[0]) as report:
+    data = load(snakemake.input.dataset)
+    thresholds = snakemake.params.thresholds
+    pairs = [
+        pair
+        for pair in read_fz_pairs(snakemake.input.pairs, data.train_labels, data.test_labels)
+        if pair.memorization >= thresholds["memorization"]
+        and pair.influence >= thresholds["influence"]
+    ]
+    write_pairs(pairs, snakemake.output[0])
+    report.say(
+        f"{len(pairs)} published pairs of {len({pair.train for pair in pairs})} train points and "
+        f"{len({pair.test for pair in pairs})} test points"
+    )
