@@ -10,7 +10,7 @@ CONFIG := config/demo.yaml
 demo: .venv
 	$(BIN)/snakemake --configfile $(CONFIG) --quiet rules host reason
 
-test: .venv lint
+test: .venv .venv/ffcv lint
 	$(BIN)/python -m pytest
 
 lint: .venv
