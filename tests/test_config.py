@@ -46,7 +46,7 @@ def test_the_shipped_configurations_are_valid(paper):
         ({"seed": -1}, "seed = -1: must be at least 0"),
         ({"trials": 0}, "trials = 0: must be at least 1"),
         ({"trials": 2.5}, r"trials = 2\.5: must be of type integer"),
-        ({"results": "/abs/path"}, "results = '/abs/path': must match"),
+        ({"results": "/abs/path"}, "results = '/abs/path': only letters, digits"),
         (
             {"recipes": {"converged": {"weight_decay": -0.1}}},
             r"recipes\.converged\.weight_decay = -0\.1: must be at least 0",
@@ -66,6 +66,8 @@ def test_the_shipped_configurations_are_valid(paper):
             {"selection": {"influence": -2}},
             r"selection\.influence = -2: must be at least -1 and at most 1",
         ),
+        ({"selection": {"z": float("nan")}}, r"selection\.z = nan: must be a finite number"),
+        ({"dataset": {"name": "cifar100"}}, r"dataset\.name = 'cifar100': give a dataset of kind"),
         ({"selection": {"z": None}}, r"selection\.z = None: must be of type number"),
         ({"dataset": {"kind": "mnist"}}, r"dataset\.kind = 'mnist': must be one of cifar100"),
         (
@@ -109,6 +111,26 @@ def test_numbers_as_people_write_them(small):
     small["recipes"]["converged"]["weight_decay"] = "5e-4"  # what YAML makes of 5e-4
     settings.check(small, SCHEMA)
     assert small["recipes"]["converged"]["weight_decay"] == 0.0005
+
+
+def test_two_ways_of_writing_are_one_study(small):
+    other = copy.deepcopy(small)
+    other["memorization"]["models"] = "6e1"
+    other["recipes"]["original"]["weight_decay"] = 0.0
+    other["recipes"]["converged"] = dict(reversed(other["recipes"]["converged"].items()))
+    other = dict(reversed(other.items()))
+    for config in (small, other):
+        settings.check(config, SCHEMA)
+    assert repr(other) == repr(small)
+    assert type(other["memorization"]["models"]) is int
+
+
+def test_every_missing_key_is_told(small):
+    small["recipes"]["extra"] = {"network": "tiny"}
+    with pytest.raises(AuditError) as caught:
+        settings.check(small, SCHEMA)
+    for name in ("epochs", "batch_size", "mirror"):
+        assert f"recipes.extra.{name} is missing" in str(caught.value)
 
 
 def test_all_faults_are_told_at_once(small):

@@ -123,6 +123,16 @@ def test_any_format_and_size_is_brought_to_one(tmp_path):
     assert data.train_images.shape == (6, 12, 12, 3)
 
 
+def test_sixteen_bits_become_eight_and_thirty_two_are_refused(tmp_path):
+    write_folder(tmp_path)
+    Image.fromarray(np.full((8, 8), 30000, np.uint16)).save(tmp_path / "train/ant/0.png")
+    assert (read_image_folder(tmp_path).train_images[0] == 30000 >> 8).all()
+    (tmp_path / "train/ant/0.png").unlink()
+    Image.fromarray(np.full((8, 8), 0.5, np.float32)).save(tmp_path / "train/ant/0.tif")
+    with pytest.raises(AuditError, match=r"0\.tif: pixels of 32 bits"):
+        read_image_folder(tmp_path)
+
+
 def test_grey_and_transparent_images_become_rgb(tmp_path):
     write_folder(tmp_path)
     Image.fromarray(np.full((8, 8), 90, np.uint8)).save(tmp_path / "train/ant/0.png")

@@ -204,8 +204,8 @@ def test_only_flat_images():
     train, test = (np.zeros((n, 16, 16, 3), np.uint8) for n in (9, 2))
     train[:] += np.arange(9, dtype=np.uint8)[:, None, None, None] // 3
     pairs = find_duplicates(train, test + 1, per_test=2, review=0)
-    assert pairs.kind.tolist() == ["exact"] * 4
-    assert pairs.train.tolist() == [3, 4, 3, 4]
+    assert pairs.kind.tolist() == ["exact"] * 6
+    assert pairs.train.tolist() == [3, 4, 5, 3, 4, 5]
 
 
 def test_progress_is_told():

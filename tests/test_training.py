@@ -247,22 +247,39 @@ def test_a_damaged_leftover_is_trained_again(shards, tmp_path):
 
 def test_reading_wants_every_model_once(shards):
     one, two = shards.train(0, 3), shards.train(4, 7)
-    found = read_shards([two, one], range(8), ["train_mask", "loss"])
+    found = read_shards([two, one], range(8), ["train_mask", "loss"], "subset", RECIPE.settings())
     assert found["loss"].shape == (8, 3)
     assert np.array_equal(
         found["train_mask"][5],
         training_mask("subset", 5, shards.dataset.train_labels, 0, fraction=0.7),
     )
     with pytest.raises(AuditError, match="4 models are missing, the first is trial 4"):
-        read_shards([one], range(8), ["loss"])
+        read_shards([one], range(8), ["loss"], "subset", RECIPE.settings())
     with pytest.raises(AuditError, match="trial 0 is in"):
-        read_shards([one, one], range(8), ["loss"])
+        read_shards([one, one], range(8), ["loss"], "subset", RECIPE.settings())
     with pytest.raises(AuditError, match="holds trial 4, which was not asked for"):
-        read_shards([one, two], range(4), ["loss"])
+        read_shards([one, two], range(4), ["loss"], "subset", RECIPE.settings())
+
+
+def test_shards_of_another_removal_are_noticed(shards):
+    one = shards.train(0, 1, removal="none")
+    with pytest.raises(AuditError, match="holds models of removal 'none'"):
+        read_shards([one], range(2), ["loss"], "subset", RECIPE.settings())
+
+
+def test_shards_of_two_seeds_do_not_mix(shards):
+    one, two = shards.train(0, 1), shards.train(2, 3, seed=1)
+    with pytest.raises(AuditError, match=r"another recipe, seed or dataset"):
+        read_shards([one, two], range(4), ["loss"], "subset", RECIPE.settings())
+
+
+def test_a_network_that_needs_larger_images_says_so(shards):
+    with pytest.raises(AuditError, match="resnet9 needs images of 11 pixels or more"):
+        shards.train(0, 0, recipe=dataclasses.replace(RECIPE, network="resnet9"))
 
 
 def test_shards_of_two_recipes_do_not_mix(shards):
     one = shards.train(0, 1)
     two = shards.train(2, 3, recipe=dataclasses.replace(RECIPE, epochs=2))
-    with pytest.raises(AuditError, match=r"000002-000003\.h5: .*another recipe"):
-        read_shards([one, two], range(4), ["test_correct"])
+    with pytest.raises(AuditError, match=r"000002-000003\.h5: .*other settings"):
+        read_shards([one, two], range(4), ["test_correct"], "subset", RECIPE.settings())

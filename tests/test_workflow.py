@@ -84,6 +84,16 @@ def test_a_finished_study_has_nothing_to_do(finished):
     assert finished.planned() == {}
 
 
+def test_images_that_did_not_change_train_nothing(study):
+    """Touched, or made anew with the same content."""
+    (study.folder / "data/small.h5").touch()
+    assert "train" not in study.planned()
+    before = {p: p.stat().st_mtime_ns for p in study.results.rglob("models/**/*.h5")}
+    (study.folder / "data/small.h5").unlink()
+    study.snakemake()
+    assert {p: p.stat().st_mtime_ns for p in study.results.rglob("models/**/*.h5")} == before
+
+
 def test_weight_decay_of_one_recipe(study):
     study.config["recipes"]["converged"]["weight_decay"] = 0.01
     assert study.planned() == {"train": 7} | dict.fromkeys(TABLE, 1)

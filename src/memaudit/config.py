@@ -5,6 +5,7 @@ cannot say (references between keys, sizes against the dataset). Every message n
 value and what is allowed.
 """
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -26,14 +27,20 @@ Config = dict[str, Any]
 
 
 def check(config: Config, schema: str | Path) -> None:
-    """Check `config` in place; numbers such as 5e-4, which YAML reads as text, become numbers.
+    """Check `config` and bring it, in place, into one form: 5e-4, which YAML reads as text, becomes
+    a number, 0 and 0.0 become the same, keys come in the schema's order.
 
-    Raises AuditError with a line for each thing that is wrong.
+    Two ways of writing one study are one study then, and nothing is made anew between them. Raises
+    AuditError with a line for each thing that is wrong.
     """
     _mend_numbers(config)
-    validator = jsonschema.Draft202012Validator(yaml.safe_load(Path(schema).read_text()))
+    rules = yaml.safe_load(Path(schema).read_text())
+    validator = jsonschema.Draft202012Validator(rules)
     errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.path)))
-    problems = [line for error in errors for line in _explain(error)] or _cross_checks(config)
+    problems = [line for error in errors for line in _explain(error)] + _not_finite(config)
+    if not problems:
+        _one_form(config, rules)
+        problems = _cross_checks(config)
     if problems:
         raise AuditError(
             "the configuration is not valid:\n" + "\n".join(f"  {p}" for p in problems)
@@ -87,6 +94,33 @@ def _mend_numbers(node: Any) -> None:
             _mend_numbers(value)
 
 
+def _not_finite(node: Any, path: tuple = ()) -> list[str]:
+    if isinstance(node, float) and not math.isfinite(node):
+        return [f"{_key(path)} = {node}: must be a finite number"]
+    if not isinstance(node, dict | list):
+        return []
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    return [line for key, value in items for line in _not_finite(value, (*path, key))]
+
+
+def _one_form(node: Any, rules: dict) -> Any:
+    """The value as the schema means it: numbers of the stated kind, keys in the stated order."""
+    kinds = rules.get("type", [])
+    if isinstance(node, dict):
+        known = rules.get("properties", {})
+        other = rules.get("additionalProperties") or {}
+        ordered = sorted(node, key=list(known).index) if known else list(node)
+        values = {key: _one_form(node[key], known.get(key, other)) for key in ordered}
+        node.clear()
+        node.update(values)
+    elif isinstance(node, int | float) and not isinstance(node, bool):
+        if "integer" in kinds:
+            return int(node)
+        if "number" in kinds:
+            return float(node)
+    return node
+
+
 def _key(path) -> str:
     return ".".join(map(str, path)) or "(top level)"
 
@@ -105,9 +139,9 @@ def _explain(error: jsonschema.ValidationError) -> list[str]:
                 for name in unknown
             ]
         case "required":
-            missing = [name for name in rule if name not in value]
+            name = re.match(r"'(.*)' is a required", error.message)[1]
             where = "" if not error.absolute_path else f"{key}."
-            return [f"{where}{name} is missing" for name in missing][:1]
+            return [f"{where}{name} is missing"]
         case "enum":
             return [f"{key} = {value!r}: must be one of {', '.join(map(str, rule))}"]
         case "type":
@@ -122,7 +156,12 @@ def _explain(error: jsonschema.ValidationError) -> list[str]:
         case "exclusiveMaximum":
             return [f"{key} = {value!r}: must be less than {rule}{_lower(error.schema)}"]
         case "pattern":
-            return [f"{key} = {value!r}: must match the pattern {rule}"]
+            allowed = (
+                "letters, digits and _" if rule == "^[A-Za-z0-9_]+$" else "letters, digits, ._-"
+            )
+            allowed += ", and / between folders of a relative path" if "/" in rule else ""
+            named = f"{key}: the name {value!r}" if "recipes" in key else f"{key} = {value!r}"
+            return [f"{named}: only {allowed} are allowed, no blanks"]
         case _:
             return [f"{key} = {value!r}: {error.message}"]
 
@@ -189,6 +228,8 @@ def _source_problems(config: Config) -> list[str]:
 
 def _dataset_problems(dataset: Config) -> list[str]:
     kind = dataset["kind"]
+    if dataset["name"] in ("cifar10", "cifar100") and dataset["name"] != kind:
+        return [f"dataset.name = {dataset['name']!r}: give a dataset of kind {kind} another name"]
     if kind == "image_folder" and not dataset.get("image_folder", {}).get("path"):
         return [
             "dataset.image_folder.path = None: must name the folder that holds train/<class>/* and "

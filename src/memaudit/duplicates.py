@@ -81,15 +81,16 @@ def find_duplicates(
     review : float, 0 to ``near``
         Score at or above which a person should look; pairs below are left out. 0 keeps all.
     per_test : int
-        Most train images returned for one test image, at least 1.
+        Most train images returned for one test image besides exact copies, at least 1.
     progress : callable, optional
         Called as ``progress(done, m)`` with the number of test images done so far.
 
     Returns
     -------
     Pairs
-        At most ``m * per_test`` pairs, ranked by score; of equal scores exact pairs first, then by
-        row. The same input gives the same pairs (on one machine, with one number of threads).
+        At most ``per_test`` pairs a test image, and all its exact copies, ranked by score; of equal
+        scores exact pairs first, then by row. The same input gives the same pairs (on one machine,
+        with one number of threads).
 
     Raises
     ------
@@ -108,7 +109,7 @@ def find_duplicates(
     if per_test < 1:
         raise ValueError(f"per_test must be at least 1, got {per_test}")
 
-    exact = _exact_pairs(train_images, test_images, per_test)
+    exact = _exact_pairs(train_images, test_images)
     with torch.inference_mode():
         whiten = _fit_whitening(train_images)
         train_features = _blockwise(train_images, lambda x: _features(x, whiten))
@@ -145,15 +146,11 @@ def _check_images(name: str, images: np.ndarray) -> None:
     )
 
 
-def _exact_pairs(
-    train_images: np.ndarray, test_images: np.ndarray, most: int
-) -> dict[int, list[int]]:
-    """Map a test row to the first ``most`` train rows with the same pixels, by content hash."""
+def _exact_pairs(train_images: np.ndarray, test_images: np.ndarray) -> dict[int, list[int]]:
+    """Map a test row to the train rows with the same pixels, by content hash."""
     by_hash: dict[bytes, list[int]] = {}
     for row, image in enumerate(train_images):
-        same = by_hash.setdefault(hashlib.blake2b(image.tobytes()).digest(), [])
-        if len(same) < most:
-            same.append(row)
+        by_hash.setdefault(hashlib.blake2b(image.tobytes()).digest(), []).append(row)
     found = {}
     for row, image in enumerate(test_images):
         same = by_hash.get(hashlib.blake2b(image.tobytes()).digest())
@@ -168,7 +165,7 @@ def _best(
     """Return the ``count`` best train rows of one test image, with scores, its copies first."""
     score_of = dict(zip(candidates, scores, strict=True)) | dict.fromkeys(same, 1.0)
     ranked = sorted(score_of, key=lambda row: (row not in same, -score_of[row], row))
-    return [(row, score_of[row]) for row in ranked[:count]]
+    return [(row, score_of[row]) for row in ranked[: max(count, len(same))]]
 
 
 # --- images -----------------------------------------------------------------------------------

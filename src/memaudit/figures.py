@@ -63,7 +63,7 @@ def memorization_histogram(
 ) -> None:
     """Memorization of all train points, and of the selected ones by bucket."""
     figure, axis = plt.subplots(figsize=(7, 4))
-    bins = np.linspace(-0.5, 1, 61)
+    bins = np.linspace(min(0.0, float(np.nanmin(memorization, initial=0))), 1, 51)
     groups = {"training points with a score": (memorization[~np.isnan(memorization)], GREY)}
     for bucket, colour in ((LEAKAGE_SHIFT, ORANGE), (MEMORIZED, BLUE)):
         points = [row.index for row in assignments if row.bucket == bucket]

@@ -44,6 +44,9 @@ def job(log: str | Path) -> Iterator[Report]:
     with open(path, "w") as file:
         try:
             yield Report(file)
+        except KeyboardInterrupt:
+            file.write("interrupted\n")
+            sys.exit(130)
         except AuditError as error:
             file.write(f"error: {error}\n")
             print(f"error: {error}", file=sys.stderr, flush=True)

@@ -47,7 +47,9 @@ def checks(
     role, subpopulation = planted["train_role"], planted["train_subpopulation"]
     head = memorization[role == "head"]
     tail = memorization[role != "head"]
-    area = stats.mannwhitneyu(tail, head).statistic / (len(tail) * len(head))
+    area = np.nan
+    if len(tail) and len(head):
+        area = stats.mannwhitneyu(tail, head).statistic / (len(tail) * len(head))
     true_pairs = [subpopulation[p.train] == planted["test_subpopulation"][p.test] for p in pairs]
     copies = {(int(i), j) for j, i in enumerate(planted["test_copy_of"]) if i >= 0}
     found = {(train, test) for train, test, _ in duplicates}
@@ -90,6 +92,8 @@ def write_checks(results: Sequence[Check], path: str | Path) -> None:
         writer.writerow(["check", "value", "target", "reached", "meaning"])
         for check in results:
             reached = "yes" if check.reached else "no"
+            if check.value != check.value:
+                reached = "nothing to check"
             writer.writerow(
                 [check.name, f"{check.value:.4f}", check.target, reached, check.meaning]
             )

@@ -90,15 +90,17 @@ def read_points(path: str | Path, n_train: int | None = None) -> np.ndarray:
     """
     points: dict[int, None] = {}
     try:
-        lines = Path(path).read_text().splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise AuditError(f"{path}: the list of points cannot be read ({error})") from None
     for number, line in enumerate(lines, start=1):
         text = line.partition("#")[0].strip()
         if not text:
             continue
-        if not text.isdecimal():
-            raise AuditError(f"{path}, line {number}: {text!r} is not a train index (0, 1, 2, ...)")
+        if not text.isdecimal() or len(text) > 12:
+            raise AuditError(
+                f"{path}, line {number}: {text[:40]!r} is not a train index (0, 1, 2, ...)"
+            )
         if int(text) in points:
             raise AuditError(f"{path}, line {number}: point {text} is listed twice")
         points[int(text)] = None

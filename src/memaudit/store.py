@@ -155,7 +155,7 @@ def reading(
     Raises AuditError, naming the file and the remedy, when it is missing, damaged, or not of the
     declared fields, dtypes and shapes.
     """
-    remedy = remedy or f"Delete it and make it anew: snakemake {path}"
+    remedy = remedy or "Delete it and run the same snakemake command again: it is made anew."
     try:
         with h5py.File(path, "r") as file:
             try:
@@ -165,7 +165,7 @@ def reading(
             yield file
     except FileNotFoundError:
         raise AuditError(f"{path}: there is no such file. {remedy}") from None
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, RuntimeError) as error:
         raise AuditError(
             f"{path}: damaged or not a file of this kind ({error}). {remedy}"
         ) from error

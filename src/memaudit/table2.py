@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from memaudit import store
+from memaudit.errors import AuditError
 from memaudit.models.shards import read_shards
 from memaudit.removals import CONTROL
 
@@ -81,20 +82,31 @@ def welch_drop(full: np.ndarray, reduced: np.ndarray, level: float = 0.95) -> Dr
 
 
 def gather_accuracies(
-    shards: Mapping[tuple[str, str], Sequence[str]], trials: range, path: str | Path
+    shards: Mapping[tuple[str, str], Sequence[str]],
+    trials: range,
+    recipes: Mapping[str, dict],
+    path: str | Path,
 ) -> None:
     """Gather the test accuracy of every model of every arm, by `memaudit.store.ACCURACIES`.
 
-    `shards` are the files of each (recipe, removal).
+    `shards` are the files of each (recipe, removal), `recipes` the settings of each recipe. Raises
+    what `read_shards` raises, and AuditError when models of an arm removed different numbers.
     """
     with store.create(path, store.ACCURACIES, {}) as out:
         for (recipe, removal), paths in shards.items():
-            arm = read_shards(list(paths), trials, ["test_correct", "train_mask"])
+            fields = ["test_correct", "train_mask"]
+            arm = read_shards(list(paths), trials, fields, removal, recipes[recipe])
+            removed = (~arm["train_mask"]).sum(axis=1)
+            if len(set(removed.tolist())) > 1:
+                raise AuditError(
+                    f"{recipe}, {removal}: models were trained without {sorted(set(removed))} "
+                    f"points; delete {Path(paths[0]).parent} and run the same command again"
+                )
             group = f"{recipe}/{removal}"
             out.add(f"{group}/trial", np.array(trials))
             out.add(f"{group}/test_accuracy", 100 * arm["test_correct"].mean(axis=1))
             out.add(f"{group}/test_correct", store.pack(arm["test_correct"]))
-            out.add(f"{group}/n_removed", (~arm["train_mask"]).sum(axis=1))
+            out.add(f"{group}/n_removed", removed)
 
 
 def table_rows(accuracies: str | Path, arms: Sequence[tuple[str, str]]) -> list[dict]:
@@ -104,14 +116,16 @@ def table_rows(accuracies: str | Path, arms: Sequence[tuple[str, str]]) -> list[
         for recipe, removal in arms:
             full = file[f"{recipe}/none/test_accuracy"][:]
             reduced = file[f"{recipe}/{removal}/test_accuracy"][:]
-            drop = welch_drop(full, reduced)
+            n_removed = int(file[f"{recipe}/{removal}/n_removed"][0])
+            # without any point removed they are the same models, not other ones of equal accuracy
+            drop = welch_drop(full, reduced) if n_removed else Drop(0.0, 0.0, 0.0, 0.0, 0.0)
             published = PUBLISHED.get((recipe, removal), (None, None))
             rows.append(
                 {
                     "paper_column": PAPER_COLUMNS.get((recipe, removal), ""),
                     "recipe": recipe,
                     "removal": removal,
-                    "n_removed": int(file[f"{recipe}/{removal}/n_removed"][0]),
+                    "n_removed": n_removed,
                     "n_models_full": len(full),
                     "n_models_reduced": len(reduced),
                     "acc_full": full.mean(),

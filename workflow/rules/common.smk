@@ -23,6 +23,8 @@ except AuditError as error:
 
 RESULTS = config["results"].rstrip("/")
 DATASET = f"data/{config['dataset']['name']}.h5"
+DIGEST = f"data/{config['dataset']['name']}.sha256"
+MACHINE = plan.this_machine(config["training"]["device"])
 KIND = config["dataset"]["kind"]
 IS_GENERATED = KIND == "longtail"
 IS_CIFAR = KIND in ("cifar10", "cifar100")
@@ -94,12 +96,14 @@ def closing_words():
     """What a finished run shows: the table, what was planted and found, and where to look."""
     lines = []
     table, found = Path(RESULTS) / "table2.md", Path(RESULTS) / "planted.csv"
-    if table.exists():
+    drops = Path(RESULTS) / "accuracies.h5"
+    shown = table.exists() and drops.exists() and table.stat().st_mtime >= drops.stat().st_mtime
+    if shown:
         lines += ["", *(line for line in table.read_text().splitlines() if line.startswith("|"))]
     if IS_GENERATED and found.exists():
         rows = [line.split(",")[:4] for line in found.read_text().splitlines()]
         lines += ["", *(f"{row[0]:<26}{row[1]:>8}{row[2]:>8}{row[3]:>9}" for row in rows)]
-    if table.exists():
+    if shown:
         lines += ["", f"Look in {RESULTS}/: table2.md, buckets.csv, figures/"]
     return "\n".join(lines)
 
@@ -113,6 +117,5 @@ def refuse_if_too_long():
         if job.rule.name == "train":
             arm = job.wildcards.recipe, job.wildcards.removal
             models[arm] = models.get(arm, 0) + len(settings.trials_of(job.wildcards.chunk))
-    machine = plan.this_machine(config["training"]["device"])
-    if complaint := plan.too_long(config, machine, plan.estimate(config, machine, models)):
+    if complaint := plan.too_long(config, MACHINE, plan.estimate(config, MACHINE, models)):
         raise WorkflowError(complaint)

@@ -22,11 +22,14 @@ rule fetch:
         "../scripts/fetch.py"
 
 
-rule dataset:
+# The digest stands for the images where models are trained: a file that is touched, copied or made
+# anew with the same images trains nothing again (a checkpoint, so that Snakemake looks again).
+checkpoint dataset:
     input:
         archive=sourced(KIND) if IS_CIFAR else [],
     output:
-        DATASET,
+        data=DATASET,
+        digest=DIGEST,
     log:
         f"logs/{config['dataset']['name']}/dataset.log",
     conda:

@@ -3,7 +3,8 @@
 
 rule train:
     input:
-        dataset=DATASET,
+        dataset=ancient(DATASET),
+        digest=DIGEST,
         points=removal_list,
     output:
         f"{RESULTS}/models/{{recipe}}/{{removal}}/{{chunk}}.h5",
@@ -14,6 +15,8 @@ rule train:
     conda:
         "../../envs/memaudit.yaml"
     threads: 1
+    resources:
+        gpu=1 if MACHINE.kind == "gpu" else 0,
     params:
         recipe=lookup(dpath="recipes/{recipe}", within=config),
         seed=config["seed"],

@@ -14,6 +14,7 @@ rule accuracies:
         arms=ARMS,
         shards={f"{recipe}/{removal}": shards(recipe, removal) for recipe, removal in ARMS},
         trials=config["trials"],
+        recipes={recipe: config["recipes"][recipe] for recipe in RECIPES},
     script:
         "../scripts/accuracies.py"
 

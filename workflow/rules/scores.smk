@@ -13,6 +13,7 @@ rule scores:
         "../../envs/memaudit.yaml"
     params:
         models=config["memorization"]["models"],
+        recipe=lookup(dpath="recipes/{recipe}", within=config),
     script:
         "../scripts/scores.py"
 

@@ -8,4 +8,4 @@ with job(snakemake.log[0]):
     shards = {
         (recipe, removal): params.shards[f"{recipe}/{removal}"] for recipe, removal in params.arms
     }
-    gather_accuracies(shards, range(params.trials), snakemake.output[0])
+    gather_accuracies(shards, range(params.trials), params.recipes, snakemake.output[0])

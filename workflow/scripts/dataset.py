@@ -1,5 +1,6 @@
 """Read or generate the configured dataset and write it as data/<name>.h5."""
 
+from memaudit import store
 from memaudit.data import cifar, dataset, image_folder, longtail
 from memaudit.jobs import job
 
@@ -21,7 +22,9 @@ def make(kind: str, settings: dict, seed: int | None, archive: str | None) -> da
 with job(snakemake.log[0]) as report:
     params = snakemake.params
     data = make(params.kind, params.settings, params.seed, snakemake.input.get("archive"))
-    dataset.save(data, snakemake.output[0])
+    dataset.save(data, snakemake.output.data)
+    with store.whole(snakemake.output.digest) as temporary:
+        temporary.write_text(f"{data.digest()}\n")
     report.say(
         f"{snakemake.output[0]}: {data.n_train} train and {data.n_test} test images of "
         f"{data.train_images.shape[2]} x {data.train_images.shape[1]} pixels in "

@@ -11,7 +11,8 @@ with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)
     shards = list(snakemake.input.shards)
     models = snakemake.params.models
-    found = read_shards(shards, range(models), ["train_mask", "train_correct", "test_correct"])
+    fields = ["train_mask", "train_correct", "test_correct"]
+    found = read_shards(shards, range(models), fields, "subset", snakemake.params.recipe)
     result = scores.write_scores(
         snakemake.output[0],
         found["train_mask"],

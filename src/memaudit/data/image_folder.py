@@ -86,7 +86,14 @@ def _read(file: Path, size: int | None) -> np.ndarray:
     """One image as uint8 (h, w, 3), upright by its EXIF tag."""
     try:
         with Image.open(file) as image:
-            image = ImageOps.exif_transpose(image).convert("RGB")
+            image = ImageOps.exif_transpose(image)
+            if image.mode.startswith("I;16"):
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            elif image.mode in ("I", "F"):
+                raise AuditError(
+                    f"{file}: pixels of 32 bits have no known range; save it with 8 or 16 bits"
+                )
+            image = image.convert("RGB")
             if size is not None:
                 image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
             return np.asarray(image)

@@ -175,7 +175,7 @@ def generate(settings: LongTail, seed: int) -> Dataset:
     edits = list(EDITS)
     for label in range(settings.classes):
         for size in settings.head_sizes():
-            test = max(1, round(size * settings.head_test))
+            test = max(1, round(size * settings.head_test)) if settings.head_test else 0
             build.smallest_head[label] = build.population(label, "head", size, test)
         for size in settings.small_sizes():
             build.population(label, "small", size, settings.small_test)

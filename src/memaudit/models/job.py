@@ -20,6 +20,7 @@ import memaudit
 from memaudit import store
 from memaudit.data.dataset import Dataset
 from memaudit.errors import AuditError
+from memaudit.models import networks
 from memaudit.models.loaders import choose_loader
 from memaudit.models.recipe import Recipe
 from memaudit.models.shards import Row, write_shard
@@ -73,6 +74,12 @@ def train_shard(
         where = choose_device(device)
         hardware = torch.cuda.get_device_name(where) if where.type == "cuda" else "CPU, one thread"
         attributes["device"] = hardware
+        smallest = networks.SMALLEST.get(recipe.network, 1)
+        if min(dataset.train_images.shape[1:3]) < smallest:
+            raise AuditError(
+                f"{name}: the network {recipe.network} needs images of {smallest} pixels or more; "
+                f"these have {min(dataset.train_images.shape[1:3])}. Take another network or size"
+            )
         report(f"{name}: training {len(missing)} models ({recipe.network}) on {hardware}")
         feed = choose_loader(loader, dataset, recipe.crop_padding, where, beton)
     for trial in missing:

@@ -93,6 +93,8 @@ NETWORKS = {
     "tiny": tiny,
 }
 
+SMALLEST = {"resnet9": 11}  # pixels; below, an unpadded convolution has nothing to look at
+
 
 def build(name: str, classes: int, seed: int) -> nn.Module:
     """The network `name` with weights drawn from `seed`, on the CPU and whatever the device.

@@ -1,11 +1,15 @@
 """Shards: the files that hold trained models, one for each (recipe, removal, range of trials)."""
 
+import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from memaudit import store
 from memaudit.errors import AuditError
+from memaudit.models.recipe import Recipe
 
 Row = dict[str, np.ndarray]
 
@@ -18,12 +22,18 @@ def write_shard(path: Path, attributes: dict, rows: list[Row]) -> None:
 
 
 def read_shards(
-    paths: list[str] | list[Path], trials: range, fields: list[str]
+    paths: list[str] | list[Path],
+    trials: range,
+    fields: list[str],
+    removal: str,
+    recipe: dict[str, Any],
 ) -> dict[str, np.ndarray]:
     """Gather `fields` of all models of `trials`, in order, from their shards.
 
-    Packed bits come back unpacked, bool (models, n). Raises AuditError when a shard is damaged,
-    when shards disagree on recipe, seed or dataset, or when a trial is missing or there twice.
+    Packed bits come back unpacked, bool (models, n). `recipe` are the settings the models must have
+    been trained with, `removal` what they must have been trained without. Raises AuditError when a
+    shard is damaged, holds models of another removal or recipe, when shards disagree on seed or
+    dataset, or when a trial is missing or there twice.
     """
     place = {trial: at for at, trial in enumerate(trials)}
     gathered: dict[str, np.ndarray] = {}
@@ -31,6 +41,14 @@ def read_shards(
     identity, origin = None, None
     for path in paths:
         with store.reading(path, store.SHARD) as file:
+            if file.attrs["removal"] != removal or json.loads(file.attrs["identity"])[
+                "recipe"
+            ] != dataclasses.asdict(Recipe.of(recipe)):
+                raise AuditError(
+                    f"{path}: holds models of removal {file.attrs['removal']!r}, recipe "
+                    f"{file.attrs['recipe_name']!r}, or of other settings than configured. "
+                    "Delete it and run the same snakemake command again"
+                )
             if identity not in (None, file.attrs["identity"]):
                 raise AuditError(
                     f"{path}: its models were trained by another recipe, seed or dataset than "
