@@ -11,7 +11,7 @@ demo: .venv
 	$(BIN)/snakemake --configfile $(CONFIG) --quiet rules host reason
 
 test: .venv .venv/ffcv lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv
 	$(BIN)/ruff check
