@@ -12,7 +12,8 @@ from memaudit import store
 from memaudit.errors import AuditError
 
 # Training throughput, images a second at 32 x 32 pixels (scaled by area), forward and backward.
-# CPU: measured, one thread of a 2-core Xeon. GPU: computed for an H200, not measured.
+# CPU: measured, one thread of a 2-core Xeon. GPU: computed for an H200 and bfloat16, not measured; the
+# trainer computes in float32, which will be slower.
 IMAGES_PER_SECOND = {
     "cpu": {"fz_resnet50": 12, "resnet50": 12, "resnet18": 32, "resnet9": 76, "tiny": 9_900},
     "gpu": {
@@ -149,7 +150,10 @@ def words(config: dict[str, Any], machine: Machine, parts: list[Part]) -> str:
     if machine.kind == "cpu":
         gpu = Machine("gpu", 1)
         on_gpu = sum(part(config, gpu, p.recipe, p.removal, p.models).hours for p in parts)
-        lines.append(f"on one H200 GPU {duration(on_gpu)}, by rates computed, not measured")
+        lines.append(
+            f"on one H200 GPU at least {on_gpu:,.1f} GPU hours ({duration(on_gpu)}), by rates "
+            "computed for bfloat16, not measured"
+        )
     return "\n".join(lines)
 
 

@@ -18,6 +18,8 @@ rule fetch:
     params:
         name=lambda wildcards: SOURCE_NAMES[wildcards.file],
         sources=str(SOURCES),
+    message:
+        "Fetch {output}, from MEMAUDIT_MIRROR or as data/sources.yaml says"
     script:
         "../scripts/fetch.py"
 
