@@ -1,5 +1,6 @@
 """Shared fixtures: a study small enough to run in seconds, in a folder of its own."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -74,7 +75,14 @@ class Study:
         (self.folder / "small.yaml").write_text(yaml.safe_dump(self.config))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         command += ["--directory", str(self.folder), *arguments, "--configfile", "small.yaml"]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, check=False)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            check=False,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
         if check:
             assert done.returncode == 0, done.stdout + done.stderr
         return done

@@ -175,6 +175,14 @@ def test_labels_in_another_order_are_noticed(tmp_path, mirror):
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_the_configuration_may_name_the_mirror(tmp_path, mirror, monkeypatch):
+    study = cifar_study(tmp_path, mirror)
+    monkeypatch.delenv("MEMAUDIT_MIRROR")
+    study.config["mirror"] = str(mirror)
+    study.snakemake("data/pairs.npz")
+    assert (tmp_path / "data/pairs.npz").read_bytes() == (mirror / "pairs.npz").read_bytes()
+
+
 def test_offline_without_a_mirror_says_what_to_do(tmp_path, mirror, monkeypatch):
     study = cifar_study(tmp_path, mirror)
     monkeypatch.delenv("MEMAUDIT_MIRROR")

@@ -7,4 +7,5 @@ from memaudit.jobs import job
 
 with job(snakemake.log[0]) as report:
     folder = Path(snakemake.output[0]).parent
-    fetch(snakemake.params.name, snakemake.params.sources, folder, report=report.say)
+    mirror = snakemake.config.get("mirror")
+    fetch(snakemake.params.name, snakemake.params.sources, folder, mirror, report.say)
