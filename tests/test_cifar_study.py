@@ -169,6 +169,9 @@ def test_labels_in_another_order_are_noticed(tmp_path, mirror):
         arrays = dict(pairs)
     arrays["tr_idx"] = (arrays["tr_idx"] + 1) % TRAIN
     np.savez(tmp_path / "data/pairs.npz", **arrays)
+    sources = yaml.safe_load((tmp_path / "data/sources.yaml").read_text())
+    sources["fz_pairs"] = source(tmp_path / "data/pairs.npz")
+    (tmp_path / "data/sources.yaml").write_text(yaml.safe_dump(sources))
     done = study.snakemake("results/small/selected_pairs.csv", check=False)
     assert done.returncode != 0
     assert "not in CIFAR-100's original order" in done.stderr
@@ -181,6 +184,16 @@ def test_the_configuration_may_name_the_mirror(tmp_path, mirror, monkeypatch):
     study.config["mirror"] = str(mirror)
     study.snakemake("data/pairs.npz")
     assert (tmp_path / "data/pairs.npz").read_bytes() == (mirror / "pairs.npz").read_bytes()
+
+
+def test_a_wrong_file_put_there_by_hand_is_refused(tmp_path, mirror):
+    study = cifar_study(tmp_path, mirror)
+    (tmp_path / "data/cifair.csv").write_text("TestID,TrainID,Distance,Judgment\n")
+    done = study.snakemake("results/small/published_counts.csv", check=False)
+    assert done.returncode != 0
+    assert "data/cifair.csv: not the published file (expected" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert (tmp_path / "data/cifair.csv").exists()
 
 
 def test_offline_without_a_mirror_says_what_to_do(tmp_path, mirror, monkeypatch):

@@ -174,5 +174,6 @@ def too_long(config: dict[str, Any], machine: Machine, parts: list[Part]) -> str
         f"this run would train {sum(p.models for p in parts):,} models, {duration(hours)} on this "
         f"machine ({machine.words}); training.max_hours = {limit} stops it before the first.\n"
         "`snakemake plan` shows the estimate, `make demo` is the same study in minutes. To go on "
-        "regardless set training.max_hours to null; on a cluster there is no such limit."
+        "regardless set training.max_hours to null in the configuration file; on a cluster there "
+        "is no such limit."
     )

@@ -7,6 +7,7 @@ try:
     from memaudit import config as settings
     from memaudit import plan
     from memaudit.errors import AuditError
+    from memaudit.fetch import fetch as fetch_file
     from memaudit.fetch import read_sources
     from memaudit.removals import CONTROL
 except ImportError as error:
@@ -57,6 +58,11 @@ OWN_REMOVALS = config.get("removals", {})
 NEEDED_FILES = [
     *([sourced(KIND)] if IS_CIFAR else []),
     *([sourced("fz_pairs")] if SOURCE == "published" else []),
+    *(
+        [sourced("fz_matrix")]
+        if SOURCE == "published_matrix" and not config["memorization"].get("path")
+        else []
+    ),
     *([CIFAIR] if CIFAIR else []),
 ]
 
@@ -106,6 +112,16 @@ def closing_words():
     if shown:
         lines += ["", f"Look in {RESULTS}/: table2.md, buckets.csv, figures/"]
     return "\n".join(lines)
+
+
+def refuse_wrong_files():
+    """Stop where a remote file lies in data/ that is not the published one, put there by hand."""
+    for file, name in SOURCE_NAMES.items():
+        if Path("data", file).exists():
+            try:
+                fetch_file(name, SOURCES, "data", report=print)
+            except AuditError as error:
+                raise WorkflowError(str(error))
 
 
 def refuse_if_too_long():

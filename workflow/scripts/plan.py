@@ -15,9 +15,10 @@ with job(snakemake.log[0]):
     parts = plan.estimate(config, machine, plan.whole_study(config))
     print(plan.words(config, machine, parts))
     for source in snakemake.params.sources:
-        missing = not Path("data", source["file"]).exists()
-        state = "to be fetched" if missing else "is there"
-        print(f"data/{source['file']}: {state}, {(source['size'] or 0) / 1e6:.3g} MB")
+        path = Path("data", source["file"])
+        size = path.stat().st_size if path.exists() else source["size"]
+        state = "is there" if path.exists() else "to be fetched"
+        print(f"{path}: {state}, {f'{size / 1e6:.3g} MB' if size else 'of unknown size'}")
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(config, file)
         file.flush()
