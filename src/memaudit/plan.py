@@ -12,8 +12,8 @@ from memaudit import store
 from memaudit.errors import AuditError
 
 # Training throughput, images a second at 32 x 32 pixels (scaled by area), forward and backward.
-# CPU: measured, one thread of a 2-core Xeon. GPU: computed for an H200 and bfloat16, not measured;
-# the trainer computes in float32, which will be slower.
+# CPU: measured, one thread of a 2-core Xeon. GPU: computed for an H200 and bfloat16, not measured
+# (tiny: taken as resnet9); the trainer computes in float32, which will be slower.
 IMAGES_PER_SECOND = {
     "cpu": {"fz_resnet50": 12, "resnet50": 12, "resnet18": 32, "resnet9": 76, "tiny": 9_900},
     "gpu": {

@@ -19,7 +19,7 @@ import torch
 from memaudit.data.dataset import Dataset
 from memaudit.errors import AuditError
 from memaudit.models.augmentation import Augmentation, augmentation
-from memaudit.models.resident_loader import EVALUATION_BATCH, to_network
+from memaudit.models.resident_loader import EVALUATION_BATCH, full_batches, to_network
 
 INSTALL = "make .venv/ffcv"
 
@@ -62,17 +62,11 @@ class FFCVLoader:
     def train_batches(
         self, order: np.ndarray, batch_size: int, seed: int, epoch: int, mirror: bool
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The augmented batches of one epoch: full batches of `order` (int64 train indices).
-
-        What is left over at the end is left out (another part each epoch); an `order` shorter than
-        a batch is one batch.
-        """
+        """The augmented batches of one epoch: `full_batches` of `order` (int64 train indices)."""
         n = len(self.train_labels)
         _check(order, n)
         drawn = augmentation(seed, epoch, n, self.padding, mirror)
-        size = min(batch_size, len(order))
-        full = len(order) // size * size
-        yield from self._batches(order[:full], size, drawn)
+        yield from self._batches(*full_batches(order, batch_size), drawn)
 
     def evaluation_batches(self, side: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """All points of "train" or "test" in order, not augmented."""

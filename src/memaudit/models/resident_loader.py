@@ -50,18 +50,13 @@ class ResidentLoader:
     def train_batches(
         self, order: np.ndarray, batch_size: int, seed: int, epoch: int, mirror: bool
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The augmented batches of one epoch: full batches of `order` (int64 train indices).
-
-        What is left over at the end is left out (another part each epoch); an `order` shorter than
-        a batch is one batch.
-        """
+        """The augmented batches of one epoch: `full_batches` of `order` (int64 train indices)."""
         n = len(self.train_labels)
         drawn = augmentation(seed, epoch, n, self.padding, mirror)
-        size = min(batch_size, len(order))
-        full = len(order) // size * size
-        points = torch.from_numpy(order[:full]).to(self.device)
-        dy, dx, flip = (torch.from_numpy(part[order[:full]]).to(self.device) for part in drawn)
-        for start in range(0, full, size):
+        order, size = full_batches(order, batch_size)
+        points = torch.from_numpy(order).to(self.device)
+        dy, dx, flip = (torch.from_numpy(part[order]).to(self.device) for part in drawn)
+        for start in range(0, len(order), size):
             part = slice(start, start + size)
             images = self._cut(points[part], dy[part], dx[part], flip[part])
             yield images, self.train_labels[points[part]]
@@ -78,6 +73,16 @@ class ResidentLoader:
                 middle = torch.full_like(points, self.padding)
                 images = self._cut(points, middle, middle, torch.zeros_like(points, dtype=bool))
             yield images, labels[part]
+
+
+def full_batches(order: np.ndarray, batch_size: int) -> tuple[np.ndarray, int]:
+    """The part of `order` that fills batches, and their size: the one rule of every loader.
+
+    What is left over at the end is left out (another part each epoch); an `order` shorter than a
+    batch is one batch.
+    """
+    size = min(batch_size, len(order))
+    return order[: len(order) // size * size], size
 
 
 def batches_per_epoch(points: int, batch_size: int) -> int:
