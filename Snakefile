@@ -19,7 +19,6 @@ include: "workflow/rules/results.smk"
 
 localrules:
     all,
-    plan,
 
 
 rule all:
@@ -38,7 +37,12 @@ rule all:
 onstart:
     refuse_wrong_files()
     refuse_if_too_long()
+    progress.watch(shards_to_train)
 
 
 onsuccess:
     print(closing_words())
+
+
+onerror:
+    print(what_failed())

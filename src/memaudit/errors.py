@@ -1,4 +1,4 @@
-"""The one exception whose message is meant for the user."""
+"""The exceptions whose message is meant for the user."""
 
 
 class AuditError(Exception):
@@ -7,3 +7,7 @@ class AuditError(Exception):
     Raised for everything a user can mend: configuration, images, files on disk, a training that
     diverged. Whoever runs a job prints the message without a traceback.
     """
+
+
+class Stopped(Exception):  # noqa: N818, nothing went wrong
+    """The process was asked to end, and has saved what it had."""

@@ -3,51 +3,76 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
-from memaudit.errors import AuditError
+from memaudit.errors import AuditError, Stopped
 
 PROGRESS_SECONDS = 10.0
 
 
 class Report:
-    """Writes lines to a job's log, and now and then to the terminal."""
+    """Writes lines to a job's log, and now and then, unless `quiet`, to the terminal."""
 
-    def __init__(self, log):
-        self._log = log
+    def __init__(self, *logs: IO[str], quiet: bool = False):
+        self._logs = logs
+        self._quiet = quiet
         self._shown = time.monotonic()
 
     def __call__(self, text: str) -> None:
         """A line for the log; the terminal gets one at most every ten seconds."""
-        self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
-        self._log.flush()
-        if time.monotonic() - self._shown >= PROGRESS_SECONDS:
-            self._shown = time.monotonic()
-            print(text, file=sys.stderr, flush=True)
+        for log in self._logs:
+            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+            log.flush()
+        if not self._quiet and time.monotonic() - self._shown >= PROGRESS_SECONDS:
+            self._say(text)
+
+    def _say(self, text: str) -> None:
+        self._shown = time.monotonic()
+        print(text, file=sys.stderr, flush=True)
 
     def say(self, text: str) -> None:
         """A line for the log and, at once, for the terminal."""
-        self._shown = -PROGRESS_SECONDS
+        self._shown = time.monotonic()
         self(text)
+        self._say(text)
 
 
 @contextmanager
-def job(log: str | Path) -> Iterator[Report]:
+def job(
+    log: str | Path, history: str | Path | None = None, quiet: bool = False
+) -> Iterator[Report]:
     """Run a job's work with its log open.
 
-    An AuditError is shown as its message, without a traceback, and the process ends with status 1.
-    Anything else is a fault of ours and keeps its traceback.
+    An AuditError is shown as its message, without a traceback, and the process ends with status 1;
+    Stopped likewise, with the status of a process that SIGTERM ended. Anything else is a fault of
+    ours and keeps its traceback. Snakemake deletes the log of an attempt before the next: what is
+    written is kept in the file `history` too, and what that holds already opens the log. `quiet`
+    keeps progress off the terminal.
     """
-    path = Path(log)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
+    with ExitStack() as stack:
+        files = [stack.enter_context(_opened(log, "w"))]
+        if history:
+            kept = stack.enter_context(_opened(history, "a+"))
+            kept.seek(0)
+            files[0].write(kept.read())
+            files.append(kept)
+        report = Report(*files, quiet=quiet)
         try:
-            yield Report(file)
+            yield report
         except KeyboardInterrupt:
-            file.write("interrupted\n")
+            report("interrupted")
             sys.exit(130)
+        except Stopped as stopped:
+            report.say(str(stopped))
+            sys.exit(143)
         except AuditError as error:
-            file.write(f"error: {error}\n")
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            report.say(f"error: {error}")
             sys.exit(1)
+
+
+def _opened(path: str | Path, mode: str) -> IO[str]:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return open(path, mode)

@@ -1,8 +1,10 @@
 """What a study will cost before it starts: models, hours on this machine, disk, downloads."""
 
+import math
 import os
 import shutil
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,9 +43,12 @@ class Machine:
 
 def this_machine(device: str) -> Machine:
     """The machine as training sees it; `device` is `training.device`. No torch is imported."""
-    gpus = list(Path("/proc/driver/nvidia/gpus").glob("*")) if device != "cpu" else []
-    if gpus or (device != "cpu" and shutil.which("nvidia-smi")):
-        return Machine("gpu", max(1, len(gpus)))
+    gpus = len(list(Path("/proc/driver/nvidia/gpus").glob("*"))) or bool(shutil.which("nvidia-smi"))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        gpus = min(gpus, len([name for name in visible.split(",") if name.strip()]))
+    if gpus and device != "cpu":
+        return Machine("gpu", int(gpus))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Machine("cpu", cores or 1)
 
@@ -64,14 +69,44 @@ class Part:
         return self.models * self.seconds / 3600
 
 
+@dataclass(frozen=True)
+class JobCost:
+    """What a training job asks a cluster for: minutes of run time, memory in MB; and why."""
+
+    minutes: int
+    memory_mb: int
+    seconds_a_model: float
+
+
+_costs: dict[tuple, JobCost] = {}
+
+
+def job_cost(config: dict[str, Any], kind: str, recipe: str, removal: str, models: int) -> JobCost:
+    """Room enough for a job that trains `models` models on a "gpu" or a "cpu" core.
+
+    Four times the estimated time and ten minutes: a job that needs more is killed, and goes on
+    where it was when it is tried again. Memory for torch, and for the images three times over.
+    """
+    key = (config["results"], kind, recipe, removal, models)
+    if key not in _costs:
+        cost = part(config, Machine(kind, 1), recipe, removal, models)
+        n, side = _images(config)
+        memory = 2000 + (4000 if kind == "gpu" else 0) + 3 * n * side * side * 3 / 1e6
+        _costs[key] = JobCost(10 + math.ceil(4 * 60 * cost.hours), math.ceil(memory), cost.seconds)
+    return _costs[key]
+
+
 def part(config: dict[str, Any], machine: Machine, recipe: str, removal: str, models: int) -> Part:
     """The cost of `models` models of one recipe and removal.
 
-    From the mean time of the models of that recipe which are trained already, where there are any,
-    else from the stated rate of the network.
+    From the mean time of the models of that recipe which are trained already on such a device,
+    those of the same removal if there are any, else from the stated rate of the network.
     """
-    measured = _measured(Path(config["results"]) / "models" / recipe)
-    if measured is not None and machine == this_machine(config["training"]["device"]):
+    folder = Path(config["results"]) / "models" / recipe
+    measured = _measured(folder.glob(f"{removal}/*.h5"), machine.kind)
+    if measured is None:
+        measured = _measured(folder.glob("*/*.h5"), machine.kind)
+    if measured is not None:
         return Part(recipe, removal, models, measured, "measured")
     wanted = config["recipes"][recipe]
     n, side = _images(config)
@@ -80,13 +115,15 @@ def part(config: dict[str, Any], machine: Machine, recipe: str, removal: str, mo
     return Part(recipe, removal, models, n * kept * wanted["epochs"] / rate, "stated rate")
 
 
-def _measured(folder: Path) -> float | None:
-    """Mean seconds a model over a few shards below `folder`."""
+def _measured(shards: Iterable[Path], kind: str) -> float | None:
+    """Mean seconds a model over a few of the shards, of those trained on that kind of device."""
     seconds: list[float] = []
-    for path in sorted(folder.glob("*/*.h5"))[:20]:
+    for path in sorted(shards)[:20]:
         try:
             with store.reading(path, store.SHARD) as file:
-                seconds += file["seconds"][:].tolist()
+                device = file.attrs.get("device")  # none where all its models were taken over
+                if device and (kind == "cpu") == device.startswith("CPU"):
+                    seconds += file["seconds"][:].tolist()
         except AuditError:
             continue
     return sum(seconds) / len(seconds) if seconds else None

@@ -10,6 +10,7 @@ if SOURCE == "published":
             f"{RESULTS}/selected_pairs.csv",
         log:
             f"{RESULTS}/logs/published_pairs.log",
+        localrule: True
         conda:
             "../../envs/memaudit.yaml"
         params:
@@ -26,6 +27,7 @@ else:
             f"{RESULTS}/selected_pairs.csv",
         log:
             f"{RESULTS}/logs/selection.log",
+        localrule: True
         conda:
             "../../envs/memaudit.yaml"
         params:
@@ -58,6 +60,7 @@ rule agreement:
         f"{RESULTS}/agreement.csv",
     log:
         f"{RESULTS}/logs/agreement.log",
+    localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
@@ -76,6 +79,7 @@ rule buckets:
         f"{RESULTS}/buckets.csv",
     log:
         f"{RESULTS}/logs/buckets.log",
+    localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
@@ -94,6 +98,7 @@ checkpoint removals:
         expand(f"{RESULTS}/removals/{{name}}.txt", name=settings.LISTED),
     log:
         f"{RESULTS}/logs/removals.log",
+    localrule: True
     conda:
         "../../envs/memaudit.yaml"
     script:

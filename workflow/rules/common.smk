@@ -5,7 +5,7 @@ from pathlib import Path
 
 try:
     from memaudit import config as settings
-    from memaudit import plan
+    from memaudit import plan, progress
     from memaudit.errors import AuditError
     from memaudit.fetch import fetch as fetch_file
     from memaudit.fetch import read_sources
@@ -26,6 +26,10 @@ RESULTS = config["results"].rstrip("/")
 DATASET = f"data/{config['dataset']['name']}.h5"
 DIGEST = f"data/{config['dataset']['name']}.sha256"
 MACHINE = plan.this_machine(config["training"]["device"])
+if MACHINE.kind == "gpu" and not workflow.resource_settings.nodes:
+    # here, not on a cluster: as many training jobs at a time as there are GPUs (--resources gpu=N: N)
+    if "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", MACHINE.workers)
 KIND = config["dataset"]["kind"]
 IS_GENERATED = KIND == "longtail"
 IS_CIFAR = KIND in ("cifar10", "cifar100")
@@ -90,6 +94,34 @@ RECIPES = list(dict.fromkeys(recipe for recipe, _ in ROWS))
 ARMS = [(recipe, "none") for recipe in RECIPES] + ROWS
 
 
+def train_machine():
+    """Where training jobs run: on this machine, or on the nodes of a cluster."""
+    if not workflow.non_local_exec:
+        return MACHINE
+    return plan.Machine("cpu" if config["training"]["device"] == "cpu" else "gpu", 1)
+
+
+def train_gpus(wildcards):
+    """GPUs of a training job: one, where it is to train on one."""
+    return 1 if train_machine().kind == "gpu" else 0
+
+
+def train_cost(wildcards):
+    """Minutes and memory to ask for, for a training job."""
+    models = len(settings.trials_of(wildcards.chunk))
+    return plan.job_cost(config, train_machine().kind, wildcards.recipe, wildcards.removal, models)
+
+
+def shards_to_train():
+    """The shards that this run makes, each with the seconds a model is estimated to take."""
+    jobs = list(workflow.dag.needrun_jobs(exclude_finished=False))
+    return {
+        Path(job.output[0]): train_cost(job.wildcards).seconds_a_model
+        for job in jobs
+        if job.rule.name == "train"
+    }
+
+
 def removal_list(wildcards):
     """The list of points that a removal, or the control of one, goes by; none for the others."""
     name = wildcards.removal.removeprefix(CONTROL)
@@ -111,6 +143,19 @@ def closing_words():
         lines += ["", *(f"{row[0]:<26}{row[1]:>8}{row[2]:>8}{row[3]:>9}" for row in rows)]
     if shown:
         lines += ["", f"Look in {RESULTS}/: table2.md, buckets.csv, figures/"]
+    return "\n".join(lines)
+
+
+def what_failed():
+    """The errors of the jobs that failed in the end, each with the log that says more."""
+    lines = []
+    for job in workflow.dag.needrun_jobs():
+        for log in map(Path, job.log):
+            last = log.read_text().rstrip().rpartition("\n")[2] if log.exists() else ""
+            if " error: " in last:
+                lines += ["", last.partition(" error: ")[2], f"    ({log})"]
+    if lines:
+        lines += ["", "What was trained is kept: the same command goes on from there."]
     return "\n".join(lines)
 
 

@@ -1,10 +1,6 @@
 """Remote files into data/, and images to data/<name>.h5."""
 
 
-localrules:
-    fetch,
-
-
 rule fetch:
     output:
         "data/{file}",
@@ -13,6 +9,7 @@ rule fetch:
     wildcard_constraints:
         file="|".join(re.escape(file) for file in SOURCE_NAMES),
     retries: 2
+    localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:

@@ -6,8 +6,10 @@ rule train:
         dataset=ancient(DATASET),
         digest=DIGEST,
         points=removal_list,
+    # updated, never deleted first: the models it holds are taken over, so a job that is run again
+    # because nobody saw it finish trains none of them twice
     output:
-        f"{RESULTS}/models/{{recipe}}/{{removal}}/{{chunk}}.h5",
+        update(f"{RESULTS}/models/{{recipe}}/{{removal}}/{{chunk}}.h5"),
     log:
         f"{RESULTS}/logs/train/{{recipe}}/{{removal}}/{{chunk}}.log",
     benchmark:
@@ -15,8 +17,11 @@ rule train:
     conda:
         "../../envs/memaudit.yaml"
     threads: 1
+    # a job that ran out of its time or memory gets more of it, and goes on where it was
     resources:
-        gpu=1 if MACHINE.kind == "gpu" else 0,
+        gpu=train_gpus,
+        runtime=lambda wildcards, attempt: attempt * train_cost(wildcards).minutes,
+        mem_mb=lambda wildcards, attempt: attempt * train_cost(wildcards).memory_mb,
     params:
         recipe=lookup(dpath="recipes/{recipe}", within=config),
         seed=config["seed"],

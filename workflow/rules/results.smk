@@ -8,6 +8,7 @@ rule accuracies:
         f"{RESULTS}/accuracies.h5",
     log:
         f"{RESULTS}/logs/accuracies.log",
+    localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
@@ -27,6 +28,7 @@ rule table2:
         markdown=f"{RESULTS}/table2.md",
     log:
         f"{RESULTS}/logs/table2.log",
+    localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
@@ -44,6 +46,7 @@ rule published_counts:
         f"{RESULTS}/published_counts.csv",
     log:
         f"{RESULTS}/logs/published_counts.log",
+    localrule: True
     conda:
         "../../envs/memaudit.yaml"
     script:
@@ -53,6 +56,7 @@ rule published_counts:
 rule plan:
     log:
         f"{RESULTS}/logs/plan.log",
+    localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
@@ -77,6 +81,7 @@ rule planted:
         f"{RESULTS}/planted.csv",
     log:
         f"{RESULTS}/logs/planted.log",
+    localrule: True
     conda:
         "../../envs/memaudit.yaml"
     script:
@@ -108,6 +113,7 @@ rule figures:
         ),
     log:
         f"{RESULTS}/logs/figures.log",
+    localrule: True
     conda:
         "../../envs/memaudit.yaml"
     script:

@@ -11,6 +11,8 @@ rule scores:
         f"{RESULTS}/logs/scores/{{recipe}}.log",
     conda:
         "../../envs/memaudit.yaml"
+    resources:
+        mem_mb=8000,
     params:
         models=config["memorization"]["models"],
         recipe=lookup(dpath="recipes/{recipe}", within=config),

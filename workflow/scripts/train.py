@@ -7,9 +7,11 @@ from memaudit.data.dataset import load
 from memaudit.jobs import job
 from memaudit.models.job import train_shard
 from memaudit.models.recipe import Recipe
+from memaudit.models.shards import partial_folder
 from memaudit.removals import read_points, training_mask
 
-with job(snakemake.log[0]) as report:
+history = partial_folder(snakemake.output[0]) / "log"
+with job(snakemake.log[0], history, quiet=True) as report:
     wildcards, params = snakemake.wildcards, snakemake.params
     settings = snakemake.config["training"]
     data = load(snakemake.input.dataset)
@@ -33,5 +35,6 @@ with job(snakemake.log[0]) as report:
         settings["loader"],
         Path(snakemake.input.dataset).with_suffix(".beton"),
         settings["test_every"],
+        settings["checkpoint_minutes"],
         report,
     )

@@ -6,6 +6,7 @@ number of models or changing `models_per_job` trains only what is new.
 """
 
 import json
+import os
 import platform
 import re
 import shutil
@@ -17,15 +18,18 @@ import numpy as np
 import torch
 
 import memaudit
-from memaudit import store
+from memaudit import locks, store
 from memaudit.data.dataset import Dataset
-from memaudit.errors import AuditError
+from memaudit.errors import AuditError, Stopped
 from memaudit.models import networks
+from memaudit.models.checkpoint import Checkpoint, until_sigterm
+from memaudit.models.device import choose_device, describe
 from memaudit.models.loaders import choose_loader
 from memaudit.models.recipe import Recipe
-from memaudit.models.shards import Row, write_shard
-from memaudit.models.training import TrainedModel, choose_device, train_model
+from memaudit.models.shards import Row, partial_folder, write_shard
+from memaudit.models.training import TrainedModel, train_model
 
+PATIENCE = 1800.0  # seconds without a sign of life from whoever trains the same shard
 PER_MODEL = [name for name in store.SHARD if name != "trial"]
 
 
@@ -41,14 +45,18 @@ def train_shard(
     loader: str = "resident",
     beton: str | Path = "images.beton",
     test_every: int = 0,
+    minutes: float = 5.0,
     report: Callable[[str], None] = print,
 ) -> None:
     """Train the models of `masks` (trial -> training mask, bool (n_train,)) and write their shard.
 
     `path` is `.../<recipe>/<removal>/<first>-<last>.h5`. `loader` and `beton` are those of
-    `memaudit.models.loaders.choose_loader`. `report` is given a line of text as the work goes on. A
-    model is the same if its recipe, seed, dataset, trial and mask are: such a model
-    is never trained twice while a file that holds it is there.
+    `memaudit.models.loaders.choose_loader`. `minutes` of training at most are lost when the job is
+    killed (at an epoch's end), none on SIGTERM if an epoch ends in time: Stopped is raised.
+    `report` is given a line of text as the work goes on. A model is the same if its recipe, seed,
+    dataset, trial and mask are: such a model is never trained twice while a file that holds it is
+    there. A second process that is given the same shard waits for the first and takes over what
+    that made.
     """
     path = Path(path)
     identity = json.dumps(
@@ -64,43 +72,78 @@ def train_shard(
         "torch": str(torch.__version__),
         "python": platform.python_version(),
     }
-    partial = path.with_name(f".{path.stem}.partial")
-    rows = _finished(path, partial, identity, masks)
-    missing = [trial for trial in masks if trial not in rows]
     name = f"recipe {recipe_name}, removal {removal}"
-    if rows:
-        report(f"{name}: {len(rows)} of {len(masks)} models were trained before")
-    if missing:
-        where = choose_device(device)
-        hardware = torch.cuda.get_device_name(where) if where.type == "cuda" else "CPU, one thread"
-        attributes["device"] = hardware
-        smallest = networks.SMALLEST.get(recipe.network, 1)
-        if min(dataset.train_images.shape[1:3]) < smallest:
-            raise AuditError(
-                f"{name}: the network {recipe.network} needs images of {smallest} pixels or more; "
-                f"these have {min(dataset.train_images.shape[1:3])}. Take another network or size"
+    partial = partial_folder(path)
+    lock = partial / "lock"
+    with (
+        until_sigterm() as stopping,
+        locks.alone(lock, _this_process(), PATIENCE, report, stopping) as live,
+    ):
+        rows = _finished(path, identity, masks)
+        missing = [trial for trial in masks if trial not in rows]
+        if rows:
+            report(f"{name}: {len(rows)} of {len(masks)} models were trained before")
+        if missing:
+            where = choose_device(device, report)
+            attributes["device"] = describe(where)
+            _check_size(dataset, recipe, name)
+            points = f"{int(masks[missing[0]].sum()):,} of {dataset.n_train:,} points"
+            report(
+                f"{name}: training {len(missing)} models ({recipe.network}, {points}, "
+                f"{recipe.epochs} epochs) on {attributes['device']}, {_this_process()}"
             )
-        report(f"{name}: training {len(missing)} models ({recipe.network}) on {hardware}")
-        feed = choose_loader(loader, dataset, recipe.crop_padding, where, beton)
-    for trial in missing:
-        model = train_model(
-            feed,
-            recipe,
-            masks[trial],
-            len(dataset.class_names),
-            seed,
-            trial,
-            test_every,
-            name,
-        )
-        rows[trial] = _row(model, trial, masks[trial])
-        write_shard(partial / f"{trial:06d}.h5", attributes, [rows[trial]])
+            feed = choose_loader(loader, dataset, recipe.crop_padding, where, beton)
+        for trial in missing:
+            if stopping():
+                raise Stopped(
+                    f"asked to end (SIGTERM): {len(rows)} of {len(masks)} models are kept"
+                )
+            checkpoint = Checkpoint(
+                partial / f"{trial:06d}.pt", identity, masks[trial], minutes, stopping, live, report
+            )
+            model = train_model(
+                feed,
+                recipe,
+                masks[trial],
+                len(dataset.class_names),
+                seed,
+                trial,
+                test_every,
+                name,
+                checkpoint,
+            )
+            rows[trial] = _row(model, trial, masks[trial])
+            write_shard(partial / f"{trial:06d}.h5", attributes, [rows[trial]])
+            checkpoint.path.unlink(missing_ok=True)
+            report(
+                f"{name}: trial {trial}, {len(rows)} of {len(masks)} models, test accuracy "
+                f"{100 * model.test_correct.mean():.2f} %, {model.seconds:.1f} s"
+            )
+        write_shard(path, attributes, [rows[trial] for trial in masks])
+        seconds = sum(float(row["seconds"]) for row in rows.values())
+        bits = np.stack([row["test_correct"] for row in rows.values()])
+        accuracy = store.unpack(bits, dataset.n_test).mean()
         report(
-            f"{name}: trial {trial}, {len(rows)} of {len(masks)} models, test accuracy "
-            f"{100 * model.test_correct.mean():.2f} %, {model.seconds:.1f} s"
+            f"{name}: {len(rows)} models, mean test accuracy {100 * accuracy:.2f} %, "
+            f"{seconds:.1f} s of training"
         )
-    write_shard(path, attributes, [rows[trial] for trial in masks])
-    shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _this_process() -> str:
+    job = os.environ.get("SLURM_JOB_ID")
+    where = f"process {os.getpid()} on {platform.node()}"
+    return f"Slurm job {job}, {where}" if job else where
+
+
+def _check_size(dataset: Dataset, recipe: Recipe, name: str) -> None:
+    smallest = networks.SMALLEST.get(recipe.network, 1)
+    side = min(dataset.train_images.shape[1:3])
+    if side < smallest:
+        raise AuditError(
+            f"{name}: the network {recipe.network} needs images of {smallest} pixels or more; "
+            f"these have {side}. Take another network or size"
+        )
 
 
 def _row(model: TrainedModel, trial: int, mask: np.ndarray) -> Row:
@@ -117,22 +160,17 @@ def _row(model: TrainedModel, trial: int, mask: np.ndarray) -> Row:
     }
 
 
-def _finished(
-    path: Path, partial: Path, identity: str, masks: dict[int, np.ndarray]
-) -> dict[int, Row]:
-    """The models of `masks` that were trained before: in our partial folder, in other shards."""
+def _finished(path: Path, identity: str, masks: dict[int, np.ndarray]) -> dict[int, Row]:
+    """The models of `masks` that were trained before: in this shard or others, whole or partial."""
     first, last = min(masks), max(masks)
-    sources = sorted(partial.glob("*.h5"))
-    for folder in {
-        path.parent,
-        path.parent.parent / "none",
-    }:  # a list may be empty: then it is none
-        for other in sorted(folder.glob("*.h5")):
-            found = re.fullmatch(r"(\d+)-(\d+)", other.stem)
-            if found and int(found[1]) <= last and int(found[2]) >= first:
+    sources = []
+    for folder in {path.parent, path.parent.parent / "none"}:  # an empty list removes none
+        for other in [*folder.glob("*.h5"), *folder.glob(".*.partial/*.h5")]:
+            found = re.fullmatch(r"(\d+)(?:-(\d+))?", other.stem)
+            if found and int(found[1]) <= last and int(found[2] or found[1]) >= first:
                 sources.append(other)
     rows: dict[int, Row] = {}
-    for source in sources:
+    for source in sorted(sources):
         try:
             with store.reading(source, store.SHARD) as file:
                 if file.attrs.get("identity") == identity:

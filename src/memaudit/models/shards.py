@@ -21,6 +21,12 @@ def write_shard(path: Path, attributes: dict, rows: list[Row]) -> None:
             out.add(name, np.stack([row[name] for row in rows]))
 
 
+def partial_folder(path: str | Path) -> Path:
+    """The folder beside a shard in which its finished models and checkpoints are kept meanwhile."""
+    path = Path(path)
+    return path.with_name(f".{path.stem}.partial")
+
+
 def read_shards(
     paths: list[str] | list[Path],
     trials: range,

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from memaudit.errors import AuditError
 from memaudit.models import networks
+from memaudit.models.checkpoint import Checkpoint
 from memaudit.models.optimizer import SGD
 from memaudit.models.recipe import Recipe
 from memaudit.models.resident_loader import ResidentLoader, batches_per_epoch
@@ -36,26 +37,6 @@ class TrainedModel:
     seconds: float
 
 
-def choose_device(setting: str) -> torch.device:
-    """The device for `training.device`: "auto" is the GPU where there is one, else the CPU.
-
-    On the CPU a process uses one thread: two processes of one thread beat one of two, by far under
-    load. On the GPU the deterministic kernels are chosen, so a seed gives the same bits again.
-    """
-    available = torch.cuda.is_available()
-    if setting == "cuda" and not available:
-        raise AuditError(
-            "training.device is 'cuda' but torch finds no GPU here; "
-            "set it to 'auto' or 'cpu', or run where there is one"
-        )
-    if available and setting != "cpu":
-        torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.benchmark = False
-        return torch.device("cuda")
-    torch.set_num_threads(1)
-    return torch.device("cpu")
-
-
 def train_model(
     loader: ResidentLoader,
     recipe: Recipe,
@@ -65,15 +46,17 @@ def train_model(
     trial: int,
     test_every: int = 0,
     name: str = "",
+    checkpoint: Checkpoint | None = None,
 ) -> TrainedModel:
     """Train a network by `recipe` on the points of `mask` (bool (n_train,)) and evaluate it.
 
     All randomness comes from (seed, trial): weights, order (drawn over all points and then masked)
     and augmentation. `test_every` evaluates the test accuracy every so many epochs, 0 only after
-    the last. `name` ("recipe, removal") is used in errors.
+    the last. `name` ("recipe, removal") is used in errors. Training goes on from `checkpoint` where
+    that was saved, and saves to it.
 
     Raises AuditError when the loss of an epoch is not finite, naming recipe, removal, trial, epoch
-    and rate.
+    and rate; Stopped when the process was asked to end and the checkpoint is saved.
     """
     started = time.perf_counter()
     device = loader.device
@@ -87,7 +70,10 @@ def train_model(
         key: np.full(recipe.epochs, np.nan, dtype=np.float32)
         for key in ("rate", "loss", "train_accuracy", "test_accuracy")
     }
-    for epoch in range(recipe.epochs):
+    first, before = 0, 0.0
+    if checkpoint and (kept := checkpoint.restore(network, optimizer)):
+        first, before, curves = kept["epoch"], kept["seconds"], kept["curves"]
+    for epoch in range(first, recipe.epochs):
         order = generator(seed, "order", trial, epoch).permutation(len(mask))
         rates = [recipe.rate(epoch * per_epoch + step, steps) for step in range(per_epoch)]
         batches = loader.train_batches(
@@ -107,10 +93,13 @@ def train_model(
         if last or (test_every and (epoch + 1) % test_every == 0):
             test_correct = _correct(network, loader, "test")
             curves["test_accuracy"][epoch] = test_correct.mean()
+        if checkpoint and not last:
+            seconds = before + time.perf_counter() - started
+            checkpoint.epoch_done(network, optimizer, epoch + 1, seconds, curves)
     return TrainedModel(
         train_correct=_correct(network, loader, "train"),
         test_correct=test_correct,
-        seconds=time.perf_counter() - started,
+        seconds=before + time.perf_counter() - started,
         **curves,
     )
 

@@ -1,0 +1,71 @@
+"""How far a running study is: models trained, models to go, time left."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from memaudit import plan
+from memaudit.config import trials_of
+from memaudit.models.shards import partial_folder
+
+SECONDS = 15.0
+
+
+def trained(shard: Path, since: float) -> int:
+    """Models of a shard that are trained: all if it appeared after `since`, else those kept beside it.
+
+    `since` is a time as of `time.time()`; an older shard is one that is to be made anew.
+    """
+    try:
+        if shard.stat().st_mtime >= since:
+            return len(trials_of(shard.stem))
+    except FileNotFoundError:
+        pass
+    return sum(1 for _ in partial_folder(shard).glob("*.h5"))
+
+
+def words(
+    done: Mapping[Path, int], costs: Mapping[Path, float], first: float, seconds: float
+) -> str:
+    """The state as a line. `done` are models by shard, `costs` seconds a model as estimated.
+
+    `first` is the cost that was done when watching began, `seconds` ago. The time left goes by what
+    was trained since, however many jobs run at a time; nothing is said of it before there is some.
+    """
+    total = {shard: len(trials_of(shard.stem)) for shard in costs}
+    models, of = sum(done.values()), sum(total.values())
+    cost = sum(done[shard] * costs[shard] for shard in costs)
+    left = sum((total[shard] - done[shard]) * costs[shard] for shard in costs)
+    line = f"models: {models:,} of {of:,} trained"
+    if cost > first and left:
+        line += f", {plan.duration(left * seconds / (cost - first) / 3600)} to go"
+    return line
+
+
+def watch(wanted: Callable[[], Mapping[Path, float]]) -> None:
+    """Print the state of the shards `wanted()` now and then, until the process ends.
+
+    `wanted` gives each shard that this run makes with the estimated seconds a model; it is asked
+    again each time, for a step on the way may leave less to do.
+    """
+    threading.Thread(target=_watch, args=(wanted,), daemon=True).start()
+
+
+def _watch(wanted: Callable[[], Mapping[Path, float]]) -> None:
+    started, shown, first = time.time(), "", None
+    while True:
+        try:
+            costs = dict(wanted())
+        except RuntimeError:  # the set of jobs changed while it was read
+            costs = {}
+        done = {shard: trained(shard, started) for shard in costs}
+        if first is None:
+            first = sum(done[shard] * costs[shard] for shard in costs)
+        state = words(done, costs, first, time.time() - started) if costs else ""
+        count = state.partition(" trained")[0]
+        if state and count != shown:
+            print(state, file=sys.stderr, flush=True)
+            shown = count
+        time.sleep(SECONDS)

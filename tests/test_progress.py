@@ -1,0 +1,36 @@
+"""What a running study says about itself."""
+
+import os
+import time
+
+from memaudit import progress
+from memaudit.models.shards import partial_folder
+
+
+def shard(folder, first, last):
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{first:06d}-{last:06d}.h5"
+
+
+def test_models_are_counted_whole_partial_and_outdated(tmp_path):
+    now = time.time()
+    whole, partial, old = (shard(tmp_path, first, first + 9) for first in (0, 10, 20))
+    whole.touch()
+    old.touch()
+    os.utime(old, (now - 100, now - 100))
+    for trial in (10, 11, 12):
+        kept = partial_folder(partial) / f"{trial:06d}.h5"
+        kept.parent.mkdir(exist_ok=True)
+        kept.touch()
+    (partial_folder(partial) / "000013.pt").touch()
+    assert [progress.trained(path, now - 1) for path in (whole, partial, old)] == [10, 3, 0]
+
+
+def test_time_left_goes_by_the_cost_of_what_was_trained_since(tmp_path):
+    cheap, dear = shard(tmp_path, 0, 9), shard(tmp_path, 10, 19)
+    costs = {cheap: 1.0, dear: 5.0}
+    # 10 of 60 were done before; 10 more in 600 s, so the 40 that are left take 2,400 s
+    line = progress.words({cheap: 10, dear: 2}, costs, 10.0, 600.0)
+    assert line == "models: 12 of 20 trained, about 40 minutes to go"
+    assert progress.words({cheap: 0, dear: 2}, costs, 10.0, 600.0) == "models: 2 of 20 trained"
+    assert progress.words({cheap: 10, dear: 10}, costs, 10.0, 60.0) == "models: 20 of 20 trained"
