@@ -197,7 +197,8 @@ def words(config: dict[str, Any], machine: Machine, parts: list[Part]) -> str:
 def duration(hours: float) -> str:
     """Hours in words a person would use."""
     if hours < 1:
-        return f"about {max(1, round(60 * hours))} minutes"
+        minutes = max(1, round(60 * hours))
+        return f"about {minutes} minutes" if minutes > 1 else "about a minute"
     return f"about {hours:.1f} hours" if hours < 48 else f"about {hours / 24:,.0f} days"
 
 

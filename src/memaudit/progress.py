@@ -14,15 +14,12 @@ SECONDS = 15.0
 
 
 def trained(shard: Path, since: float) -> int:
-    """Models of a shard that are trained: all if it appeared after `since`, else those kept beside it.
+    """Models of a shard that are trained: all if it appeared since, else those kept beside it.
 
     `since` is a time as of `time.time()`; an older shard is one that is to be made anew.
     """
-    try:
-        if shard.stat().st_mtime >= since:
-            return len(trials_of(shard.stem))
-    except FileNotFoundError:
-        pass
+    if _made(shard, since):
+        return len(trials_of(shard.stem))
     return sum(1 for _ in partial_folder(shard).glob("*.h5"))
 
 
@@ -55,17 +52,24 @@ def watch(wanted: Callable[[], Mapping[Path, float]]) -> None:
 
 def _watch(wanted: Callable[[], Mapping[Path, float]]) -> None:
     started, shown, first = time.time(), "", None
+    costs: dict[Path, float] = {}
     while True:
         try:
-            costs = dict(wanted())
+            now = dict(wanted())
         except RuntimeError:  # the set of jobs changed while it was read
-            costs = {}
+            now = costs
+        # what has left the plan is either made or, after a look at what changed, needless
+        costs = {shard: cost for shard, cost in costs.items() if _made(shard, started)} | now
         done = {shard: trained(shard, started) for shard in costs}
         if first is None:
             first = sum(done[shard] * costs[shard] for shard in costs)
         state = words(done, costs, first, time.time() - started) if costs else ""
         count = state.partition(" trained")[0]
         if state and count != shown:
-            print(state, file=sys.stderr, flush=True)
+            sys.stderr.write(f"{state}\n")
             shown = count
         time.sleep(SECONDS)
+
+
+def _made(shard: Path, since: float) -> bool:
+    return shard.exists() and shard.stat().st_mtime >= since
