@@ -5,13 +5,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 CONFIG := config/demo.yaml
 
-.PHONY: .venv demo test lint format lock clean
+.PHONY: .venv demo test test-slurm lint format lock clean
 
 demo: .venv
 	$(BIN)/snakemake --configfile $(CONFIG) --quiet rules host reason
 
 test: .venv .venv/ffcv lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# the study on a real Slurm of one node, started here (Debian, as root), and killed at random moments
+test-slurm: .venv
+	$(BIN)/python -m pytest -o addopts=-ra tests/slurm
 
 lint: .venv
 	$(BIN)/ruff check

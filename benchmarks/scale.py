@@ -1,0 +1,105 @@
+"""Snakemake's own share at the size of a study: jobs a minute, memory, files.
+
+    python benchmarks/scale.py 5000                          trivially short jobs on local cores
+    python benchmarks/scale.py 300 --profile profiles/slurm  through a cluster
+    python benchmarks/scale.py --plan                        dry run of the paper's full plan
+
+The workflow has the shape of the study: one step, so many jobs of one rule that each write a small
+file by a script, one step that reads them all. It runs in a folder that is deleted afterwards, with
+the settings of profiles/default. Prints a line of a table for benchmarks/README.md.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SNAKEFILE = """
+rule all:
+    input: "gathered.txt"
+checkpoint list:
+    output: "list.txt"
+    log: "logs/list.log"
+    script: "write.py"
+rule train:
+    input: "list.txt"
+    output: update("models/original/subset/{chunk}.h5")
+    log: "logs/train/{chunk}.log"
+    benchmark: "benchmarks/train/{chunk}.tsv"
+    resources: mem_mb=100, runtime=5
+    params: seed=0
+    script: "write.py"
+rule gather:
+    input: expand("models/original/subset/{chunk:06d}.h5", chunk=range(JOBS))
+    output: "gathered.txt"
+    log: "logs/gather.log"
+    script: "write.py"
+"""
+SCRIPT = 'from pathlib import Path\nPath(snakemake.output[0]).write_text("x")\n'
+
+
+def peak_mb(pid: int) -> float:
+    """Largest resident memory of a process so far, in MB; 0 when it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    return next((int(x.split()[1]) / 1024 for x in status.splitlines() if "VmHWM" in x), 0.0)
+
+
+def run(command: list[str], folder: Path) -> tuple[float, float]:
+    """Run to the end; (seconds, peak MB of the process itself, without its jobs)."""
+    started, peak = time.monotonic(), 0.0
+    with open(folder / "run.log", "w") as out:
+        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
+        while process.poll() is None:
+            peak = max(peak, peak_mb(process.pid))
+            time.sleep(0.2)
+    if process.returncode:
+        sys.exit((folder / "run.log").read_text()[-3000:])
+    return time.monotonic() - started, peak
+
+
+def files(folder: Path) -> int:
+    return sum(1 for path in folder.rglob("*") if path.is_file())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("jobs", type=int, nargs="?", default=5000)
+    parser.add_argument(
+        "--profile", type=Path, help="a profile, such as profiles/slurm"
+    )
+    parser.add_argument("--plan", action="store_true", help="the paper's full plan, as a dry run")
+    given = parser.parse_args()
+    base = [sys.executable, "-m", "snakemake"]
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        folder = Path(name)
+        if given.plan:
+            shutil.copytree(ROOT / "config", folder / "config")
+            (folder / "full.yaml").write_text("memorization: {source: estimate}\n")
+            command = [*base, "--snakefile", str(ROOT / "Snakefile"), "--dry-run", "--quiet"]
+            command += ["rules", "reason", "--configfile", "full.yaml"]
+            seconds, peak = run(command, folder)
+            print(f"| dry run, 4,000 + 1,000 models | {seconds:.0f} s | | {peak:.0f} MB | |")
+            return
+        (folder / "Snakefile").write_text(f"JOBS = {given.jobs}\n{SNAKEFILE}")
+        (folder / "write.py").write_text(SCRIPT)
+        shutil.copytree(ROOT / "profiles" / "default", folder / "profiles" / "default")
+        if given.profile:
+            base += ["--profile", str(given.profile.resolve())]
+        seconds, peak = run(base, folder)
+        bookkeeping = files(folder / ".snakemake")
+        where = given.profile.name if given.profile else "local cores"
+        print(
+            f"| {given.jobs:,} jobs, {where} | {seconds:.0f} s | {60 * given.jobs / seconds:.0f} | "
+            f"{peak:.0f} MB | {files(folder) - bookkeeping:,} + {bookkeeping:,} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The study on a real Slurm of one node, through what clusters do to jobs.
+
+`make test-slurm` runs it: Debian, as root. The GPUs are pretended, training is on the CPU.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, SMALL, Study
+
+CLUSTER = Path(__file__).with_name("cluster")
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not Path("/etc/debian_version").exists(),
+    reason="starting Slurm needs Debian, as root",
+)
+
+
+def cluster(command: str, folder: Path) -> None:
+    done = subprocess.run(
+        [CLUSTER, command, folder],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"CPUS": "4", "GPUS": "4"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("slurm")
+    cluster("up", folder)
+    yield folder
+    cluster("down", folder)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> Path:
+    """The project's files in a folder of its own, as after `git clone`, with a small study."""
+    folder = tmp_path_factory.mktemp("checkout") / "project"
+    leave = shutil.ignore_patterns(".git", ".venv", ".snakemake", "results", "*.h5", "__pycache__")
+    shutil.copytree(ROOT, folder, symlinks=True, ignore=leave)
+    small = yaml.safe_load(yaml.safe_dump(SMALL))
+    small["training"] |= {"device": "auto", "checkpoint_minutes": 0}
+    for recipe in small["recipes"].values():
+        recipe["epochs"] = 40
+    (folder / "small.yaml").write_text(yaml.safe_dump(small))
+    return folder
+
+
+class Run:
+    """`snakemake --profile slurm` at work, and its training jobs."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.log = folder / "run.log"
+        command = [sys.executable, "-m", "snakemake", "--profile", "slurm"]
+        command += ["--configfile", "small.yaml"]
+        # here files are seen at once, and a question costs nothing
+        command += ["--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5"]
+        with open(self.log, "w") as out:
+            self.process = subprocess.Popen(
+                command,
+                cwd=folder,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+            )
+
+    def frozen_training(self, but: set[str]) -> tuple[str, int, Path]:
+        """A training job other than `but`, stopped (SIGSTOP) in the middle of a model.
+
+        Returns its Slurm job, its process and its folder of partial results.
+        """
+        until = time.monotonic() + 240
+        while time.monotonic() < until and self.process.poll() is None:
+            for lock in (self.folder / "results").rglob(".*.partial/lock"):
+                try:
+                    found = re.match(r"Slurm job (\d+), process (\d+)", lock.read_text())
+                    if found and found[1] not in but and any(lock.parent.glob("*.pt")):
+                        os.kill(int(found[2]), signal.SIGSTOP)
+                        return found[1], int(found[2]), lock.parent
+                except (FileNotFoundError, ProcessLookupError):
+                    pass
+            time.sleep(0.02)
+        pytest.fail("no training job was seen\n" + self.log.read_text()[-4000:])
+
+
+def test_the_study_survives_a_cluster(slurm, checkout, tmp_path):
+    """Cancelled, killed, over its time limit, the node's daemon away: the table of a local run."""
+    run = Run(checkout)
+    hit: set[str] = set()
+
+    cancelled, _, _ = run.frozen_training(hit)
+    hit.add(cancelled)
+    subprocess.run(["scancel", cancelled], check=True)
+
+    killed, process, kept = run.frozen_training(hit)
+    hit.add(killed)
+    models = len(list(kept.glob("*.h5")))
+    os.kill(process, signal.SIGKILL)
+
+    late, _, _ = run.frozen_training(hit)  # stopped, so it will not end by itself
+    hit.add(late)
+    subprocess.run(["scontrol", "update", f"JobId={late}", "TimeLimit=1"], check=True)
+
+    daemon = int((slurm / "slurmd.pid").read_text())
+    os.kill(daemon, signal.SIGTERM)
+    time.sleep(8)
+    cluster("node", slurm)
+
+    assert run.process.wait(timeout=900) == 0, run.log.read_text()[-6000:]
+    text = run.log.read_text()
+    for job, state in ((cancelled, "CANCELLED"), (killed, "FAILED"), (late, "TIMEOUT")):
+        assert f"SLURM-job '{job}' failed, SLURM status is: '{state}'" in text
+    assert "models: 90 of 90 trained" in text
+
+    logs = [path.read_text() for path in (checkout / "results").rglob("train/**/*.log")]
+    assert sum(len(re.findall(r"trial \d+, \d+ of", log)) for log in logs) == 90
+    after = next(log for log in logs if f"Slurm job {killed}," in log)
+    assert models == 0 or f"{models} of" in after
+    at_limit = next(log for log in logs if f"Slurm job {late}," in log)
+    assert "asked to end (SIGTERM): saved after" in at_limit
+    assert all("was given to this job: training on the CPU" in log for log in logs)
+    assert not list((checkout / "results").rglob(".*.partial"))
+
+    local = Study(tmp_path)
+    local.config = yaml.safe_load((checkout / "small.yaml").read_text())
+    local.snakemake("results/small/table2.csv")
+    table = "results/small/table2.csv"
+    assert (checkout / table).read_text() == (tmp_path / table).read_text()
