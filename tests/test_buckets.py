@@ -16,6 +16,10 @@ def pair(train, test, label=0):
     return Pair(train, test, label, 0.8, 0.05, 0.4, 0.05)
 
 
+def linked(*links):
+    return np.array(links, dtype=np.int64).reshape(-1, 2)
+
+
 @pytest.fixture
 def score_file(tmp_path):
     """Two classes of two train points and two test points, 100 models.
@@ -66,7 +70,7 @@ def test_every_point_gets_one_bucket_and_its_reason(tmp_path):
         (1, 42, "near", "rule"),
         (9, 43, "exact", "rule"),
     ]
-    found = assign(pairs, duplicates, ["ant"])
+    found = assign(pairs, duplicates, linked((1, 2)), ["ant"])
     assert [(a.index, a.bucket, a.reason, a.test_points) for a in found] == [
         (1, "leakage_shift", "exact", (41,)),
         (2, "leakage_shift", "sub-population", (10,)),
@@ -88,7 +92,7 @@ def test_every_point_gets_one_bucket_and_its_reason(tmp_path):
 
 
 def test_nothing_selected_gives_empty_lists():
-    assert removal_lists(assign([], [(1, 2, "exact", "rule")], ["ant"])) == {
+    assert removal_lists(assign([], [(1, 2, "exact", "rule")], linked(), ["ant"])) == {
         "selected": [],
         "leakage_shift": [],
         "memorized": [],
@@ -121,7 +125,8 @@ def row(**changes):
     values |= {"recipe": "original", "removal": "selected", "paper_column": "Original"}
     numbers = {"n_removed": 5, "n_models_full": 1, "n_models_reduced": 1, "acc_full": 50.0}
     numbers |= {"acc_reduced": 48.0, "drop": 2.0}
-    nothing = dict.fromkeys(["sd_full", "sd_reduced", "sd", "se", "ci_low", "ci_high"], np.nan)
+    unsure = ["sd_full", "sd_reduced", "sd", "se", "ci_low", "ci_high", "drop_leak_free"]
+    nothing = dict.fromkeys([*unsure, "drop_leak_free_low", "drop_leak_free_high"], np.nan)
     return values | numbers | nothing | {"published_drop": 2.54, "published_sd": 0.2} | changes
 
 

@@ -11,7 +11,8 @@ from conftest import Study
 from memaudit import table2
 
 TRAINED = {"train"}
-AFTER_SCORES = {"export_fz", "selection", "buckets", "removals", "planted", "figures"}
+AFTER_SELECTION = {"subpopulations", "buckets", "removals", "planted", "examples", "figures"}
+AFTER_SCORES = {"export_fz", "selection"} | AFTER_SELECTION
 TABLE = {"accuracies", "table2", "figures"}
 
 
@@ -69,8 +70,10 @@ def test_every_selected_point_has_one_bucket(finished):
 
 
 def test_figures_are_pictures(finished):
-    for name in ("most_memorized", "memorization", "drops"):
+    names = ("most_memorized", "memorization", "drops")
+    for name in (*names, "exact_duplicates", "near_duplicates", "subpopulations"):
         assert (finished.results / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert "</svg>" in (finished.results / f"figures/{name}.svg").read_text()
 
 
 def test_another_folder_gives_the_same_table(finished, tmp_path):
