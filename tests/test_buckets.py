@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from memaudit import scores, table2
+from memaudit import scores, store, table2
 from memaudit.buckets import assign, read_buckets, removal_lists, write_buckets
 from memaudit.selection import Pair, read_pairs, select_pairs, write_pairs
 from memaudit.table2 import welch_drop
@@ -118,6 +118,50 @@ def test_one_model_gives_a_drop_and_no_interval():
 def test_models_that_all_agree():
     found = welch_drop(np.array([76.0, 76.0]), np.array([75.0, 75.0]))
     assert (found.se, found.ci_low, found.ci_high) == (0, 1, 1)
+
+
+@pytest.fixture
+def accuracies(tmp_path):
+    """Four models on all points and four without: what each gets right of ten test points.
+
+    Removal costs every model test point 9, and one model test point 0 too.
+    """
+    full = np.ones((4, 10), dtype=bool)
+    full[0, 5] = False
+    reduced = full.copy()
+    reduced[:, 9] = False
+    reduced[1, 0] = False
+    with store.create(tmp_path / "accuracies.h5", store.ACCURACIES, {}) as out:
+        for removal, correct, removed in (("none", full, 0), ("selected", reduced, 3)):
+            out.add(f"original/{removal}/trial", np.arange(4))
+            out.add(f"original/{removal}/test_accuracy", 100 * correct.mean(axis=1))
+            out.add(f"original/{removal}/test_correct", store.pack(correct))
+            out.add(f"original/{removal}/n_removed", np.full(4, removed))
+    return tmp_path / "accuracies.h5"
+
+
+def test_the_drop_without_leaks_is_of_the_leak_free_test_points(accuracies):
+    """Test point 9 leaks: without it one of 4 models loses one of 9 points, on average 100 / 36."""
+    arms = [("original", "selected")]
+    (found,) = table2.table_rows(accuracies, arms, np.arange(9))
+    assert found["drop"] == pytest.approx(12.5)
+    assert found["drop_leak_free"] == pytest.approx(100 / 36)
+    full, reduced = (np.array(x) * 100 / 9 for x in ((8, 9, 9, 9), (8, 8, 9, 9)))
+    reference = stats.ttest_ind(full, reduced, equal_var=False).confidence_interval(0.95)
+    interval = found["drop_leak_free_low"], found["drop_leak_free_high"]
+    assert interval == pytest.approx((reference.low, reference.high))
+    (everything,) = table2.table_rows(accuracies, arms, np.arange(10))
+    assert everything["drop_leak_free"] == pytest.approx(everything["drop"])
+    assert everything["drop_leak_free_low"] == pytest.approx(everything["ci_low"])
+
+
+def test_no_leak_free_test_point_no_drop(accuracies, tmp_path):
+    rows = table2.table_rows(accuracies, [("original", "selected")], np.empty(0, dtype=np.int64))
+    table2.write_csv(rows, tmp_path / "table2.csv")
+    (read,) = table2.read_csv(tmp_path / "table2.csv")
+    assert read["drop"] == "12.5000"
+    assert [read[name] for name in read if name.startswith("drop_leak_free")] == ["", "", ""]
+    assert "none left" in table2.markdown(rows, "Table 2")
 
 
 def row(**changes):

@@ -46,9 +46,11 @@ def shared_links(train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """
     points, row = np.unique(np.asarray(train, dtype=np.int64), return_inverse=True)
     column = np.unique(test, return_inverse=True)[1]
+    if not len(row):
+        return np.empty((0, 2), dtype=np.int64)
     influence = sparse.csr_array((np.ones(len(row), dtype=np.int32), (row, column)))
-    ends = sparse.triu(influence @ influence.T, k=1).nonzero() if len(row) else ([], [])
-    links = np.column_stack([points[end] for end in np.array(ends, dtype=np.int64)])
+    ends = sparse.triu(influence @ influence.T, k=1).nonzero()
+    links = np.column_stack([points[end] for end in ends])
     return links[np.lexsort(links.T[::-1])]
 
 
@@ -74,7 +76,7 @@ def find_members(
     links = shared_links(train, test)
     similarity = appearance.similarity(links)
     group, checked = components(links), components(links[similarity >= threshold])
-    nearest = dict.fromkeys(group, 0.0)
+    nearest = dict.fromkeys(group, -np.inf)
     for (a, b), value in zip(links.tolist(), similarity.tolist(), strict=True):
         nearest[a], nearest[b] = max(nearest[a], value), max(nearest[b], value)
     tests, counts = np.unique(test, return_counts=True)
