@@ -12,7 +12,7 @@ from memaudit.scores import read_influence
 
 # F&Z's thresholds give 1,015 pairs on CIFAR-100. Beyond this, points and test points are not picked
 # out any more, but nearly all of them are taken.
-MOST_PAIRS = 1_000_000
+MOST_PAIRS = 200_000
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ def name(dataset: Dataset, side: str, index: int) -> tuple[str, str]:
 
 def show(axis: Axes, image: np.ndarray, text: str) -> None:
     """Show an image with every pixel enlarged, in a thin frame, and text above it."""
-    axis.imshow(image, interpolation="nearest")
+    # not clipped to the frame, which it fills: an SVG names clip paths anew each time
+    axis.imshow(image, interpolation="nearest", clip_on=False)
     axis.set_title(text, fontsize=7, parse_math=False)
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set(color=GREY, linewidth=0.4)

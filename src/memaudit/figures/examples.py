@@ -31,30 +31,36 @@ def duplicate_pairs(
     The twelve pairs of greatest influence; those of which it is not among the selected `pairs` come
     last, by memorization.
     """
-    influence = {(pair.train, pair.test): pair.influence for pair in pairs}
-    shown = sorted(
-        ((row, test) for row in assignments if row.reason == reason for test in row.test_points),
-        key=lambda item: (
-            -influence.get((item[0].index, item[1]), 0),
-            -item[0].memorization,
-            item[0].index,
-            item[1],
-        ),
-    )[:_MOST]
+    shown = _copies(pairs, assignments, reason)[:_MOST]
     if not shown:
         _say(f"no {reason} duplicate among the selected points", path)
         return
     rows = -(-len(shown) // _ACROSS)
     figure = plt.figure(figsize=(3.1 * _ACROSS, 2.05 * rows), layout="constrained")
     cells = figure.subfigures(rows, _ACROSS, squeeze=False, wspace=0.04).flat
-    for cell, (row, test) in zip(cells, shown, strict=False):
-        value = influence.get((row.index, test))
+    for cell, (row, test, value) in zip(cells, shown, strict=False):
         text = "not among the selected pairs" if value is None else f"influence {value:.2f}"
         cell.suptitle(f"memorization {row.memorization:.2f}, {text}", fontsize=8)
         left, right = cell.subplots(1, 2)
         show(left, dataset.train_images[row.index], _label(dataset, "train", row.index))
         show(right, dataset.test_images[test], _label(dataset, "test", test))
     save(figure, path)
+
+
+def _copies(
+    pairs: Sequence[Pair], assignments: Sequence[Assignment], reason: str
+) -> list[tuple[Assignment, int, float | None]]:
+    """Points of a reason with each of their duplicates and the influence on it, greatest first."""
+    influence = {(pair.train, pair.test): pair.influence for pair in pairs}
+    found = [
+        (row, test, influence.get((row.index, test)))
+        for row in assignments
+        if row.reason == reason
+        for test in row.test_points
+    ]
+    return sorted(
+        found, key=lambda copy: (-(copy[2] or 0), -copy[0].memorization, copy[0].index, copy[1])
+    )
 
 
 def subpopulations(
