@@ -121,7 +121,7 @@ HEADER = ["class" if field.name == "class_name" else field.name for field in fie
 
 def write_buckets(assignments: Sequence[Assignment], path: str | Path) -> None:
     """Write assignments as CSV; several test points are separated by blanks."""
-    with store.whole(path) as temporary, open(temporary, "w", newline="") as out:
+    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(HEADER)
         for row in assignments:
@@ -133,7 +133,7 @@ def write_buckets(assignments: Sequence[Assignment], path: str | Path) -> None:
 
 def read_buckets(path: str | Path) -> list[Assignment]:
     """Read what `write_buckets` wrote."""
-    with open(path, newline="") as file:
+    with open(path, newline="", encoding="utf-8") as file:
         return [
             Assignment(
                 int(row["index"]),

@@ -47,7 +47,7 @@ def leak_free(leaks: Iterable[Leak], n_test: int) -> list[int]:
 
 def write_leaks(leaks: Iterable[Leak], path: str | Path) -> None:
     """Write leaks as CSV, a column for each field of `Leak`."""
-    with store.whole(path) as temporary, open(temporary, "w", newline="") as out:
+    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(Leak._fields)
         writer.writerows(leaks)
@@ -55,7 +55,7 @@ def write_leaks(leaks: Iterable[Leak], path: str | Path) -> None:
 
 def read_leaks(path: str | Path) -> list[Leak]:
     """Read what `write_leaks` wrote."""
-    with open(path, newline="") as file:
+    with open(path, newline="", encoding="utf-8") as file:
         return [
             Leak(int(row["train"]), int(row["test"]), row["kind"], row["decided_by"])
             for row in csv.DictReader(file)

@@ -131,7 +131,7 @@ HEADER = ["group", "checked_group", "train", "class", "test_points", "similarity
 
 def write_groups(members: Sequence[Member], path: str | Path) -> None:
     """Write members as CSV; test points are separated by blanks, no checked group is empty."""
-    with store.whole(path) as temporary, open(temporary, "w", newline="") as out:
+    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(HEADER)
         for m in members:
@@ -142,7 +142,7 @@ def write_groups(members: Sequence[Member], path: str | Path) -> None:
 
 def read_groups(path: str | Path) -> list[Member]:
     """Read what `write_groups` wrote."""
-    with open(path, newline="") as file:
+    with open(path, newline="", encoding="utf-8") as file:
         return [
             Member(
                 int(row["group"]),
