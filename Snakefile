@@ -31,9 +31,7 @@ rule all:
         f"{RESULTS}/table2.csv",
         f"{RESULTS}/table2.md",
         f"{RESULTS}/scores/{SCORED}_fz.npz" if SOURCE == "estimate" else [],
-        f"{RESULTS}/figures/most_memorized.png",
-        f"{RESULTS}/figures/memorization.png",
-        f"{RESULTS}/figures/drops.png",
+        expand(f"{RESULTS}/figures/{{name}}.png", name=FIGURES + EXAMPLES),
         PLANTED,
         f"{RESULTS}/agreement.csv" if CIFAIR else [],
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from memaudit import scores, table2
+from memaudit import scores, store, table2
 from memaudit.buckets import assign, read_buckets, removal_lists, write_buckets
 from memaudit.selection import Pair, read_pairs, select_pairs, write_pairs
 from memaudit.table2 import welch_drop
@@ -14,6 +14,10 @@ from memaudit.table2 import welch_drop
 
 def pair(train, test, label=0):
     return Pair(train, test, label, 0.8, 0.05, 0.4, 0.05)
+
+
+def linked(*links):
+    return np.array(links, dtype=np.int64).reshape(-1, 2)
 
 
 @pytest.fixture
@@ -66,7 +70,7 @@ def test_every_point_gets_one_bucket_and_its_reason(tmp_path):
         (1, 42, "near", "rule"),
         (9, 43, "exact", "rule"),
     ]
-    found = assign(pairs, duplicates, ["ant"])
+    found = assign(pairs, duplicates, linked((1, 2)), ["ant"])
     assert [(a.index, a.bucket, a.reason, a.test_points) for a in found] == [
         (1, "leakage_shift", "exact", (41,)),
         (2, "leakage_shift", "sub-population", (10,)),
@@ -88,7 +92,7 @@ def test_every_point_gets_one_bucket_and_its_reason(tmp_path):
 
 
 def test_nothing_selected_gives_empty_lists():
-    assert removal_lists(assign([], [(1, 2, "exact", "rule")], ["ant"])) == {
+    assert removal_lists(assign([], [(1, 2, "exact", "rule")], linked(), ["ant"])) == {
         "selected": [],
         "leakage_shift": [],
         "memorized": [],
@@ -116,12 +120,57 @@ def test_models_that_all_agree():
     assert (found.se, found.ci_low, found.ci_high) == (0, 1, 1)
 
 
+@pytest.fixture
+def accuracies(tmp_path):
+    """Four models on all points and four without: what each gets right of ten test points.
+
+    Removal costs every model test point 9, and one model test point 0 too.
+    """
+    full = np.ones((4, 10), dtype=bool)
+    full[0, 5] = False
+    reduced = full.copy()
+    reduced[:, 9] = False
+    reduced[1, 0] = False
+    with store.create(tmp_path / "accuracies.h5", store.ACCURACIES, {}) as out:
+        for removal, correct, removed in (("none", full, 0), ("selected", reduced, 3)):
+            out.add(f"original/{removal}/trial", np.arange(4))
+            out.add(f"original/{removal}/test_accuracy", 100 * correct.mean(axis=1))
+            out.add(f"original/{removal}/test_correct", store.pack(correct))
+            out.add(f"original/{removal}/n_removed", np.full(4, removed))
+    return tmp_path / "accuracies.h5"
+
+
+def test_the_drop_without_leaks_is_of_the_leak_free_test_points(accuracies):
+    """Test point 9 leaks: without it one of 4 models loses one of 9 points, on average 100 / 36."""
+    arms = [("original", "selected")]
+    (found,) = table2.table_rows(accuracies, arms, np.arange(9))
+    assert found["drop"] == pytest.approx(12.5)
+    assert found["drop_leak_free"] == pytest.approx(100 / 36)
+    full, reduced = (np.array(x) * 100 / 9 for x in ((8, 9, 9, 9), (8, 8, 9, 9)))
+    reference = stats.ttest_ind(full, reduced, equal_var=False).confidence_interval(0.95)
+    interval = found["drop_leak_free_low"], found["drop_leak_free_high"]
+    assert interval == pytest.approx((reference.low, reference.high))
+    (everything,) = table2.table_rows(accuracies, arms, np.arange(10))
+    assert everything["drop_leak_free"] == pytest.approx(everything["drop"])
+    assert everything["drop_leak_free_low"] == pytest.approx(everything["ci_low"])
+
+
+def test_no_leak_free_test_point_no_drop(accuracies, tmp_path):
+    rows = table2.table_rows(accuracies, [("original", "selected")], np.empty(0, dtype=np.int64))
+    table2.write_csv(rows, tmp_path / "table2.csv")
+    (read,) = table2.read_csv(tmp_path / "table2.csv")
+    assert read["drop"] == "12.5000"
+    assert [read[name] for name in read if name.startswith("drop_leak_free")] == ["", "", ""]
+    assert "none left" in table2.markdown(rows, "Table 2")
+
+
 def row(**changes):
     values = dict.fromkeys(table2.COLUMNS, "")
     values |= {"recipe": "original", "removal": "selected", "paper_column": "Original"}
     numbers = {"n_removed": 5, "n_models_full": 1, "n_models_reduced": 1, "acc_full": 50.0}
     numbers |= {"acc_reduced": 48.0, "drop": 2.0}
-    nothing = dict.fromkeys(["sd_full", "sd_reduced", "sd", "se", "ci_low", "ci_high"], np.nan)
+    unsure = ["sd_full", "sd_reduced", "sd", "se", "ci_low", "ci_high", "drop_leak_free"]
+    nothing = dict.fromkeys([*unsure, "drop_leak_free_low", "drop_leak_free_high"], np.nan)
     return values | numbers | nothing | {"published_drop": 2.54, "published_sd": 0.2} | changes
 
 

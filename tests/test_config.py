@@ -45,6 +45,8 @@ def test_the_shipped_configurations_are_valid(paper):
         ({"seed": "zero"}, "seed = 'zero': must be of type integer"),
         ({"seed": -1}, "seed = -1: must be at least 0"),
         ({"trials": 0}, "trials = 0: must be at least 1"),
+        ({"subpopulations": {"by": "eye"}}, r"subpopulations\.by = 'eye': must be one of rule, ch"),
+        ({"review": {"decisions": "none.csv"}}, r"review\.decisions = 'none\.csv': must be a file"),
         ({"trials": 2.5}, r"trials = 2\.5: must be of type integer"),
         ({"results": "/abs/path"}, "results = '/abs/path': only letters, digits"),
         (
@@ -96,6 +98,13 @@ def test_what_is_wrong_is_named(small, change, message):
 def test_a_missing_section_is_named(small):
     del small["selection"]
     with pytest.raises(AuditError, match="selection is missing"):
+        settings.check(small, SCHEMA)
+
+
+def test_a_bad_decision_is_named_before_anything_runs(small, tmp_path):
+    (tmp_path / "said.csv").write_text("item,train,test,decision\nduplicate,1,2,maybe\n")
+    small["review"] = {"decisions": str(tmp_path / "said.csv")}
+    with pytest.raises(AuditError, match=r"said\.csv, line 2: decision is 'maybe', must be one of"):
         settings.check(small, SCHEMA)
 
 

@@ -9,9 +9,13 @@ import pytest
 from conftest import Study
 
 from memaudit import table2
+from memaudit.buckets import read_buckets
+from memaudit.leaks import read_leaks
+from memaudit.removals import read_points
 
 TRAINED = {"train"}
-AFTER_SCORES = {"export_fz", "selection", "buckets", "removals", "planted", "figures"}
+AFTER_SELECTION = {"subpopulations", "buckets", "removals", "planted", "examples", "figures"}
+AFTER_SCORES = {"export_fz", "selection"} | AFTER_SELECTION
 TABLE = {"accuracies", "table2", "figures"}
 
 
@@ -69,8 +73,10 @@ def test_every_selected_point_has_one_bucket(finished):
 
 
 def test_figures_are_pictures(finished):
-    for name in ("most_memorized", "memorization", "drops"):
+    names = ("most_memorized", "memorization", "drops")
+    for name in (*names, "exact_duplicates", "near_duplicates", "subpopulations"):
         assert (finished.results / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert "</svg>" in (finished.results / f"figures/{name}.svg").read_text()
 
 
 def test_another_folder_gives_the_same_table(finished, tmp_path):
@@ -135,6 +141,35 @@ def test_a_threshold_retrains_the_removals_that_changed(study):
     after = {p.name: p.read_text() for p in study.results.glob("removals/*.txt")}
     assert after["selected.txt"] == lists["selected.txt"]
     assert after["memorized.txt"] != lists["memorized.txt"]
+    changed = {p.parent.name for p, time in before.items() if p.stat().st_mtime_ns != time}
+    assert changed == {"leakage_shift", "memorized", "random_leakage_shift", "random_memorized"}
+
+
+def test_a_persons_word_makes_anew_what_it_changes(study):
+    """A duplicate and a group are denied; the models of the two buckets are trained again."""
+    before = {p: p.stat().st_mtime_ns for p in study.results.rglob("models/**/*.h5")}
+    buckets, leaks = (study.results / f"{name}.csv" for name in ("buckets", "leaks"))
+    called = read_buckets(buckets)
+    copy = next(r for r in called if r.reason in ("exact", "near") and r.group is None)
+    group = next(r.group for r in called if r.reason == "sub-population")
+    members = [r.index for r in called if r.group == group]
+    lines = [f"duplicate,{copy.index},{test},different" for test in copy.test_points]
+    lines.append(f"group,{' '.join(map(str, members))},,different")
+    (study.folder / "said.csv").write_text("\n".join(["item,train,test,decision", *lines, ""]))
+    study.config["review"] = {"decisions": "said.csv"}
+    again = {"leaks", "buckets", "removals", "planted", "examples"} | TABLE
+    assert study.planned() == {"train": 8} | dict.fromkeys(again, 1)
+    study.snakemake("results/small/table2.csv")
+    now = {r.index: r for r in read_buckets(buckets)}
+    assert (now[copy.index].reason, now[copy.index].decided_by) == ("none", "person")
+    alone = [now[index] for index in members if now[index].reason not in ("exact", "near")]
+    assert {(r.reason, r.decided_by) for r in alone} == {("none", "person")}
+    others = [r for r in called if r.index not in (copy.index, *members)]
+    for row in others:
+        assert (now[row.index].reason, now[row.index].decided_by) == (row.reason, "rule")
+    assert not {leak.test for leak in read_leaks(leaks)} & set(copy.test_points)
+    clean = read_points(study.results / "leak_free_test.txt").tolist()
+    assert set(copy.test_points) <= set(clean)
     changed = {p.parent.name for p, time in before.items() if p.stat().st_mtime_ns != time}
     assert changed == {"leakage_shift", "memorized", "random_leakage_shift", "random_memorized"}
 

@@ -2,6 +2,7 @@
 
 The paper (sections 4 and 5) puts each selected point in one of two buckets: `leakage_shift` when
 the test set holds a duplicate of it or when removing it removes a sub-population, else `memorized`.
+What people decided goes before what was found automatically.
 """
 
 import csv
@@ -10,19 +11,31 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+import numpy as np
+
 from memaudit import store
+from memaudit.decisions import PERSON, Decisions
+from memaudit.leaks import Leak
 from memaudit.selection import Pair
+from memaudit.subpopulations import components, decided_links
 
 LEAKAGE_SHIFT, MEMORIZED = "leakage_shift", "memorized"
+
+
+KINDS = ("exact", "near")  # of duplicates, the one that goes before the other first
+# Whose word is told of, where several stand behind a reason.
+DECIDERS = (PERSON, "published annotation", "rule")
 
 
 @dataclass(frozen=True)
 class Assignment:
     """The bucket of a selected point, and why.
 
-    `reason` is "exact" or "near" (a duplicate in the test set), "sub-population" (it influences a
-    test point that another selected point influences too), or "none". `test_points` are the test
-    points concerned: the duplicates, the shared ones, or those it influences.
+    `reason` is "exact" or "near" (a duplicate in the test set), "sub-population" (it is linked with
+    another selected point, see `memaudit.subpopulations`), or "none". `test_points` are the test
+    points concerned: the duplicates, those shared with the linked points, or those it influences.
+    `decided_by` is "person" where a person confirmed the reason, or denied one that would have gone
+    before it. `group` is the number of its sub-population, whatever the reason; None without one.
     """
 
     index: int
@@ -32,54 +45,75 @@ class Assignment:
     reason: str
     test_points: tuple[int, ...]
     decided_by: str = "rule"
+    group: int | None = None
 
 
 def assign(
     pairs: Sequence[Pair],
-    duplicates: Iterable[tuple[int, int, str, str]],
+    leaks: Iterable[tuple[int, int, str, str]],
+    links: np.ndarray,
     class_names: Sequence[str],
+    decisions: Decisions | None = None,
 ) -> list[Assignment]:
     """A bucket for each selected point, ordered by index.
 
-    `duplicates` are (train, test, "exact" or "near", who decided); a test image of any class
-    counts, a leak is a leak. An exact duplicate goes before a near one, a duplicate before a
-    sub-population.
+    `leaks` are (train, test, "exact" or "near", who decided), with people's words in them; a test
+    image of any class counts, a leak is a leak. `links` (links, 2) are the pairs of points that
+    belong together, before people's words. An exact duplicate goes before a near one, a duplicate
+    before a sub-population.
     """
-    copies: dict[int, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    deciders: dict[tuple[int, str], str] = {}
-    for train, test, kind, decided_by in duplicates:
-        copies[train][kind].append(test)
-        deciders[train, kind] = decided_by
-    influenced, influencing = defaultdict(list), defaultdict(list)
+    decisions = decisions or Decisions()
     first: dict[int, Pair] = {}
+    influenced: dict[int, set[int]] = defaultdict(set)
     for pair in pairs:
         first.setdefault(pair.train, pair)
-        influenced[pair.train].append(pair.test)
-        influencing[pair.test].append(pair.train)
+        influenced[pair.train].add(pair.test)
+    copies: dict[tuple[int, str], list[Leak]] = defaultdict(list)
+    for leak in leaks:
+        copies[leak[0], leak[2]].append(Leak(*leak))
+    said = decisions.among(first)
+    links = decided_links(links, said)
+    group, shared = components(links), _shared_tests(links, influenced)
+    denied, joined, parted = decisions.denied(), _ends(said, True), _ends(said, False)
     assignments = []
-    for index in sorted(first):
-        shared = [test for test in influenced[index] if len(influencing[test]) > 1]
-        if exact := copies[index]["exact"]:
-            bucket, reason, tests = LEAKAGE_SHIFT, "exact", exact
-        elif near := copies[index]["near"]:
-            bucket, reason, tests = LEAKAGE_SHIFT, "near", near
-        elif shared:
-            bucket, reason, tests = LEAKAGE_SHIFT, "sub-population", shared
+    for index, point in sorted(first.items()):
+        kind = next((kind for kind in KINDS if copies[index, kind]), None)
+        if kind:
+            reason, tests = kind, {leak.test for leak in copies[index, kind]}
+            deciders = {leak.decided_by for leak in copies[index, kind]}
+        elif index in group:
+            reason, tests = "sub-population", shared[index] or influenced[index]
+            deciders = {PERSON} if index in denied | joined else {"rule"}
         else:
-            bucket, reason, tests = MEMORIZED, "none", influenced[index]
-        point = first[index]
+            reason, tests = "none", influenced[index]
+            deciders = {PERSON} if index in denied | parted else {"rule"}
         assignments.append(
             Assignment(
                 index,
                 class_names[point.label],
                 point.memorization,
-                bucket,
+                MEMORIZED if reason == "none" else LEAKAGE_SHIFT,
                 reason,
                 tuple(sorted(tests)),
-                deciders.get((index, reason), "rule"),
+                min(deciders, key=DECIDERS.index),
+                group.get(index),
             )
         )
     return assignments
+
+
+def _shared_tests(links: np.ndarray, influenced: dict[int, set[int]]) -> dict[int, set[int]]:
+    """For each linked point the test points that it and a point linked with it influence."""
+    shared: dict[int, set[int]] = defaultdict(set)
+    for a, b in links.tolist():
+        both = influenced[a] & influenced[b]
+        shared[a] |= both
+        shared[b] |= both
+    return shared
+
+
+def _ends(said: dict[tuple[int, int], bool], word: bool) -> set[int]:
+    return {point for pair, together in said.items() if together is word for point in pair}
 
 
 HEADER = ["class" if field.name == "class_name" else field.name for field in fields(Assignment)]
@@ -87,19 +121,19 @@ HEADER = ["class" if field.name == "class_name" else field.name for field in fie
 
 def write_buckets(assignments: Sequence[Assignment], path: str | Path) -> None:
     """Write assignments as CSV; several test points are separated by blanks."""
-    with store.whole(path) as temporary, open(temporary, "w", newline="") as out:
+    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(HEADER)
         for row in assignments:
-            index, name, value, bucket, reason, tests, by = astuple(row)
-            writer.writerow(
-                [index, name, f"{value:.6g}", bucket, reason, " ".join(map(str, tests)), by]
-            )
+            index, name, value, bucket, reason, tests, by, group = astuple(row)
+            tests = " ".join(map(str, tests))
+            group = "" if group is None else group
+            writer.writerow([index, name, f"{value:.6g}", bucket, reason, tests, by, group])
 
 
 def read_buckets(path: str | Path) -> list[Assignment]:
     """Read what `write_buckets` wrote."""
-    with open(path, newline="") as file:
+    with open(path, newline="", encoding="utf-8") as file:
         return [
             Assignment(
                 int(row["index"]),
@@ -109,6 +143,7 @@ def read_buckets(path: str | Path) -> list[Assignment]:
                 row["reason"],
                 tuple(map(int, row["test_points"].split())),
                 row["decided_by"],
+                int(row["group"]) if row["group"] else None,
             )
             for row in csv.DictReader(file)
         ]

@@ -14,6 +14,7 @@ import jsonschema
 import yaml
 
 from memaudit.data.longtail import LongTail
+from memaudit.decisions import read_decisions
 from memaudit.errors import AuditError
 from memaudit.removals import CONTROL, block_size, read_points
 
@@ -242,9 +243,21 @@ def _dataset_problems(dataset: Config) -> list[str]:
     return []
 
 
+def _decisions_problems(path: str) -> list[str]:
+    if not Path(path).is_file():
+        return [f"review.decisions = {path!r}: must be a file, there is none"]
+    try:
+        read_decisions(path)
+    except AuditError as error:
+        return [f"review.decisions = {path!r}: {error}"]
+    return []
+
+
 def _size_problems(config: Config) -> list[str]:
     problems = []
     n = n_train(config)
+    if path := config["review"]["decisions"]:
+        problems += _decisions_problems(path)
     for name, path in config.get("removals", {}).items():
         if name in (*LISTED, "none", "subset") or name.startswith(CONTROL):
             problems.append(

@@ -118,7 +118,8 @@ def read_points(path: str | Path, n_train: int | None = None) -> np.ndarray:
     return np.fromiter(points, dtype=np.int64, count=len(points))
 
 
-def write_points(points: list[int], path: str | Path) -> None:
-    """Write a removal list: one train index a line."""
+def write_points(points: list[int], path: str | Path, comment: str = "") -> None:
+    """Write a list of points: one index a line, after a comment line where there is one."""
+    first = f"# {comment}\n" if comment else ""
     with store.whole(path) as temporary:
-        temporary.write_text("".join(f"{point}\n" for point in points))
+        temporary.write_text(first + "".join(f"{point}\n" for point in points))

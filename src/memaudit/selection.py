@@ -7,7 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from memaudit import store
+from memaudit.errors import AuditError
 from memaudit.scores import read_influence
+
+# F&Z's thresholds give 1,015 pairs on CIFAR-100. Beyond this, points and test points are not picked
+# out any more, but nearly all of them are taken.
+MOST_PAIRS = 200_000
 
 
 @dataclass(frozen=True)
@@ -28,14 +33,18 @@ def select_pairs(scores: str | Path, memorization: float, influence: float, z: f
 
     F&Z's rule (thresholds 0.25 and 0.15) with the demand of significance added: at their 4,000
     models it changes nothing, at a few hundred it takes out the pairs that are noise. `scores` is a
-    file by the contract `memaudit.store.SCORES`. Ordered by train point, then test point.
+    file by the contract `memaudit.store.SCORES`. Ordered by train point, then test point. Raises
+    AuditError when there are more than `MOST_PAIRS`.
     """
-    pairs = []
+    pairs, found, points = [], 0, 0
     with store.reading(scores, store.SCORES) as file:
         value, se = file["memorization"][:], file["memorization_se"][:]
         for block in read_influence(file):
             strong = (block.influence >= influence) & (block.influence > z * block.influence_se)
             strong &= (value[block.train_index] >= memorization)[:, None]
+            found, points = found + int(strong.sum()), points + int(strong.any(axis=1).sum())
+            if found > MOST_PAIRS:
+                continue  # counted only, to say how many there are
             for row, column in np.argwhere(strong):
                 train = int(block.train_index[row])
                 pairs.append(
@@ -49,6 +58,12 @@ def select_pairs(scores: str | Path, memorization: float, influence: float, z: f
                         float(block.influence_se[row, column]),
                     )
                 )
+    if found > MOST_PAIRS:
+        raise AuditError(
+            f"selection.memorization = {memorization}, selection.influence = {influence}, "
+            f"selection.z = {z}: {found:,} pairs of {points:,} train points are selected; at most "
+            f"{MOST_PAIRS:,} can be. Raise them."
+        )
     return sorted(pairs, key=lambda pair: (pair.train, pair.test))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 from scipy import stats
 
@@ -47,6 +48,10 @@ COLUMNS = {
     "se": "standard error of the drop: how sure the drop is, as far as training is random",
     "ci_low": "lower end of the 95 % interval of the drop (Welch), percentage points",
     "ci_high": "its upper end",
+    "drop_leak_free": "the drop of accuracy on those test points that have no duplicate in the "
+    "training set (leak_free_test.txt), percentage points; empty where there is none",
+    "drop_leak_free_low": "lower end of its 95 % interval (Welch)",
+    "drop_leak_free_high": "its upper end",
     "published_drop": "the paper's drop, for CIFAR-100 with a ResNet-50, percentage points",
     "published_sd": "the number after the paper's +/-, which it does not define",
 }
@@ -109,16 +114,31 @@ def gather_accuracies(
             out.add(f"{group}/n_removed", removed)
 
 
-def table_rows(accuracies: str | Path, arms: Sequence[tuple[str, str]]) -> list[dict]:
-    """The rows of Table 2 for `arms`, each compared with the recipe's models on all points."""
+def _accuracy_on(points: np.ndarray, arm: h5py.Group) -> np.ndarray:
+    """Accuracy of an arm's models on some of the test points, percent (models,); NaN on none."""
+    bits = arm["test_correct"][:]
+    correct = store.unpack(bits, 8 * bits.shape[1])[:, points]
+    return 100 * correct.mean(axis=1) if len(points) else np.full(len(bits), np.nan)
+
+
+def table_rows(
+    accuracies: str | Path, arms: Sequence[tuple[str, str]], leak_free: np.ndarray
+) -> list[dict]:
+    """The rows of Table 2 for `arms`, each compared with the recipe's models on all points.
+
+    `leak_free` are the test points, int64 (points,), of the drop without leaks.
+    """
     rows = []
     with store.reading(accuracies, store.ACCURACIES) as file:
         for recipe, removal in arms:
-            full = file[f"{recipe}/none/test_accuracy"][:]
-            reduced = file[f"{recipe}/{removal}/test_accuracy"][:]
-            n_removed = int(file[f"{recipe}/{removal}/n_removed"][0])
-            # without any point removed they are the same models, not other ones of equal accuracy
-            drop = welch_drop(full, reduced) if n_removed else Drop(0.0, 0.0, 0.0, 0.0, 0.0)
+            arm, everything = file[f"{recipe}/{removal}"], file[f"{recipe}/none"]
+            full, reduced = everything["test_accuracy"][:], arm["test_accuracy"][:]
+            n_removed = int(arm["n_removed"][0])
+            drop = welch_drop(full, reduced)
+            clean = welch_drop(_accuracy_on(leak_free, everything), _accuracy_on(leak_free, arm))
+            if not n_removed:  # the same models, not other ones of equal accuracy
+                drop = Drop(0.0, 0.0, 0.0, 0.0, 0.0)
+                clean = drop if len(leak_free) else clean
             published = PUBLISHED.get((recipe, removal), (None, None))
             rows.append(
                 {
@@ -137,6 +157,9 @@ def table_rows(accuracies: str | Path, arms: Sequence[tuple[str, str]]) -> list[
                     "se": drop.se,
                     "ci_low": drop.ci_low,
                     "ci_high": drop.ci_high,
+                    "drop_leak_free": clean.drop,
+                    "drop_leak_free_low": clean.ci_low,
+                    "drop_leak_free_high": clean.ci_high,
                     "published_drop": published[0],
                     "published_sd": published[1],
                 }
@@ -172,8 +195,8 @@ def markdown(rows: Sequence[dict], title: str) -> str:
         "Test accuracy lost when points are removed from training, in percentage points.",
         "",
         "| row | recipe | removed | points | models | accuracy, % | drop | 95 % interval | se | "
-        "published (CIFAR-100) |",
-        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|",
+        "drop, leak-free | published (CIFAR-100) |",
+        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
         is_control = row["removal"].startswith(CONTROL)
@@ -181,13 +204,15 @@ def markdown(rows: Sequence[dict], title: str) -> str:
         interval, se, published = "none: one model", "", ""
         if row["se"] == row["se"]:
             interval, se = f"{row['ci_low']:.2f} to {row['ci_high']:.2f}", f"{row['se']:.2f}"
+        clean = row["drop_leak_free"]
+        clean = f"{clean:.2f}" if clean == clean else "none left"
         if row["published_drop"] is not None:
             published = f"{row['published_drop']} ± {row['published_sd']}"
         lines.append(
             f"| {name} | {row['recipe']} | {row['removal']} | {row['n_removed']} "
             f"| {row['n_models_full']} / {row['n_models_reduced']} "
             f"| {row['acc_full']:.2f} → {row['acc_reduced']:.2f} | {row['drop']:.2f} | {interval} "
-            f"| {se} | {published} |"
+            f"| {se} | {clean} | {published} |"
         )
     lines += [
         "",

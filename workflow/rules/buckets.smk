@@ -69,12 +69,48 @@ rule agreement:
         "../scripts/agreement.py"
 
 
+rule leaks:
+    input:
+        dataset=DATASET,
+        duplicates=f"{RESULTS}/duplicates.csv",
+        cifair=CIFAIR,
+        decisions=DECISIONS,
+    output:
+        leaks=f"{RESULTS}/leaks.csv",
+        leak_free=f"{RESULTS}/leak_free_test.txt",
+    log:
+        f"{RESULTS}/logs/leaks.log",
+    conda:
+        "../../envs/memaudit.yaml"
+    params:
+        judgments=config["duplicates"]["cifair"] if CIFAIR else [],
+    script:
+        "../scripts/leaks.py"
+
+
+rule subpopulations:
+    input:
+        dataset=DATASET,
+        pairs=f"{RESULTS}/selected_pairs.csv",
+    output:
+        f"{RESULTS}/subpopulations.csv",
+    log:
+        f"{RESULTS}/logs/subpopulations.log",
+    conda:
+        "../../envs/memaudit.yaml"
+    params:
+        similarity=lookup(dpath="subpopulations/similarity", within=config),
+    script:
+        "../scripts/subpopulations.py"
+
+
 rule buckets:
     input:
         dataset=DATASET,
         pairs=f"{RESULTS}/selected_pairs.csv",
-        duplicates=f"{RESULTS}/duplicates.csv",
-        cifair=CIFAIR,
+        leaks=f"{RESULTS}/leaks.csv",
+        subpopulations=f"{RESULTS}/subpopulations.csv",
+        decisions=DECISIONS,
     output:
         f"{RESULTS}/buckets.csv",
     log:
@@ -83,7 +119,7 @@ rule buckets:
     conda:
         "../../envs/memaudit.yaml"
     params:
-        judgments=config["duplicates"]["cifair"] if CIFAIR else [],
+        by=lookup(dpath="subpopulations/by", within=config),
     script:
         "../scripts/buckets.py"
 

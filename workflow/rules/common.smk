@@ -57,7 +57,10 @@ CIFAIR = (
     sourced(KIND.replace("cifar", "cifair")) if IS_CIFAR and config["duplicates"]["cifair"] else []
 )
 PLANTED = [f"{RESULTS}/planted.csv"] if IS_GENERATED else []
+FIGURES = ("most_memorized", "memorization", "drops")
+EXAMPLES = ("exact_duplicates", "near_duplicates", "subpopulations")
 OWN_REMOVALS = config.get("removals", {})
+DECISIONS = config["review"]["decisions"] or []
 
 NEEDED_FILES = [
     *([sourced(KIND)] if IS_CIFAR else []),

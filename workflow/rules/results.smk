@@ -22,7 +22,8 @@ rule accuracies:
 
 rule table2:
     input:
-        f"{RESULTS}/accuracies.h5",
+        accuracies=f"{RESULTS}/accuracies.h5",
+        leak_free=f"{RESULTS}/leak_free_test.txt",
     output:
         csv=report(f"{RESULTS}/table2.csv", caption="../report/table2.rst", category="Table 2"),
         markdown=f"{RESULTS}/table2.md",
@@ -88,6 +89,36 @@ rule planted:
         "../scripts/planted.py"
 
 
+rule examples:
+    input:
+        dataset=DATASET,
+        pairs=f"{RESULTS}/selected_pairs.csv",
+        buckets=f"{RESULTS}/buckets.csv",
+    output:
+        exact=report(
+            f"{RESULTS}/figures/exact_duplicates.png",
+            caption="../report/exact_duplicates.rst",
+            category="What was removed",
+        ),
+        near=report(
+            f"{RESULTS}/figures/near_duplicates.png",
+            caption="../report/near_duplicates.rst",
+            category="What was removed",
+        ),
+        groups=report(
+            f"{RESULTS}/figures/subpopulations.png",
+            caption="../report/subpopulations.rst",
+            category="What was removed",
+        ),
+        svg=expand(f"{RESULTS}/figures/{{name}}.svg", name=EXAMPLES),
+    log:
+        f"{RESULTS}/logs/examples.log",
+    conda:
+        "../../envs/memaudit.yaml"
+    script:
+        "../scripts/examples.py"
+
+
 rule figures:
     input:
         dataset=DATASET,
@@ -111,6 +142,7 @@ rule figures:
             caption="../report/drops.rst",
             category="Figures",
         ),
+        svg=expand(f"{RESULTS}/figures/{{name}}.svg", name=FIGURES),
     log:
         f"{RESULTS}/logs/figures.log",
     localrule: True

@@ -4,27 +4,26 @@ from collections import Counter
 
 from memaudit.buckets import assign, write_buckets
 from memaudit.data.dataset import load
-from memaudit.duplicates import read_duplicates
+from memaudit.decisions import Decisions, read_decisions
 from memaudit.jobs import job
-from memaudit.published.cifair import read_cifair, with_judgments
+from memaudit.leaks import read_leaks
 from memaudit.selection import read_pairs
+from memaudit.subpopulations import links_of, read_groups
 
 with job(snakemake.log[0]) as report:
-    judged = snakemake.input.get("cifair")
-    duplicates = with_judgments(
-        read_duplicates(snakemake.input.duplicates),
-        read_cifair(judged) if judged else [],
-        snakemake.params.judgments,
-    )
+    data, decided = load(snakemake.input.dataset), snakemake.input.get("decisions")
     assignments = assign(
         read_pairs(snakemake.input.pairs),
-        duplicates,
-        load(snakemake.input.dataset).class_names,
+        read_leaks(snakemake.input.leaks),
+        links_of(read_groups(snakemake.input.subpopulations), snakemake.params.by),
+        data.class_names,
+        read_decisions(decided, data.n_train, data.n_test) if decided else Decisions(),
     )
     write_buckets(assignments, snakemake.output[0])
     counts = Counter(row.reason for row in assignments)
+    people = sum(row.decided_by == "person" for row in assignments)
     report.say(
         f"{len(assignments)} selected points: {counts['exact']} with an exact and {counts['near']} "
         f"with a near duplicate in the test set, {counts['sub-population']} in a sub-population, "
-        f"{counts['none']} memorized and neither"
+        f"{counts['none']} memorized and neither; people decided on {people} of them"
     )

@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from memaudit import figures, store
+from memaudit import store
 from memaudit.buckets import read_buckets
 from memaudit.data.dataset import load
+from memaudit.figures.drops import drops
+from memaudit.figures.scores import memorization_histogram, most_memorized
 from memaudit.jobs import job
 from memaudit.selection import read_pairs
 from memaudit.table2 import read_csv
@@ -19,6 +21,6 @@ with job(snakemake.log[0]):
         for pair in read_pairs(snakemake.input.pairs):
             memorization[pair.train], se[pair.train] = pair.memorization, pair.memorization_se
     buckets = read_buckets(snakemake.input.buckets)
-    figures.most_memorized(data, memorization, se, snakemake.output.most_memorized)
-    figures.memorization_histogram(data, memorization, buckets, snakemake.output.memorization)
-    figures.drops(read_csv(snakemake.input.table), snakemake.output.drops)
+    most_memorized(data, memorization, se, snakemake.output.most_memorized)
+    memorization_histogram(data, memorization, buckets, snakemake.output.memorization)
+    drops(read_csv(snakemake.input.table), snakemake.output.drops)

@@ -1,0 +1,156 @@
+"""Figures 1 to 3 of the paper: exact duplicates, near duplicates, sub-populations.
+
+All three are about selected train points, so about points whose removal costs accuracy.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from memaudit.buckets import Assignment
+from memaudit.data.dataset import Dataset
+from memaudit.figures.drawing import name, save, show
+from memaudit.selection import Pair
+
+_MOST = 12  # pairs, or groups, in a figure
+_ACROSS = 3  # pairs side by side
+_IMAGES = 5  # images of a group on either side
+_HEADS = ("removed from training", "test images they influence")
+
+
+def duplicate_pairs(
+    dataset: Dataset,
+    pairs: Sequence[Pair],
+    assignments: Sequence[Assignment],
+    reason: str,
+    path: str | Path,
+) -> None:
+    """Figure 1 (reason "exact") and 2 ("near"): selected train images beside their duplicates.
+
+    The twelve pairs of greatest influence; those of which it is not among the selected `pairs` come
+    last, by memorization.
+    """
+    shown = _copies(pairs, assignments, reason)[:_MOST]
+    if not shown:
+        _say(f"no {reason} duplicate among the selected points", path)
+        return
+    rows = -(-len(shown) // _ACROSS)
+    figure = plt.figure(figsize=(3.1 * _ACROSS, 2.05 * rows), layout="constrained")
+    cells = figure.subfigures(rows, _ACROSS, squeeze=False, wspace=0.04).flat
+    for cell, (row, test, value) in zip(cells, shown, strict=False):
+        text = "not among the selected pairs" if value is None else f"influence {value:.2f}"
+        cell.suptitle(f"memorization {row.memorization:.2f}, {text}", fontsize=8)
+        left, right = cell.subplots(1, 2)
+        show(left, dataset.train_images[row.index], _label(dataset, "train", row.index))
+        show(right, dataset.test_images[test], _label(dataset, "test", test))
+    save(figure, path)
+
+
+def _copies(
+    pairs: Sequence[Pair], assignments: Sequence[Assignment], reason: str
+) -> list[tuple[Assignment, int, float | None]]:
+    """Points of a reason with each of their duplicates and the influence on it, greatest first."""
+    influence = {(pair.train, pair.test): pair.influence for pair in pairs}
+    found = [
+        (row, test, influence.get((row.index, test)))
+        for row in assignments
+        if row.reason == reason
+        for test in row.test_points
+    ]
+    return sorted(
+        found, key=lambda copy: (-(copy[2] or 0), -copy[0].memorization, copy[0].index, copy[1])
+    )
+
+
+def subpopulations(
+    dataset: Dataset,
+    pairs: Sequence[Pair],
+    assignments: Sequence[Assignment],
+    path: str | Path,
+) -> None:
+    """Figure 3: groups of train images that are removed, beside the test images they influence.
+
+    The twelve groups with the greatest sum of influences on the test images that they share; of
+    each the five train images of highest memorization and the five test images influenced most.
+    """
+    groups = _groups(pairs, assignments)[:_MOST]
+    if not groups:
+        _say("no sub-population among the selected points", path)
+        return
+    # as many columns a side as the largest group takes, but two at least, for the heading
+    wide = [min(_IMAGES, max(2, *(len(group[side]) for group in groups))) for side in (0, 1)]
+    figure = plt.figure(
+        figsize=(1.25 * sum(wide) + 0.4, 1.75 * len(groups) + 0.4), layout="constrained"
+    )
+    grid = figure.add_gridspec(
+        len(groups) + 1,
+        sum(wide) + 1,
+        width_ratios=[*[1] * wide[0], 0.3, *[1] * wide[1]],
+        height_ratios=[0.2, *[1] * len(groups)],
+    )
+    for head, first, columns in zip(_HEADS, (0, wide[0] + 1), wide, strict=True):
+        axis = figure.add_subplot(grid[0, first : first + columns])
+        axis.text(0, 0, head, fontsize=9)
+        axis.axis("off")
+    for line, (members, tests) in enumerate(groups, start=1):
+        sides = (("train", "mem", members, 0), ("test", "infl", tests, wide[0] + 1))
+        for side, word, points, first in sides:
+            images = dataset.train_images if side == "train" else dataset.test_images
+            for place, (index, value) in enumerate(points[:_IMAGES]):
+                axis = figure.add_subplot(grid[line, first + place])
+                text = f"{_label(dataset, side, index)}\n{word} {value:.2f}"
+                if place == _IMAGES - 1 and len(points) > _IMAGES:
+                    text += f" (+{len(points) - _IMAGES} more)"
+                show(axis, images[index], text)
+    save(figure, path)
+
+
+Scored = list[tuple[int, float]]  # points, greatest value first
+
+
+def _groups(
+    pairs: Sequence[Pair], assignments: Sequence[Assignment]
+) -> list[tuple[Scored, Scored]]:
+    """Of each sub-population its train points and the test points that two of them influence.
+
+    Train points come with their memorization, test points with the greatest influence on them;
+    groups by the sum of influences, greatest first. Where people put points together that share no
+    test point, all test points that they influence are taken.
+    """
+    called = {row.group for row in assignments if row.reason == "sub-population"}
+    members: dict[int, Scored] = {}
+    for row in assignments:
+        if row.group in called:
+            members.setdefault(row.group, []).append((row.index, row.memorization))
+    group_of = {index: group for group, points in members.items() for index, _ in points}
+    influences: dict[int, dict[int, list[float]]] = {group: {} for group in members}
+    for pair in pairs:
+        if pair.train in group_of:
+            on_test = influences[group_of[pair.train]].setdefault(pair.test, [])
+            on_test.append(pair.influence)
+    ranked = []
+    for group, on_test in influences.items():
+        shared = {t: v for t, v in on_test.items() if len(v) > 1} or on_test
+        total = sum(sum(values) for values in shared.values())
+        tests = [(test, max(values)) for test, values in shared.items()]
+        ranked.append((-total, group, _falling(members[group]), _falling(tests)))
+    return [(train, tests) for _, _, train, tests in sorted(ranked)]
+
+
+def _falling(points: Scored) -> Scored:
+    return sorted(points, key=lambda point: (-point[1], point[0]))
+
+
+def _label(dataset: Dataset, side: str, index: int) -> str:
+    label, point = name(dataset, side, index)
+    point = point if point.startswith(side) else f"{side} {point}"
+    return f"{label}\n{point}"
+
+
+def _say(text: str, path: str | Path) -> None:
+    """A figure that says that there is nothing to show."""
+    figure, axis = plt.subplots(figsize=(6, 1))
+    axis.text(0.5, 0.5, text, ha="center", va="center", fontsize=11, parse_math=False)
+    axis.axis("off")
+    save(figure, path)

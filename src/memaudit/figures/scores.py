@@ -1,0 +1,72 @@
+"""What the scores look like: the most memorized images, and the histogram by bucket."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from memaudit.buckets import LEAKAGE_SHIFT, MEMORIZED, Assignment
+from memaudit.data.dataset import Dataset
+from memaudit.figures.drawing import BLUE, GREY, ORANGE, name, save, show
+
+
+def most_memorized(
+    dataset: Dataset,
+    memorization: np.ndarray,
+    se: np.ndarray,
+    path: str | Path,
+    rows: int = 5,
+    columns: int = 10,
+) -> None:
+    """The train images of highest memorization, with class, score and standard error."""
+    order = np.argsort(-np.nan_to_num(memorization, nan=-np.inf), kind="stable")[: rows * columns]
+    figure, axes = plt.subplots(rows, columns, figsize=(1.35 * columns, 1.75 * rows))
+    for axis in axes.flat[len(order) :]:
+        axis.axis("off")
+    for axis, index in zip(axes.flat, order, strict=False):
+        spread = "" if np.isnan(se[index]) else f" ± {se[index]:.2f}"
+        label, point = name(dataset, "train", index)
+        show(
+            axis,
+            dataset.train_images[index],
+            f"{label}\n{memorization[index]:.2f}{spread}\n{point}",
+        )
+    figure.suptitle(
+        "Most memorized training images: class, memorization ± standard error, point",
+        fontsize=10,
+    )
+    figure.tight_layout()
+    save(figure, path)
+
+
+def memorization_histogram(
+    dataset: Dataset,
+    memorization: np.ndarray,
+    assignments: Sequence[Assignment],
+    path: str | Path,
+) -> None:
+    """Memorization of all train points, and of the selected ones by bucket."""
+    figure, axis = plt.subplots(figsize=(7, 4))
+    bins = np.linspace(min(0.0, float(np.nanmin(memorization, initial=0))), 1, 51)
+    groups = {"training points with a score": (memorization[~np.isnan(memorization)], GREY)}
+    for bucket, colour in ((LEAKAGE_SHIFT, ORANGE), (MEMORIZED, BLUE)):
+        points = [row.index for row in assignments if row.bucket == bucket]
+        groups[f"selected, {bucket}"] = (memorization[points], colour)
+    for label, (values, colour) in groups.items():
+        axis.hist(
+            values,
+            bins,
+            histtype="stepfilled" if colour == GREY else "step",
+            color=colour,
+            alpha=0.35 if colour == GREY else 1,
+            linewidth=1.8,
+            label=f"{label} ({len(values):,})",
+        )
+    axis.set_yscale("log")
+    axis.set_ylim(bottom=0.7)
+    axis.set_xlabel("memorization (accuracy on the point, with it minus without it in training)")
+    axis.set_ylabel("training points (log scale)")
+    axis.legend(frameon=False)
+    axis.spines[["top", "right"]].set_visible(False)
+    save(figure, path)

@@ -1,0 +1,156 @@
+"""Selected points that belong together: they influence the same test point, and look alike.
+
+The paper's rule (section 4) takes two selected train points that influence one test point for a
+part of one sub-population. Here such points are linked, and points connected by links form a group.
+The check takes away the links of points that do not look alike, and what stays connected forms a
+checked group. Both results are kept; the configuration says which one the buckets go by.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from memaudit import store
+from memaudit.appearance import Appearance
+from memaudit.selection import Pair
+
+RULE, CHECKED = "rule", "checked"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A selected train point that influences a test point together with another one.
+
+    `group` and `checked_group` are numbers; the latter is None where the check left the point
+    alone. `test_points` are those it shares with another selected point. `similarity` is the
+    greatest to a point that it shares one with, as `Appearance.similarity` says it.
+    """
+
+    group: int
+    checked_group: int | None
+    train: int
+    class_name: str
+    test_points: tuple[int, ...]
+    similarity: float
+
+
+def shared_links(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Pairs of train points that have a test point in common: int64 (links, 2), sorted.
+
+    `train` and `test` (pairs,) say which train point influences which test point. The smaller of
+    two linked points comes first.
+    """
+    points, row = np.unique(np.asarray(train, dtype=np.int64), return_inverse=True)
+    column = np.unique(test, return_inverse=True)[1]
+    if not len(row):
+        return np.empty((0, 2), dtype=np.int64)
+    influence = sparse.csr_array((np.ones(len(row), dtype=np.int32), (row, column)))
+    ends = sparse.triu(influence @ influence.T, k=1).nonzero()
+    links = np.column_stack([points[end] for end in ends])
+    return links[np.lexsort(links.T[::-1])]
+
+
+def components(links: np.ndarray) -> dict[int, int]:
+    """The group of each linked point: numbers from 0, in the order of their smallest points."""
+    points, ends = np.unique(links, return_inverse=True)
+    ends = ends.reshape(-1, 2)
+    size = len(points)
+    graph = sparse.csr_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(size, size))
+    label = sparse.csgraph.connected_components(graph, directed=False)[1]
+    number = {int(old): new for new, old in enumerate(dict.fromkeys(label.tolist()))}
+    return {int(p): number[int(old)] for p, old in zip(points, label, strict=True)}
+
+
+def find_members(
+    pairs: Sequence[Pair], appearance: Appearance, class_names: Sequence[str], threshold: float
+) -> list[Member]:
+    """The members of all groups, ordered by group and train point.
+
+    `threshold` is the similarity (0 to 1) from which two linked points pass the check.
+    """
+    train, test = (np.array([getattr(p, s) for p in pairs], np.int64) for s in ("train", "test"))
+    links = shared_links(train, test)
+    similarity = appearance.similarity(links)
+    group, checked = components(links), components(links[similarity >= threshold])
+    nearest = dict.fromkeys(group, -np.inf)
+    for (a, b), value in zip(links.tolist(), similarity.tolist(), strict=True):
+        nearest[a], nearest[b] = max(nearest[a], value), max(nearest[b], value)
+    tests, counts = np.unique(test, return_counts=True)
+    shared = set(tests[counts > 1].tolist())
+    label = {pair.train: pair.label for pair in pairs}
+    members = [
+        Member(
+            group[point],
+            checked.get(point),
+            point,
+            class_names[label[point]],
+            tuple(sorted(p.test for p in of_point if p.test in shared)),
+            nearest[point],
+        )
+        for point, of_point in _by_train(pairs).items()
+        if point in group
+    ]
+    return sorted(members, key=lambda member: (member.group, member.train))
+
+
+def _by_train(pairs: Sequence[Pair]) -> dict[int, list[Pair]]:
+    found: dict[int, list[Pair]] = {}
+    for pair in pairs:
+        found.setdefault(pair.train, []).append(pair)
+    return found
+
+
+def links_of(members: Sequence[Member], by: str) -> np.ndarray:
+    """The links that `members` stand for, by the rule or as checked: int64 (links, 2), sorted.
+
+    Two points are linked that share a test point and are in one group, of the kind `by` says.
+    """
+    number = {m.train: m.group if by == RULE else m.checked_group for m in members}
+    incidence = [(m.train, test) for m in members for test in m.test_points]
+    links = shared_links(*np.array(incidence, dtype=np.int64).reshape(-1, 2).T)
+    return links[
+        [number[a] == number[b] and number[a] is not None for a, b in links.tolist()]
+    ].reshape(-1, 2)
+
+
+def decided_links(links: np.ndarray, said: Mapping[tuple[int, int], bool]) -> np.ndarray:
+    """Links with people's words over them: pairs that belong together added, others taken away."""
+    if not said:
+        return links
+    kept = {(a, b) for a, b in links.tolist() if said.get((a, b), True)}
+    kept |= {pair for pair, together in said.items() if together}
+    return np.array(sorted(kept), dtype=np.int64).reshape(-1, 2)
+
+
+HEADER = ["group", "checked_group", "train", "class", "test_points", "similarity"]
+
+
+def write_groups(members: Sequence[Member], path: str | Path) -> None:
+    """Write members as CSV; test points are separated by blanks, no checked group is empty."""
+    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(HEADER)
+        for m in members:
+            checked = "" if m.checked_group is None else m.checked_group
+            tests = " ".join(map(str, m.test_points))
+            writer.writerow([m.group, checked, m.train, m.class_name, tests, f"{m.similarity:.4f}"])
+
+
+def read_groups(path: str | Path) -> list[Member]:
+    """Read what `write_groups` wrote."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return [
+            Member(
+                int(row["group"]),
+                int(row["checked_group"]) if row["checked_group"] else None,
+                int(row["train"]),
+                row["class"],
+                tuple(map(int, row["test_points"].split())),
+                float(row["similarity"]),
+            )
+            for row in csv.DictReader(file)
+        ]

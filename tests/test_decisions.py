@@ -1,0 +1,212 @@
+"""People's decisions: read with care, and above every automatic word."""
+
+import numpy as np
+import pytest
+
+from memaudit.buckets import assign, read_buckets, write_buckets
+from memaudit.data.dataset import Dataset
+from memaudit.decisions import Decisions, read_decisions
+from memaudit.errors import AuditError
+from memaudit.leaks import Leak, leak_free, read_leaks, with_decisions, write_leaks
+from memaudit.removals import read_points, write_points
+from memaudit.selection import Pair
+
+HEADER = "item,train,test,decision\n"
+
+
+@pytest.fixture
+def decide(tmp_path):
+    """Write lines of a decisions file and read it."""
+
+    def read(*lines, header=HEADER, n_train=None, n_test=None):
+        path = tmp_path / "decisions.csv"
+        path.write_text(header + "".join(f"{line}\n" for line in lines))
+        return read_decisions(path, n_train, n_test)
+
+    return read
+
+
+def test_decisions_are_about_pairs(decide):
+    found = decide(
+        "duplicate,8,4,same",
+        "duplicate,9,4,different",
+        "duplicate,7,4,skip",
+        "group,17 3 40,,different",
+        "group,5 6,100 101,near",
+        "group,1 2,,skip",
+        "duplicate,8,4,same",
+        "",
+    )
+    assert found == Decisions(
+        {(8, 4): "same", (9, 4): "different"},
+        {(3, 17): False, (3, 40): False, (17, 40): False, (5, 6): True},
+    )
+
+
+def test_a_spreadsheets_file_is_read_too(tmp_path):
+    path = tmp_path / "decisions.csv"
+    path.write_bytes(b"\xef\xbb\xbfnote,item,train,test,decision\r\nold,duplicate, 1 ,2,near \r\n")
+    assert read_decisions(path).duplicates == {(1, 2): "near"}
+
+
+def test_an_empty_file_of_decisions(decide):
+    assert decide() == Decisions()
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["pair,1,2,same"], "line 2: item is 'pair', must be one of duplicate, group"),
+        (["duplicate,1,2,Same"], "line 2: decision is 'Same', must be one of same, near,"),
+        (["duplicate,1,2"], "line 2: decision is '', must be one of"),
+        (["duplicate,1,2,near", "duplicate,x,2,same"], "line 3: 'x' is not a train index"),
+        (["duplicate,1,-2,same"], "line 2: '-2' is not a test index"),
+        (["duplicate,1 2,2,same"], "line 2: a duplicate is one train and one test point"),
+        (["duplicate,1,,same"], "line 2: a duplicate is one train and one test point"),
+        (["duplicate,20,2,skip"], "line 2: train point 20 is out of range; .* 0 to 19"),
+        (["duplicate,1,10,same"], "line 2: test point 10 is out of range; .* 0 to 9"),
+        (["group,1,,same"], "line 2: a group is two train points or more, not '1'"),
+        (["group,1 1,,same"], "line 2: train point 1 is listed twice"),
+        (["group,1 20,,same"], "line 2: train point 20 is out of range"),
+        (
+            ["duplicate,1,2,same", "duplicate,1,2,different"],
+            "line 3: different for train 1 and test 2, but line 2 says same; delete one",
+        ),
+        (["duplicate,1,2,same", "duplicate,1,2,near"], "line 3: near .* but line 2 says same"),
+        (
+            ["group,1 2 3,,different", "group,4 3 1,,near"],
+            "line 3: near for train 1 and train 3, but line 2 says different",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named(decide, lines, message):
+    with pytest.raises(AuditError, match=rf"decisions\.csv, {message}"):
+        decide(*lines, n_train=20, n_test=10)
+
+
+def test_what_is_no_decisions_file_is_named(decide, tmp_path):
+    with pytest.raises(AuditError, match="there is no column train; the first line must be item,"):
+        decide(header="item;train;test;decision\nitem,x\n".replace("item;", "item,"))
+    with pytest.raises(AuditError, match="cannot be read"):
+        read_decisions(tmp_path / "nowhere.csv")
+    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(AuditError, match="cannot be read"):
+        read_decisions(tmp_path / "bytes.csv")
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Six train and four test images; test 0 is a copy of train 0."""
+    rng = np.random.default_rng(0)
+    train, test = (rng.integers(0, 256, (n, 4, 4, 3), dtype=np.uint8) for n in (6, 4))
+    test[0] = train[0]
+    return Dataset(["ant"], train, np.zeros(6, int), test, np.zeros(4, int))
+
+
+def test_a_persons_word_goes_above_the_finders_and_the_annotation(data, tmp_path):
+    found = [
+        (0, 0, "exact", "rule"),
+        (1, 1, "near", "rule"),
+        (2, 2, "near", "published annotation"),
+        (3, 3, "near", "rule"),
+    ]
+    said = {
+        (0, 0): "same",
+        (1, 1): "different",
+        (2, 2): "different",
+        (4, 1): "same",
+        (5, 1): "near",
+        (5, 3): "different",
+    }
+    leaks = with_decisions(found, Decisions(said), data)
+    assert leaks == [
+        (0, 0, "exact", "person"),
+        (3, 3, "near", "rule"),
+        (4, 1, "near", "person"),
+        (5, 1, "near", "person"),
+    ]
+    write_leaks(leaks, tmp_path / "leaks.csv")
+    assert read_leaks(tmp_path / "leaks.csv") == leaks
+
+
+def test_no_decisions_change_nothing(data):
+    found = [(1, 1, "near", "rule"), (0, 0, "exact", "published annotation")]
+    assert with_decisions(found, Decisions(), data) == sorted(found)
+
+
+def test_the_leak_free_test_points(tmp_path):
+    leaks = [Leak(5, 1, "near", "rule"), Leak(9, 1, "exact", "rule"), Leak(2, 3, "near", "person")]
+    clean = leak_free(leaks, 5)
+    assert clean == [0, 2, 4]
+    write_points(clean, tmp_path / "list.txt", "3 of 5")
+    assert (tmp_path / "list.txt").read_text() == "# 3 of 5\n0\n2\n4\n"
+    assert read_points(tmp_path / "list.txt").tolist() == clean
+    assert leak_free([Leak(0, test, "near", "rule") for test in range(5)], 5) == []
+
+
+def by_index(pairs, leaks=(), links=(), decisions=None):
+    """Reason, test points, who decided and group of each point."""
+    pairs = [Pair(train, test, 0, 0.8, 0.05, 0.4, 0.05) for train, test in pairs]
+    links = np.array(links, dtype=np.int64).reshape(-1, 2)
+    found = assign(pairs, leaks, links, ["ant"], decisions)
+    return {a.index: (a.reason, a.test_points, a.decided_by, a.group) for a in found}
+
+
+SHARED = [(3, 30), (17, 30), (17, 31), (40, 31), (50, 50), (51, 51)]
+LINKS = [(3, 17), (17, 40)]
+
+
+def test_people_split_a_group():
+    found = by_index(SHARED, (), LINKS, Decisions(together={(3, 17): False}))
+    assert found[3] == ("none", (30,), "person", None)
+    assert found[17] == ("sub-population", (31,), "rule", 0)
+    assert found[40] == ("sub-population", (31,), "rule", 0)
+    apart = {(3, 17): False, (3, 40): False, (17, 40): False}
+    found = by_index(SHARED, (), LINKS, Decisions(together=apart))
+    assert {found[point][0] for point in (3, 17, 40)} == {"none"}
+    assert {found[point][2] for point in (3, 17, 40)} == {"person"}
+
+
+def test_people_tie_points_together():
+    found = by_index(SHARED, (), LINKS, Decisions(together={(50, 51): True, (3, 17): True}))
+    assert found[50] == ("sub-population", (50,), "person", 1)
+    assert found[51] == ("sub-population", (51,), "person", 1)
+    assert found[3] == ("sub-population", (30,), "person", 0)
+    assert found[40] == ("sub-population", (31,), "rule", 0)
+
+
+def test_a_word_on_points_that_are_not_selected_waits():
+    word = Decisions(together={(50, 99): True, (3, 98): False})
+    assert by_index(SHARED, (), LINKS, word) == by_index(SHARED, (), LINKS)
+
+
+def test_decisions_hold_on_when_the_group_grows():
+    """Said of a group of two; with more models a third point shares test points with both."""
+    word = Decisions(together={(3, 17): False})
+    grown = [*SHARED, (4, 30)]
+    found = by_index(grown, (), [*LINKS, (3, 4), (4, 17)], word)
+    assert found[3] == ("sub-population", (30,), "rule", 0)
+    assert found[17][0] == "sub-population"
+
+
+def test_who_decided(tmp_path):
+    leaks = [
+        (3, 7, "near", "rule"),
+        (3, 8, "near", "person"),
+        (40, 9, "near", "published annotation"),
+    ]
+    word = Decisions({(3, 8): "near", (50, 1): "different", (17, 2): "different"})
+    found = by_index(SHARED, leaks, LINKS, word)
+    assert found[3] == ("near", (7, 8), "person", 0)
+    assert found[17] == ("sub-population", (30, 31), "person", 0)
+    assert found[40] == ("near", (9,), "published annotation", 0)
+    assert found[50] == ("none", (50,), "person", None)
+    assert found[51] == ("none", (51,), "rule", None)
+
+
+def test_groups_in_the_buckets_file(tmp_path):
+    pairs = [Pair(train, test, 0, 0.8, 0.05, 0.4, 0.05) for train, test in SHARED]
+    found = assign(pairs, [], np.array(LINKS), ["ant"])
+    write_buckets(found, tmp_path / "buckets.csv")
+    assert read_buckets(tmp_path / "buckets.csv") == found
+    assert [a.group for a in found] == [0, 0, 0, None, None]

@@ -1,0 +1,86 @@
+"""Figures 1 to 3: what they show, and that they can be drawn."""
+
+import numpy as np
+import pytest
+
+from memaudit.buckets import assign
+from memaudit.data.dataset import Dataset
+from memaudit.figures import examples
+from memaudit.figures.drawing import name
+from memaudit.figures.scores import most_memorized
+from memaudit.selection import Pair
+
+
+def pair(train, test, memorization, influence):
+    return Pair(train, test, 0, memorization, 0.05, influence, 0.05)
+
+
+PAIRS = [
+    pair(0, 0, 0.5, 0.3),
+    pair(1, 1, 0.6, 0.7),
+    pair(2, 2, 0.9, 0.2),
+    pair(4, 4, 0.3, 0.2),
+    pair(5, 4, 0.8, 0.6),
+    pair(5, 5, 0.8, 0.9),
+    pair(6, 6, 0.4, 0.8),
+    pair(7, 6, 0.7, 0.5),
+]
+LEAKS = [(0, 0, "near", "rule"), (1, 1, "near", "rule"), (2, 9, "near", "rule")]
+
+
+@pytest.fixture
+def data(rng):
+    """Names as people give them: with $ and _, which must not be taken for mathematics."""
+    train, test = (rng.integers(0, 256, (12, 8, 8, 3), dtype=np.uint8) for _ in range(2))
+    labels = np.zeros(12, dtype=np.int64)
+    names = [f"train/$a^{{/a_rather_long_name_{k}.png" for k in range(12)]
+    return Dataset(["$^{_"], train, labels, test, labels, train_names=names)
+
+
+@pytest.fixture
+def called():
+    return assign(PAIRS, LEAKS, np.array([[4, 5], [6, 7]]), ["$^{_"])
+
+
+def test_pairs_of_greatest_influence_come_first(called):
+    shown = examples._copies(PAIRS, called, "near")
+    assert [(row.index, test, value) for row, test, value in shown] == [
+        (1, 1, 0.7),
+        (0, 0, 0.3),
+        (2, 9, None),
+    ]
+
+
+def test_groups_stand_beside_the_test_images_they_share(called):
+    """By the sum of influences on shared test points: 1.3 on test 6, 0.8 on test 4."""
+    assert examples._groups(PAIRS, called) == [
+        ([(7, 0.7), (6, 0.4)], [(6, 0.8)]),
+        ([(5, 0.8), (4, 0.3)], [(4, 0.6)]),
+    ]
+
+
+def test_long_names_are_cut(data):
+    assert name(data, "train", 3) == ("$^{_", "a_rather_long_n…")
+    assert name(data, "test", 3) == ("$^{_", "test 3")
+
+
+def test_figures_are_drawn_and_the_same_again(data, called, tmp_path):
+    files = {}
+    for folder in ("one", "two"):
+        to = tmp_path / folder
+        examples.duplicate_pairs(data, PAIRS, called, "near", to / "near.png")
+        examples.duplicate_pairs(data, PAIRS, called, "exact", to / "exact.png")
+        examples.subpopulations(data, PAIRS, called, to / "groups.png")
+        most_memorized(data, np.linspace(0, 1, 12), np.full(12, np.nan), to / "most.png")
+        files[folder] = {path.name: path.read_bytes() for path in to.iterdir()}
+    assert files["one"] == files["two"]
+    names = ("near", "exact", "groups", "most")
+    assert set(files["one"]) == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
+    # no exact duplicate: a line of text, no image
+    assert b"<image" in files["one"]["near.svg"]
+    assert b"<image" not in files["one"]["exact.svg"]
+
+
+def test_no_sub_population_is_said(data, tmp_path):
+    examples.subpopulations(data, [], [], tmp_path / "groups.png")
+    assert b"<image" not in (tmp_path / "groups.svg").read_bytes()

@@ -1,0 +1,14 @@
+"""Draw figures 1 to 3 of the paper: exact duplicates, near duplicates, sub-populations."""
+
+from memaudit.buckets import read_buckets
+from memaudit.data.dataset import load
+from memaudit.figures.examples import duplicate_pairs, subpopulations
+from memaudit.jobs import job
+from memaudit.selection import read_pairs
+
+with job(snakemake.log[0]):
+    data = load(snakemake.input.dataset)
+    pairs, buckets = read_pairs(snakemake.input.pairs), read_buckets(snakemake.input.buckets)
+    duplicate_pairs(data, pairs, buckets, "exact", snakemake.output.exact)
+    duplicate_pairs(data, pairs, buckets, "near", snakemake.output.near)
+    subpopulations(data, pairs, buckets, snakemake.output.groups)

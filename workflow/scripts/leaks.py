@@ -1,0 +1,28 @@
+"""The duplicates that count, and the test points without one."""
+
+from memaudit.data.dataset import load
+from memaudit.decisions import Decisions, read_decisions
+from memaudit.duplicates import read_duplicates
+from memaudit.jobs import job
+from memaudit.leaks import leak_free, with_decisions, write_leaks
+from memaudit.published.cifair import read_cifair, with_judgments
+from memaudit.removals import write_points
+
+with job(snakemake.log[0]) as report:
+    data = load(snakemake.input.dataset)
+    judged, decided = snakemake.input.get("cifair"), snakemake.input.get("decisions")
+    duplicates = with_judgments(
+        read_duplicates(snakemake.input.duplicates),
+        read_cifair(judged) if judged else [],
+        snakemake.params.judgments,
+    )
+    decisions = read_decisions(decided, data.n_train, data.n_test) if decided else Decisions()
+    leaks = with_decisions(duplicates, decisions, data)
+    clean = leak_free(leaks, data.n_test)
+    write_leaks(leaks, snakemake.output.leaks)
+    comment = f"{len(clean)} of {data.n_test} test points, without a duplicate in the training set"
+    write_points(clean, snakemake.output.leak_free, comment)
+    report.say(
+        f"{data.n_test - len(clean):,} of {data.n_test:,} test points have a duplicate in the "
+        f"training set; people decided on {len(decisions.duplicates)} pairs"
+    )

@@ -1,0 +1,20 @@
+"""Group the selected points that influence a test point together, and check how alike they look."""
+
+from memaudit.appearance import Appearance
+from memaudit.data.dataset import load
+from memaudit.jobs import job
+from memaudit.selection import read_pairs
+from memaudit.subpopulations import find_members, write_groups
+
+with job(snakemake.log[0]) as report:
+    data = load(snakemake.input.dataset)
+    appearance = Appearance(data.train_images, data.train_labels)
+    pairs = read_pairs(snakemake.input.pairs)
+    members = find_members(pairs, appearance, data.class_names, snakemake.params.similarity)
+    write_groups(members, snakemake.output[0])
+    checked = [member.checked_group for member in members if member.checked_group is not None]
+    report.say(
+        f"{len(members)} selected points share a test point, in "
+        f"{len({member.group for member in members})} groups; {len(checked)} of them, in "
+        f"{len(set(checked))} groups, also look alike"
+    )
