@@ -90,12 +90,20 @@ RECIPES = list(dict.fromkeys(recipe for recipe, _ in ROWS))
 ARMS = [(recipe, "none") for recipe in RECIPES] + ROWS
 
 
-def removal_list(wildcards):
+def list_of(removal):
     """The list of points that a removal, or the control of one, goes by; none for the others."""
-    name = wildcards.removal.removeprefix(CONTROL)
+    name = removal.removeprefix(CONTROL)
     if name in ("none", "subset"):
         return []
     return OWN_REMOVALS.get(name, f"{RESULTS}/removals/{name}.txt")
+
+
+ARM_LISTS = {removal: list_of(removal) for _, removal in ROWS}
+
+
+def removal_list(wildcards):
+    """The same as an input function."""
+    return list_of(wildcards.removal)
 
 
 def closing_words():

@@ -13,6 +13,8 @@ rule scores:
         "../../envs/memaudit.yaml"
     params:
         models=config["memorization"]["models"],
+        fraction=config["memorization"]["subset_fraction"],
+        seed=config["seed"],
         recipe=lookup(dpath="recipes/{recipe}", within=config),
     script:
         "../scripts/scores.py"
