@@ -99,19 +99,9 @@ def write_buckets(assignments: Sequence[Assignment], path: str | Path) -> None:
 
 def read_buckets(path: str | Path) -> list[Assignment]:
     """Read what `write_buckets` wrote."""
-    with open(path, newline="") as file:
-        return [
-            Assignment(
-                int(row["index"]),
-                row["class"],
-                float(row["memorization"]),
-                row["bucket"],
-                row["reason"],
-                tuple(map(int, row["test_points"].split())),
-                row["decided_by"],
-            )
-            for row in csv.DictReader(file)
-        ]
+    kinds = [int, str, float, str, str, lambda text: tuple(map(int, text.split())), str]
+    columns = dict(zip(HEADER, kinds, strict=True))
+    return [Assignment(*row) for row in store.read_rows(path, columns)]
 
 
 def removal_lists(assignments: Sequence[Assignment]) -> dict[str, list[int]]:

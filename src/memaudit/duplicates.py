@@ -367,9 +367,5 @@ def write_duplicates(pairs: Pairs, path: str | Path) -> None:
 
 def read_duplicates(path: str | Path) -> list[tuple[int, int, str]]:
     """Read the pairs called "exact" or "near": (train, test, kind)."""
-    with open(path, newline="") as file:
-        return [
-            (int(row["train"]), int(row["test"]), row["kind"])
-            for row in csv.DictReader(file)
-            if row["kind"] != "candidate"
-        ]
+    rows = store.read_rows(path, {"train": int, "test": int, "kind": str})
+    return [(train, test, kind) for train, test, kind in rows if kind != "candidate"]

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from memaudit.errors import AuditError
@@ -20,8 +20,9 @@ class Report:
 
     def __call__(self, text: str) -> None:
         """A line for the log; the terminal gets one at most every ten seconds."""
-        self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
-        self._log.flush()
+        with suppress(OSError):  # a log that cannot be written, on a full disk, is no failure
+            self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+            self._log.flush()
         if time.monotonic() - self._shown >= PROGRESS_SECONDS:
             self._shown = time.monotonic()
             print(text, file=sys.stderr, flush=True)
@@ -47,7 +48,19 @@ def job(log: str | Path) -> Iterator[Report]:
         except KeyboardInterrupt:
             file.write("interrupted\n")
             sys.exit(130)
-        except AuditError as error:
-            file.write(f"error: {error}\n")
-            print(f"error: {error}", file=sys.stderr, flush=True)
+        except (AuditError, OSError, MemoryError) as error:
+            text = _words(error)
+            with suppress(OSError):  # the disk may be full
+                file.write(f"error: {text}\n")
+                file.flush()
+            print(f"error: {text}", file=sys.stderr, flush=True)
             sys.exit(1)
+
+
+def _words(error: Exception) -> str:
+    """What to tell the user: our own words, or the system's."""
+    if isinstance(error, MemoryError):
+        return "out of memory: take a machine with more, fewer jobs at a time, or a smaller study"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'a file'}: {error.strerror or error}"
+    return str(error)

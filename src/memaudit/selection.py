@@ -66,5 +66,4 @@ def write_pairs(pairs: list[Pair], path: str | Path) -> None:
 def read_pairs(path: str | Path) -> list[Pair]:
     """Read what `write_pairs` wrote."""
     kinds = {field.name: field.type for field in fields(Pair)}
-    with open(path, newline="") as file:
-        return [Pair(**{k: kinds[k](v) for k, v in row.items()}) for row in csv.DictReader(file)]
+    return [Pair(*row) for row in store.read_rows(path, kinds)]

@@ -5,13 +5,14 @@ A file begins with its sha256, in a block that HDF5 leaves to its users: one wro
 found before HDF5 looks at it.
 """
 
+import csv
 import hashlib
 import io
 import json
 import os
 import shlex
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -223,6 +224,33 @@ def _opened(path: str | Path, contract: Mapping[str, Field], remedy: str) -> h5p
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         what = reason(error) if isinstance(error, OSError) else error
         raise AuditError(f"{path}: damaged or not a file of this kind ({what}). {remedy}") from None
+
+
+def read_rows(path: str | Path, columns: Mapping[str, Callable[[str], Any]]) -> list[list[Any]]:
+    """The rows of a CSV file, each the values of `columns`: name -> what makes the value of a text.
+
+    Raises AuditError, naming file, line, column and text, for what is missing or cannot be read.
+    """
+    rows = []
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
+                raise AuditError(f"{path}: there is no column {missing[0]!r}. {again(path)}")
+            for row in reader:
+                for name, make in columns.items():
+                    try:
+                        row[name] = make(row[name])
+                    except (TypeError, ValueError, AttributeError):
+                        raise AuditError(
+                            f"{path}, line {reader.line_num}: {name} is {row[name]!r}. {again(path)}"
+                        ) from None
+                rows.append([row[name] for name in columns])
+    except FileNotFoundError:
+        raise AuditError(f"{path}: there is no such file. {again(path)}") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise AuditError(f"{path}: cannot be read ({error}). {again(path)}") from None
+    return rows
 
 
 def _check(file: h5py.File, contract: Mapping[str, Field]) -> None:

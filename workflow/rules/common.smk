@@ -17,6 +17,7 @@ except ImportError as error:
     )
 
 try:
+    settings.check_files(workflow.configfiles)
     settings.check(config, Path(workflow.basedir) / "config" / "schema.yaml")
 except AuditError as error:
     raise WorkflowError(str(error))
@@ -120,6 +121,14 @@ def closing_words():
     if shown:
         lines += ["", f"Look in {RESULTS}/: table2.md, buckets.csv, figures/"]
     return "\n".join(lines)
+
+
+def refuse_foreign_results():
+    """Stop where the results folder holds another dataset's study, and mark it as this one's."""
+    try:
+        settings.claim(RESULTS, config["dataset"]["name"])
+    except AuditError as error:
+        raise WorkflowError(str(error))
 
 
 def refuse_wrong_files():

@@ -12,7 +12,6 @@ rule fetch:
         "logs/fetch/{file}.log",
     wildcard_constraints:
         file="|".join(re.escape(file) for file in SOURCE_NAMES),
-    retries: 2
     conda:
         "../../envs/memaudit.yaml"
     params:
