@@ -11,6 +11,15 @@ from memaudit.errors import AuditError
 PROGRESS_SECONDS = 10.0
 
 
+def _in_words(kind, error, trace) -> None:
+    """Ctrl-C while a job's script still imports, before `job` is there to see it, says nothing."""
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _in_words
+
+
 class Report:
     """Writes lines to a job's log, and now and then to the terminal."""
 

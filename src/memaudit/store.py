@@ -239,11 +239,13 @@ def read_rows(path: str | Path, columns: Mapping[str, Callable[[str], Any]]) -> 
                 raise AuditError(f"{path}: there is no column {missing[0]!r}. {again(path)}")
             for row in reader:
                 for name, make in columns.items():
+                    text = row[name] or ""
                     try:
-                        row[name] = make(row[name])
-                    except (TypeError, ValueError, AttributeError):
+                        row[name] = make(text)
+                    except ValueError:
+                        line = reader.line_num
                         raise AuditError(
-                            f"{path}, line {reader.line_num}: {name} is {row[name]!r}. {again(path)}"
+                            f"{path}, line {line}: {name} is {text!r}. {again(path)}"
                         ) from None
                 rows.append([row[name] for name in columns])
     except FileNotFoundError:
