@@ -87,7 +87,7 @@ HEADER = ["class" if field.name == "class_name" else field.name for field in fie
 
 def write_buckets(assignments: Sequence[Assignment], path: str | Path) -> None:
     """Write assignments as CSV; several test points are separated by blanks."""
-    with store.whole(path) as temporary, open(temporary, "w", newline="") as out:
+    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(HEADER)
         for row in assignments:

@@ -146,8 +146,8 @@ def _mend_text(node: Any, rules: dict) -> Any:
     if isinstance(node, str):
         if "null" in kinds and node in ("null", "~"):
             return None
-        if "boolean" in kinds and node in ("true", "false"):
-            return node == "true"
+        if "boolean" in kinds and node in ("true", "false", "yes", "no"):
+            return node in ("true", "yes")
         if {"number", "integer"} & {*kinds} and _NUMBER.fullmatch(node):
             return float(node)
     return node
@@ -219,6 +219,8 @@ def _explain(error: jsonschema.ValidationError) -> list[str]:
             return [f"{key} = {value!r}: must be greater than {rule}"]
         case "exclusiveMaximum":
             return [f"{key} = {value!r}: must be less than {rule}{_lower(error.schema)}"]
+        case "pattern" if "{" in rule:
+            return [f"{key} = {value!r}: braces are not allowed in a path; rename the file"]
         case "pattern":
             allowed = (
                 "letters, digits and _" if rule == "^[A-Za-z0-9_]+$" else "letters, digits, ._-"

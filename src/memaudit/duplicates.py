@@ -356,7 +356,7 @@ def _score(structure: torch.Tensor, colour: torch.Tensor) -> torch.Tensor:
 
 def write_duplicates(pairs: Pairs, path: str | Path) -> None:
     """Write ranked pairs as CSV: train, test (indices), score, kind."""
-    with store.whole(path) as temporary, open(temporary, "w", newline="") as out:
+    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["train", "test", "score", "kind"])
         for train, test, score, kind in zip(

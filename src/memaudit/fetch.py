@@ -66,10 +66,11 @@ def read_sources(path: str | Path) -> dict[str, Source]:
     Raises AuditError when it cannot be read, or an entry has not exactly the fields of `Source`.
     """
     try:
-        with open(path) as file:
+        with open(path, encoding="utf-8") as file:
             entries = yaml.safe_load(file)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise AuditError(f"{path}: the list of sources cannot be read ({error})") from None
+        why = " ".join(str(error).split())
+        raise AuditError(f"{path}: the list of sources cannot be read ({why})") from None
     names = {field.name for field in fields(Source)}
     if not isinstance(entries, dict):
         raise AuditError(f"{path}: not a list of sources; an entry a file is expected")

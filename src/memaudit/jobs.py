@@ -51,7 +51,7 @@ def job(log: str | Path) -> Iterator[Report]:
     """
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
+    with open(path, "w", encoding="utf-8") as file:
         try:
             yield Report(file)
         except KeyboardInterrupt:

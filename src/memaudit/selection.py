@@ -54,7 +54,7 @@ def select_pairs(scores: str | Path, memorization: float, influence: float, z: f
 
 def write_pairs(pairs: list[Pair], path: str | Path) -> None:
     """Write pairs as CSV, a column for each field of `Pair`."""
-    with store.whole(path) as temporary, open(temporary, "w", newline="") as out:
+    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.DictWriter(out, [field.name for field in fields(Pair)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(

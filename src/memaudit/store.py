@@ -187,7 +187,7 @@ def _check_seal(path: str | Path) -> None:
 def again(path: str | Path) -> str:
     """The remedy for a file of the study that is not what it should be."""
     name = shlex.quote(str(path))
-    return f"To make it anew: rm -f {name} && snakemake {name} (with your --configfile, if any)"
+    return f"To make it anew: rm -f {name} && snakemake {name} (and your --configfile after it)"
 
 
 @contextmanager

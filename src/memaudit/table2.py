@@ -149,7 +149,7 @@ def write_csv(rows: Sequence[dict], path: str | Path) -> None:
             return ""
         return f"{value:.4f}" if isinstance(value, float) else str(value)
 
-    with store.whole(path) as temporary, open(temporary, "w", newline="") as out:
+    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows([cell(row[column]) for column in COLUMNS] for row in rows)
@@ -157,7 +157,7 @@ def write_csv(rows: Sequence[dict], path: str | Path) -> None:
 
 def read_csv(path: str | Path) -> list[dict[str, str]]:
     """Read a table as text, a dict a row."""
-    with open(path, newline="") as file:
+    with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

@@ -1,6 +1,7 @@
 """The checked configuration, and the names that several rules share."""
 
 import re
+import sys
 from pathlib import Path
 
 try:
@@ -114,13 +115,15 @@ def closing_words():
     drops = Path(RESULTS) / "accuracies.h5"
     shown = table.exists() and drops.exists() and table.stat().st_mtime >= drops.stat().st_mtime
     if shown:
-        lines += ["", *(line for line in table.read_text().splitlines() if line.startswith("|"))]
+        lines += ["", *(line for line in table.read_text(encoding="utf-8").splitlines() if line.startswith("|"))]
     if IS_GENERATED and found.exists():
-        rows = [line.split(",")[:4] for line in found.read_text().splitlines()]
+        rows = [line.split(",")[:4] for line in found.read_text(encoding="utf-8").splitlines()]
         lines += ["", *(f"{row[0]:<26}{row[1]:>8}{row[2]:>8}{row[3]:>9}" for row in rows)]
     if shown:
         lines += ["", f"Look in {RESULTS}/: table2.md, buckets.csv, figures/"]
-    return "\n".join(lines)
+    # a terminal that is not UTF-8 has no arrows
+    encoding = sys.stdout.encoding or "utf-8"
+    return "\n".join(lines).encode(encoding, "replace").decode(encoding)
 
 
 def refuse_foreign_results():
