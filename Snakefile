@@ -37,6 +37,7 @@ rule all:
 
 
 onstart:
+    refuse_foreign_results()
     refuse_wrong_files()
     refuse_if_too_long()
     progress.watch(shards_to_train)

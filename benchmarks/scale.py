@@ -71,9 +71,7 @@ def files(folder: Path) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("jobs", type=int, nargs="?", default=5000)
-    parser.add_argument(
-        "--profile", type=Path, help="a profile, such as profiles/slurm"
-    )
+    parser.add_argument("--profile", type=Path, help="a profile, such as profiles/slurm")
     parser.add_argument("--plan", action="store_true", help="the paper's full plan, as a dry run")
     given = parser.parse_args()
     base = [sys.executable, "-m", "snakemake"]

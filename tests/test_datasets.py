@@ -153,7 +153,23 @@ def test_grey_and_transparent_images_become_rgb(tmp_path):
         ),
         (
             lambda root: (root / "test/bee").rename(root / "test/ant/more"),
-            r"class 'bee' is in train/ but not in test/",
+            r"test/ant/more: a folder within a class; images lie directly in .*test/ant/",
+        ),
+        (
+            lambda root: (root / "test/bee").rename(root / "bee"),
+            r"class 'bee' is in train/ but not",
+        ),
+        (
+            lambda root: (root / "train/bee/2.png").rename(root / "train/2.png"),
+            r"train/2\.png: is in no class",
+        ),
+        (
+            lambda root: (root / "train/bee/3.png").symlink_to("nowhere"),
+            r"bee/3\.png: a link that leads nowhere",
+        ),
+        (
+            lambda root: (root / "train/bee/2.png").rename(root / "train/bee" / "\udcff.png"),
+            r"train/bee/\\xff\.png: the name is not UTF-8; rename it",
         ),
         (lambda root: (root / "test/bee/1.png").write_text("text"), r"bee/1\.png: not an image"),
         (

@@ -73,6 +73,7 @@ def server():
 @pytest.fixture(autouse=True)
 def no_mirror(monkeypatch):
     monkeypatch.delenv("MEMAUDIT_MIRROR", raising=False)
+    monkeypatch.setattr(module, "PAUSES", ())
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -121,6 +122,18 @@ def test_a_transfer_that_was_cut_off_goes_on_by_itself(server, get):
     assert get(server.url, report=lines.append).read_bytes() == CONTENT
     assert [asked for _, asked in server.seen] == [None, "bytes=300000-", "bytes=700000-"]
     assert "cut off after 300,000 of 1,024,000 bytes" in lines[0]
+
+
+def test_a_failure_that_may_pass_is_tried_again(server, get, monkeypatch):
+    monkeypatch.setattr(module, "PAUSES", (0.0, 0.0))
+    server.give = [0, 300_000, 0]
+    lines = []
+    assert get(server.url, report=lines.append).read_bytes() == CONTENT
+    assert [asked for _, asked in server.seen] == [None, None, "bytes=300000-", "bytes=300000-"]
+    assert "once more in 0 s" in lines[0]
+    with pytest.raises(AuditError, match="404"):  # this does not pass
+        get(server.url.replace("file.bin", "gone"), file="other.bin")
+    assert [path for path, _ in server.seen[4:]] == ["/gone"]
 
 
 def test_what_has_arrived_is_kept_for_the_next_run(server, get, part):

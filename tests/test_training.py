@@ -12,7 +12,7 @@ from memaudit.models import job, networks
 from memaudit.models.optimizer import SGD
 from memaudit.models.recipe import Recipe
 from memaudit.models.resident_loader import ResidentLoader
-from memaudit.models.shards import read_shards
+from memaudit.models.shards import Origin, read_shards
 from memaudit.models.training import train_model
 from memaudit.removals import training_mask
 
@@ -27,6 +27,7 @@ RECIPE = Recipe(
     crop_padding=1,
     mirror=True,
 )
+SUBSET = Origin("subset", RECIPE.settings())
 
 
 @pytest.fixture(autouse=True)
@@ -247,30 +248,30 @@ def test_a_damaged_leftover_is_trained_again(shards, tmp_path):
 
 def test_reading_wants_every_model_once(shards):
     one, two = shards.train(0, 3), shards.train(4, 7)
-    found = read_shards([two, one], range(8), ["train_mask", "loss"], "subset", RECIPE.settings())
+    found = read_shards([two, one], range(8), ["train_mask", "loss"], SUBSET)
     assert found["loss"].shape == (8, 3)
     assert np.array_equal(
         found["train_mask"][5],
         training_mask("subset", 5, shards.dataset.train_labels, 0, fraction=0.7),
     )
     with pytest.raises(AuditError, match="4 models are missing, the first is trial 4"):
-        read_shards([one], range(8), ["loss"], "subset", RECIPE.settings())
+        read_shards([one], range(8), ["loss"], SUBSET)
     with pytest.raises(AuditError, match="trial 0 is in"):
-        read_shards([one, one], range(8), ["loss"], "subset", RECIPE.settings())
+        read_shards([one, one], range(8), ["loss"], SUBSET)
     with pytest.raises(AuditError, match="holds trial 4, which was not asked for"):
-        read_shards([one, two], range(4), ["loss"], "subset", RECIPE.settings())
+        read_shards([one, two], range(4), ["loss"], SUBSET)
 
 
 def test_shards_of_another_removal_are_noticed(shards):
     one = shards.train(0, 1, removal="none")
-    with pytest.raises(AuditError, match="holds models of removal 'none'"):
-        read_shards([one], range(2), ["loss"], "subset", RECIPE.settings())
+    with pytest.raises(AuditError, match="removal 'none', not 'subset'"):
+        read_shards([one], range(2), ["loss"], SUBSET)
 
 
 def test_shards_of_two_seeds_do_not_mix(shards):
     one, two = shards.train(0, 1), shards.train(2, 3, seed=1)
-    with pytest.raises(AuditError, match=r"another recipe, seed or dataset"):
-        read_shards([one, two], range(4), ["loss"], "subset", RECIPE.settings())
+    with pytest.raises(AuditError, match=r"another seed or dataset"):
+        read_shards([one, two], range(4), ["loss"], SUBSET)
 
 
 def test_a_network_that_needs_larger_images_says_so(shards):
@@ -281,5 +282,5 @@ def test_a_network_that_needs_larger_images_says_so(shards):
 def test_shards_of_two_recipes_do_not_mix(shards):
     one = shards.train(0, 1)
     two = shards.train(2, 3, recipe=dataclasses.replace(RECIPE, epochs=2))
-    with pytest.raises(AuditError, match=r"000002-000003\.h5: .*other settings"):
-        read_shards([one, two], range(4), ["test_correct"], "subset", RECIPE.settings())
+    with pytest.raises(AuditError, match=r"000002-000003\.h5: .*setting epochs 2, not 3"):
+        read_shards([one, two], range(4), ["test_correct"], SUBSET)

@@ -231,6 +231,7 @@ def test_a_bad_image_stops_in_words(study):
             (folder / side / name / "1.png").write_text("no image")
     study.config["dataset"] |= {"kind": "image_folder", "image_folder": {"path": "images"}}
     study.config["dataset"]["name"] = "mine"
+    study.config["results"] = "results/mine"
     done = study.snakemake("data/mine.h5", check=False)
     assert done.returncode != 0
     assert "images/train/a/1.png: not an image" in done.stderr

@@ -133,20 +133,13 @@ def write_buckets(assignments: Sequence[Assignment], path: str | Path) -> None:
 
 def read_buckets(path: str | Path) -> list[Assignment]:
     """Read what `write_buckets` wrote."""
-    with open(path, newline="", encoding="utf-8") as file:
-        return [
-            Assignment(
-                int(row["index"]),
-                row["class"],
-                float(row["memorization"]),
-                row["bucket"],
-                row["reason"],
-                tuple(map(int, row["test_points"].split())),
-                row["decided_by"],
-                int(row["group"]) if row["group"] else None,
-            )
-            for row in csv.DictReader(file)
-        ]
+    kinds = [int, str, float, str, str, _indices, str, lambda text: int(text) if text else None]
+    columns = dict(zip(HEADER, kinds, strict=True))
+    return [Assignment(*row) for row in store.read_rows(path, columns)]
+
+
+def _indices(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split()))
 
 
 def removal_lists(assignments: Sequence[Assignment]) -> dict[str, list[int]]:

@@ -7,12 +7,14 @@ value and what is allowed.
 
 import math
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import yaml
 
+from memaudit import store
 from memaudit.data.longtail import LongTail
 from memaudit.decisions import read_decisions
 from memaudit.errors import AuditError
@@ -22,23 +24,26 @@ BUCKETS = ("leakage_shift", "memorized")
 LISTED = ("selected", *BUCKETS)
 CIFAR_TRAIN = 50_000
 PUBLISHED_THRESHOLDS = {"memorization": 0.25, "influence": 0.15}
-_SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 Config = dict[str, Any]
 
 
 def check(config: Config, schema: str | Path) -> None:
-    """Check `config` and bring it, in place, into one form: 5e-4, which YAML reads as text, becomes
-    a number, 0 and 0.0 become the same, keys come in the schema's order.
+    """Check `config` and bring it, in place, into one form.
+
+    5e-4, which YAML reads as text, becomes a number, as does every value that Snakemake makes of
+    `--config training='{max_hours: 3}'`; 0, 0.0 and -0.0 become the same, keys come in the schema's
+    order.
 
     Two ways of writing one study are one study then, and nothing is made anew between them. Raises
     AuditError with a line for each thing that is wrong.
     """
-    _mend_numbers(config)
-    rules = yaml.safe_load(Path(schema).read_text())
+    rules = yaml.safe_load(Path(schema).read_text(encoding="utf-8"))
+    _mend_text(config, rules)
     validator = jsonschema.Draft202012Validator(rules)
     errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.path)))
-    problems = [line for error in errors for line in _explain(error)] + _not_finite(config)
+    problems = [line for error in errors for line in _explain(error)] + _no_value(config)
     if not problems:
         _one_form(config, rules)
         problems = _cross_checks(config)
@@ -46,6 +51,25 @@ def check(config: Config, schema: str | Path) -> None:
         raise AuditError(
             "the configuration is not valid:\n" + "\n".join(f"  {p}" for p in problems)
         )
+
+
+def claim(results: str | Path, dataset: str) -> None:
+    """Write the dataset's name into the results folder, or find it there.
+
+    Raises AuditError when the folder belongs to a study of another dataset: a configuration that
+    forgets `results` would overwrite that.
+    """
+    note = Path(results) / "dataset.txt"
+    owner = note.read_text(encoding="utf-8").strip() if note.exists() else dataset
+    if owner != dataset:
+        raise AuditError(
+            f"results = {str(results)!r}: this folder holds the study of the dataset {owner!r}, "
+            f"this one is of {dataset!r}. Set results to a folder of its own, such as "
+            f"results/{dataset}; or, to write over the other, delete {note}"
+        )
+    if not note.exists():
+        with store.whole(note) as temporary:
+            temporary.write_text(f"{dataset}\n", encoding="utf-8")
 
 
 def n_train(config: Config) -> int | None:
@@ -86,22 +110,62 @@ def trials_of(chunk: str) -> range:
     return range(int(first), int(last) + 1)
 
 
-def _mend_numbers(node: Any) -> None:
-    items = node.items() if isinstance(node, dict) else enumerate(node)
-    for key, value in list(items):
-        if isinstance(value, str) and _SCIENTIFIC.fullmatch(value):
-            node[key] = float(value)
-        elif isinstance(value, dict | list):
-            _mend_numbers(value)
+def check_files(paths: Iterable[str | Path]) -> None:
+    """Raise AuditError when a configuration file has a key twice: YAML would take the last."""
+    for path in paths:
+        try:
+            root = yaml.compose(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
+            continue  # whoever reads it for its content says so
+        for names, line in _twice(root):
+            raise AuditError(
+                f"{path}, line {line}: the key {_key(names)} is there twice; only the last would "
+                "count. Make one of the two"
+            )
 
 
-def _not_finite(node: Any, path: tuple = ()) -> list[str]:
+def _twice(node: yaml.Node | None, path: tuple = ()) -> Iterator[tuple[tuple, int]]:
+    """(keys, line) of every key that is in a mapping a second time."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                yield (*path, key.value), key.start_mark.line + 1
+            if isinstance(key.value, str):
+                seen.add(key.value)
+            yield from _twice(value, (*path, key.value))
+
+
+def _mend_text(node: Any, rules: dict) -> Any:
+    """The value that a text stands for where the schema wants none; changes `node` in place."""
+    if isinstance(node, dict):
+        other = rules.get("additionalProperties") or {}
+        for key, value in node.items():
+            node[key] = _mend_text(value, rules.get("properties", {}).get(key, other))
+    kinds = rules.get("type", [])
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    if isinstance(node, str):
+        if "null" in kinds and node in ("null", "~"):
+            return None
+        if "boolean" in kinds and node in ("true", "false", "yes", "no"):
+            return node in ("true", "yes")
+        if {"number", "integer"} & {*kinds} and _NUMBER.fullmatch(node):
+            return float(node)
+    return node
+
+
+def _no_value(node: Any, path: tuple = ()) -> list[str]:
+    """What no key may be: a number that is none, a text of several lines."""
     if isinstance(node, float) and not math.isfinite(node):
         return [f"{_key(path)} = {node}: must be a finite number"]
+    if isinstance(node, str) and not node.isprintable():
+        return [f"{_key(path)} = {node!r}: line breaks and control characters are not allowed"]
     if not isinstance(node, dict | list):
         return []
+    if isinstance(node, dict) and (names := [name for name in node if not isinstance(name, str)]):
+        return [f"{_key((*path, name))}: the key {name!r} must be a text" for name in names]
     items = node.items() if isinstance(node, dict) else enumerate(node)
-    return [line for key, value in items for line in _not_finite(value, (*path, key))]
+    return [line for key, value in items for line in _no_value(value, (*path, key))]
 
 
 def _one_form(node: Any, rules: dict) -> Any:
@@ -118,7 +182,7 @@ def _one_form(node: Any, rules: dict) -> Any:
         if "integer" in kinds:
             return int(node)
         if "number" in kinds:
-            return float(node)
+            return float(node) + 0.0  # makes 0.0 of -0.0
     return node
 
 
@@ -156,15 +220,24 @@ def _explain(error: jsonschema.ValidationError) -> list[str]:
             return [f"{key} = {value!r}: must be greater than {rule}"]
         case "exclusiveMaximum":
             return [f"{key} = {value!r}: must be less than {rule}{_lower(error.schema)}"]
+        case "pattern" if "{" in rule:
+            return [f"{key} = {value!r}: braces are not allowed in a path; rename the file"]
         case "pattern":
             allowed = (
                 "letters, digits and _" if rule == "^[A-Za-z0-9_]+$" else "letters, digits, ._-"
             )
             allowed += ", and / between folders of a relative path" if "/" in rule else ""
-            named = f"{key}: the name {value!r}" if "recipes" in key else f"{key} = {value!r}"
-            return [f"{named}: only {allowed} are allowed, no blanks"]
+            return [f"{_named(error)}: only {allowed} are allowed, no blanks"]
+        case "maxLength":
+            return [f"{_named(error)}: must have at most {rule} characters"]
         case _:
             return [f"{key} = {value!r}: {error.message}"]
+
+
+def _named(error: jsonschema.ValidationError) -> str:
+    """The key and its value, or the name of a key where that is what is wrong."""
+    key, is_name = _key(error.absolute_path), "propertyNames" in error.absolute_schema_path
+    return f"{key}: the name {error.instance!r}" if is_name else f"{key} = {error.instance!r}"
 
 
 def _upper(schema: dict) -> str:
@@ -208,15 +281,24 @@ def _cross_checks(config: Config) -> list[str]:
 def _source_problems(config: Config) -> list[str]:
     """What does not go together with published scores."""
     memorization, selection = config["memorization"], config["selection"]
-    source, kind = memorization["source"], config["dataset"]["kind"]
+    source, kind, path = memorization["source"], config["dataset"]["kind"], memorization.get("path")
     problems = []
     if source in ("published", "published_matrix") and kind != "cifar100":
         problems.append(
             f"memorization.source = {source!r}: F&Z's scores are of cifar100, dataset.kind is "
             f"{kind!r}; set memorization.source to estimate"
         )
-    if source == "published_runs" and not memorization.get("path"):
+    if source == "published_runs" and not path:
         problems.append("memorization.path = None: must name the folder of the released runs")
+    elif source == "published_runs" and not Path(path).is_dir():
+        problems.append(f"memorization.path = {path!r}: must be a folder, there is none")
+    elif source == "published_matrix" and path and not Path(path).is_file():
+        problems.append(f"memorization.path = {path!r}: must be a file, there is none")
+    elif source in ("published", "estimate") and path:
+        problems.append(
+            f"memorization.path = {path!r}: memorization.source {source} does not read it; set it "
+            "to null, or memorization.source to published_matrix or published_runs"
+        )
     if source == "published":
         for key, least in PUBLISHED_THRESHOLDS.items():
             if selection[key] < least:

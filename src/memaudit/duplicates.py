@@ -356,7 +356,7 @@ def _score(structure: torch.Tensor, colour: torch.Tensor) -> torch.Tensor:
 
 def write_duplicates(pairs: Pairs, path: str | Path) -> None:
     """Write ranked pairs as CSV: train, test (indices), score, kind."""
-    with store.whole(path) as temporary, open(temporary, "w", newline="") as out:
+    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["train", "test", "score", "kind"])
         for train, test, score, kind in zip(
@@ -367,9 +367,5 @@ def write_duplicates(pairs: Pairs, path: str | Path) -> None:
 
 def read_duplicates(path: str | Path) -> list[tuple[int, int, str]]:
     """Read the pairs called "exact" or "near": (train, test, kind)."""
-    with open(path, newline="") as file:
-        return [
-            (int(row["train"]), int(row["test"]), row["kind"])
-            for row in csv.DictReader(file)
-            if row["kind"] != "candidate"
-        ]
+    rows = store.read_rows(path, {"train": int, "test": int, "kind": str})
+    return [(train, test, kind) for train, test, kind in rows if kind != "candidate"]

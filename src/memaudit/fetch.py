@@ -22,6 +22,7 @@ from memaudit.errors import AuditError
 MIRROR = "MEMAUDIT_MIRROR"  # environment variable: folders with files fetched by other means
 PROGRESS_SECONDS = 5.0
 TIMEOUT_SECONDS = 60.0  # without a byte from the server
+PAUSES = (1.0, 5.0)  # seconds before another try when the server is busy or the line broke
 _BLOCK = 1 << 18  # bytes
 
 
@@ -49,7 +50,14 @@ class Source:
 
 
 class _CutOffError(Exception):
-    """A transfer failed; the message says how. What has arrived is kept."""
+    """A transfer failed; the message says how. What has arrived is kept.
+
+    `passing`: the next try may do better.
+    """
+
+    def __init__(self, message: str, passing: bool = True):
+        super().__init__(message)
+        self.passing = passing
 
 
 def read_sources(path: str | Path) -> dict[str, Source]:
@@ -58,10 +66,11 @@ def read_sources(path: str | Path) -> dict[str, Source]:
     Raises AuditError when it cannot be read, or an entry has not exactly the fields of `Source`.
     """
     try:
-        with open(path) as file:
+        with open(path, encoding="utf-8") as file:
             entries = yaml.safe_load(file)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise AuditError(f"{path}: the list of sources cannot be read ({error})") from None
+        why = " ".join(str(error).split())
+        raise AuditError(f"{path}: the list of sources cannot be read ({why})") from None
     names = {field.name for field in fields(Source)}
     if not isinstance(entries, dict):
         raise AuditError(f"{path}: not a list of sources; an entry a file is expected")
@@ -216,9 +225,11 @@ def _flush(path: Path) -> None:
 def _transfer(url: str, part: Path, source: Source, report: Callable[[str], object]) -> bool:
     """Bring `part` to its end from `url`, again and again as long as a try brings bytes.
 
+    After a failure that may pass by itself it waits and tries again, twice.
+
     Returns whether bytes of an earlier run are in it. Raises _CutOffError when no more bytes come.
     """
-    earlier = _size(part)
+    earlier, pauses = _size(part), list(PAUSES)
     while True:
         before = _size(part)
         if source.size is not None and before == source.size:
@@ -227,9 +238,13 @@ def _transfer(url: str, part: Path, source: Source, report: Callable[[str], obje
             from_start = _request(url, part, source, report)
             return earlier > 0 and not from_start
         except _CutOffError as error:
-            if _size(part) <= before:
+            if _size(part) > before:
+                report(f"{source.file}: {error}; going on")
+            elif error.passing and pauses:
+                report(f"{source.file}: {error}; once more in {pauses[0]:g} s")
+                time.sleep(pauses.pop(0))
+            else:
                 raise
-            report(f"{source.file}: {error}; going on")
 
 
 def _request(url: str, part: Path, source: Source, report: Callable[[str], object]) -> bool:
@@ -249,11 +264,15 @@ def _request(url: str, part: Path, source: Source, report: Callable[[str], objec
         if error.code == 416 and start:  # it has no bytes beyond ours: ours are not its
             part.unlink()
             return _request(url, part, source, report)
-        raise _CutOffError(f"the server answered {error.code} {error.reason}") from None
+        passing = error.code in (408, 429) or error.code >= 500
+        raise _CutOffError(f"the server answered {error.code} {error.reason}", passing) from None
     except urllib.error.URLError as error:
-        raise _CutOffError(f"no connection ({error.reason})") from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        passing = isinstance(error.reason, TimeoutError | ConnectionResetError)
+        raise _CutOffError(f"no connection ({error.reason})", passing) from None
+    except (OSError, http.client.HTTPException) as error:
         raise _CutOffError(f"no connection ({error})") from None
+    except ValueError as error:
+        raise _CutOffError(f"no connection ({error})", passing=False) from None
     with response:
         if response.status != 206:  # the server ignores Range
             start = 0

@@ -3,13 +3,22 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from memaudit.errors import AuditError, Stopped
 
 PROGRESS_SECONDS = 10.0
+
+
+def _in_words(kind, error, trace) -> None:
+    """Ctrl-C while a job's script still imports, before `job` is there to see it, says nothing."""
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _in_words
 
 
 class Report:
@@ -23,8 +32,9 @@ class Report:
     def __call__(self, text: str) -> None:
         """A line for the log; the terminal gets one at most every ten seconds."""
         for log in self._logs:
-            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
-            log.flush()
+            with suppress(OSError):  # a log that cannot be written, on a full disk, is no failure
+                log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+                log.flush()
         if not self._quiet and time.monotonic() - self._shown >= PROGRESS_SECONDS:
             self._say(text)
 
@@ -67,12 +77,21 @@ def job(
         except Stopped as stopped:
             report.say(str(stopped))
             sys.exit(143)
-        except AuditError as error:
-            report.say(f"error: {error}")
+        except (AuditError, OSError, MemoryError) as error:
+            report.say(f"error: {_words(error)}")
             sys.exit(1)
 
 
 def _opened(path: str | Path, mode: str) -> IO[str]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return open(path, mode)
+    return open(path, mode, encoding="utf-8")
+
+
+def _words(error: Exception) -> str:
+    """What to tell the user: our own words, or the system's."""
+    if isinstance(error, MemoryError):
+        return "out of memory: take a machine with more, fewer jobs at a time, or a smaller study"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'a file'}: {error.strerror or error}"
+    return str(error)

@@ -87,7 +87,7 @@ def checks(
 
 def write_checks(results: Sequence[Check], path: str | Path) -> None:
     """Write checks as CSV: check, value, target, reached, meaning."""
-    with store.whole(path) as temporary, open(temporary, "w", newline="") as out:
+    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["check", "value", "target", "reached", "meaning"])
         for check in results:

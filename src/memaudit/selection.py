@@ -69,7 +69,7 @@ def select_pairs(scores: str | Path, memorization: float, influence: float, z: f
 
 def write_pairs(pairs: list[Pair], path: str | Path) -> None:
     """Write pairs as CSV, a column for each field of `Pair`."""
-    with store.whole(path) as temporary, open(temporary, "w", newline="") as out:
+    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.DictWriter(out, [field.name for field in fields(Pair)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(
@@ -81,5 +81,4 @@ def write_pairs(pairs: list[Pair], path: str | Path) -> None:
 def read_pairs(path: str | Path) -> list[Pair]:
     """Read what `write_pairs` wrote."""
     kinds = {field.name: field.type for field in fields(Pair)}
-    with open(path, newline="") as file:
-        return [Pair(**{k: kinds[k](v) for k, v in row.items()}) for row in csv.DictReader(file)]
+    return [Pair(*row) for row in store.read_rows(path, kinds)]

@@ -1,13 +1,19 @@
 """The files of a study: what each HDF5 file holds, how it is written whole and checked on reading.
 
 Every field of every file is declared here once: name, dtype, shape (as named dimensions), unit.
+A file begins with its sha256, in a block that HDF5 leaves to its users: one wrong bit anywhere is
+found before HDF5 looks at it.
 """
 
+import csv
+import hashlib
+import io
 import json
 import os
+import shlex
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -81,6 +87,10 @@ ACCURACIES = {
 }
 
 
+SEAL_BYTES = 512  # HDF5's user block, and where it looks for a file that begins with one
+HDF5 = b"\x89HDF\r\n\x1a\n"  # a file without a seal begins so: made by other means, taken as it is
+
+
 @contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
     """Write to the yielded temporary path; it is flushed and renamed to `path` on success only.
@@ -89,20 +99,26 @@ def whole(path: str | Path) -> Iterator[Path]:
     stood at `path` stays. Raises AuditError when the disk is full or not writable.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with open(temporary, "rb+") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
     except OSError as error:
         raise AuditError(
-            f"{path}: could not be written ({error.strerror or error}). Earlier results are "
+            f"{path}: could not be written ({reason(error)}). Earlier results are "
             "untouched; make room or mend the permissions and run again."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def reason(error: OSError) -> str:
+    """What the system says is wrong, in a line (HDF5's own words go over several)."""
+    return os.strerror(error.errno) if error.errno else " ".join(str(error).split())
 
 
 def _declared(contract: Mapping[str, Field], name: str) -> tuple[str, Field]:
@@ -113,7 +129,7 @@ def _declared(contract: Mapping[str, Field], name: str) -> tuple[str, Field]:
 
 
 class Writer:
-    """Adds declared datasets to an open HDF5 file, with checksums (Fletcher-32) on every block."""
+    """Adds declared datasets to an open HDF5 file."""
 
     def __init__(self, file: h5py.File, contract: Mapping[str, Field]):
         self.file = file
@@ -126,10 +142,6 @@ class Writer:
         if values.ndim != len(field.shape):
             raise ValueError(f"{name}: {values.ndim} dimensions, declared {field.shape}")
         options: dict[str, Any] = {"dtype": h5py.string_dtype()} if text else {}
-        if values.size and not text:  # HDF5 checks sums only of chunked, fixed-size data
-            row_bytes = max(1, values[:1].nbytes)
-            rows = int(np.clip((1 << 20) // row_bytes, 1, len(values)))
-            options |= {"fletcher32": True, "chunks": (rows, *values.shape[1:])}
         dataset = self.file.create_dataset(name, data=values, **options)
         dataset.attrs["unit"] = field.unit
 
@@ -138,37 +150,109 @@ class Writer:
 def create(
     path: str | Path, contract: Mapping[str, Field], attributes: Mapping[str, Any]
 ) -> Iterator[Writer]:
-    """Open `path` for writing by contract; it appears under its name only when complete."""
-    with whole(path) as temporary, h5py.File(temporary, "w") as file:
+    """Open `path` for writing by contract; it appears under its name only when complete.
+
+    HDF5 writes to memory, and the finished file goes to disk in one piece: on a disk that fills up
+    HDF5 itself crashes.
+    """
+    memory = io.BytesIO()
+    with h5py.File(memory, "w", userblock_size=SEAL_BYTES) as file:
         for key, value in attributes.items():
             is_nested = isinstance(value, dict | list)
             file.attrs[key] = json.dumps(value, sort_keys=True) if is_nested else value
         yield Writer(file, contract)
+    content = memory.getbuffer()
+    content[:SEAL_BYTES] = _seal(hashlib.sha256(content[SEAL_BYTES:]).hexdigest())
+    with whole(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _seal(digest: str) -> bytes:
+    """The first block of a file; `digest` is the sha256 of all that follows it."""
+    return f"memaudit sha256 {digest}".encode().ljust(SEAL_BYTES, b"\n")
+
+
+def _check_seal(path: str | Path) -> None:
+    with open(path, "rb") as file:
+        head = file.read(SEAL_BYTES)
+        if head.startswith(HDF5):
+            return
+        if not head.startswith(b"memaudit sha256 "):
+            raise ValueError("it is no HDF5 file" if head else "it is empty")
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if head != _seal(found):
+        raise ValueError("its checksum is wrong: it was cut off or changed since it was written")
+
+
+def again(path: str | Path) -> str:
+    """The remedy for a file of the study that is not what it should be."""
+    name = shlex.quote(str(path))
+    return f"To make it anew: rm -f {name} && snakemake {name} (and your --configfile after it)"
 
 
 @contextmanager
 def reading(
     path: str | Path, contract: Mapping[str, Field], remedy: str = ""
 ) -> Iterator[h5py.File]:
-    """Open an HDF5 file for reading, after checking it against its contract.
+    """Open an HDF5 file for reading, after checking its checksum and its contract.
 
     Raises AuditError, naming the file and the remedy, when it is missing, damaged, or not of the
     declared fields, dtypes and shapes.
     """
-    remedy = remedy or "Delete it and run the same snakemake command again: it is made anew."
-    try:
-        with h5py.File(path, "r") as file:
-            try:
-                _check(file, contract)
-            except ValueError as error:
-                raise OSError(error) from error
+    remedy = remedy or again(path)
+    with _opened(path, contract, remedy) as file:
+        try:
             yield file
+        except OSError as error:  # a disk that fails, or damage in a file without a seal
+            raise AuditError(f"{path}: cannot be read ({reason(error)}). {remedy}") from error
+
+
+def _opened(path: str | Path, contract: Mapping[str, Field], remedy: str) -> h5py.File:
+    try:
+        _check_seal(path)
+        file = h5py.File(path, "r")
+        try:
+            _check(file, contract)
+        except Exception:
+            file.close()
+            raise
+        return file
     except FileNotFoundError:
         raise AuditError(f"{path}: there is no such file. {remedy}") from None
-    except (OSError, KeyError, RuntimeError) as error:
-        raise AuditError(
-            f"{path}: damaged or not a file of this kind ({error}). {remedy}"
-        ) from error
+    except (IsADirectoryError, PermissionError) as error:
+        raise AuditError(f"{path}: cannot be read ({reason(error)})") from None
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        what = reason(error) if isinstance(error, OSError) else error
+        raise AuditError(f"{path}: damaged or not a file of this kind ({what}). {remedy}") from None
+
+
+def read_rows(path: str | Path, columns: Mapping[str, Callable[[str], Any]]) -> list[list[Any]]:
+    """The rows of a CSV file, each the values of `columns`: name -> what makes the value of a text.
+
+    Raises AuditError, naming file, line, column and text, for what is missing or cannot be read.
+    """
+    rows = []
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
+                raise AuditError(f"{path}: there is no column {missing[0]!r}. {again(path)}")
+            for row in reader:
+                for name, make in columns.items():
+                    text = row[name] or ""
+                    try:
+                        row[name] = make(text)
+                    except ValueError:
+                        line = reader.line_num
+                        raise AuditError(
+                            f"{path}, line {line}: {name} is {text!r}. {again(path)}"
+                        ) from None
+                rows.append([row[name] for name in columns])
+    except FileNotFoundError:
+        raise AuditError(f"{path}: there is no such file. {again(path)}") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise AuditError(f"{path}: cannot be read ({error}). {again(path)}") from None
+    return rows
 
 
 def _check(file: h5py.File, contract: Mapping[str, Field]) -> None:

@@ -1,7 +1,7 @@
 """Table 2: how far test accuracy falls when a set of points is removed, against a control."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from scipy import stats
 
 from memaudit import store
 from memaudit.errors import AuditError
-from memaudit.models.shards import read_shards
+from memaudit.models.shards import Origin, read_shards
 from memaudit.removals import CONTROL
 
 # The paper's Table 2: drop and "+/-" in percentage points, CIFAR-100, ResNet-50. What its "+/-" is
@@ -87,20 +87,17 @@ def welch_drop(full: np.ndarray, reduced: np.ndarray, level: float = 0.95) -> Dr
 
 
 def gather_accuracies(
-    shards: Mapping[tuple[str, str], Sequence[str]],
-    trials: range,
-    recipes: Mapping[str, dict],
-    path: str | Path,
+    arms: Sequence[tuple[Origin, str, Sequence[str]]], trials: range, path: str | Path
 ) -> None:
     """Gather the test accuracy of every model of every arm, by `memaudit.store.ACCURACIES`.
 
-    `shards` are the files of each (recipe, removal), `recipes` the settings of each recipe. Raises
-    what `read_shards` raises, and AuditError when models of an arm removed different numbers.
+    An arm is (how its models must have been trained, the recipe's name, the shards). Raises what
+    `read_shards` raises, and AuditError when models of an arm removed different numbers.
     """
     with store.create(path, store.ACCURACIES, {}) as out:
-        for (recipe, removal), paths in shards.items():
-            fields = ["test_correct", "train_mask"]
-            arm = read_shards(list(paths), trials, fields, removal, recipes[recipe])
+        for origin, recipe, paths in arms:
+            removal = origin.removal
+            arm = read_shards(list(paths), trials, ["test_correct", "train_mask"], origin)
             removed = (~arm["train_mask"]).sum(axis=1)
             if len(set(removed.tolist())) > 1:
                 raise AuditError(
@@ -175,7 +172,7 @@ def write_csv(rows: Sequence[dict], path: str | Path) -> None:
             return ""
         return f"{value:.4f}" if isinstance(value, float) else str(value)
 
-    with store.whole(path) as temporary, open(temporary, "w", newline="") as out:
+    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows([cell(row[column]) for column in COLUMNS] for row in rows)
@@ -183,7 +180,7 @@ def write_csv(rows: Sequence[dict], path: str | Path) -> None:
 
 def read_csv(path: str | Path) -> list[dict[str, str]]:
     """Read a table as text, a dict a row."""
-    with open(path, newline="") as file:
+    with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

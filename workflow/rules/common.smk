@@ -1,6 +1,7 @@
 """The checked configuration, and the names that several rules share."""
 
 import re
+import sys
 from pathlib import Path
 
 try:
@@ -17,6 +18,7 @@ except ImportError as error:
     )
 
 try:
+    settings.check_files(workflow.configfiles)
     settings.check(config, Path(workflow.basedir) / "config" / "schema.yaml")
 except AuditError as error:
     raise WorkflowError(str(error))
@@ -125,12 +127,20 @@ def shards_to_train():
     }
 
 
-def removal_list(wildcards):
+def list_of(removal):
     """The list of points that a removal, or the control of one, goes by; none for the others."""
-    name = wildcards.removal.removeprefix(CONTROL)
+    name = removal.removeprefix(CONTROL)
     if name in ("none", "subset"):
         return []
     return OWN_REMOVALS.get(name, f"{RESULTS}/removals/{name}.txt")
+
+
+ARM_LISTS = {removal: list_of(removal) for _, removal in ROWS}
+
+
+def removal_list(wildcards):
+    """The same as an input function."""
+    return list_of(wildcards.removal)
 
 
 def closing_words():
@@ -140,13 +150,30 @@ def closing_words():
     drops = Path(RESULTS) / "accuracies.h5"
     shown = table.exists() and drops.exists() and table.stat().st_mtime >= drops.stat().st_mtime
     if shown:
-        lines += ["", *(line for line in table.read_text().splitlines() if line.startswith("|"))]
+        lines += [
+            "",
+            *(
+                line
+                for line in table.read_text(encoding="utf-8").splitlines()
+                if line.startswith("|")
+            ),
+        ]
     if IS_GENERATED and found.exists():
-        rows = [line.split(",")[:4] for line in found.read_text().splitlines()]
+        rows = [line.split(",")[:4] for line in found.read_text(encoding="utf-8").splitlines()]
         lines += ["", *(f"{row[0]:<26}{row[1]:>8}{row[2]:>8}{row[3]:>9}" for row in rows)]
     if shown:
         lines += ["", f"Look in {RESULTS}/: table2.md, buckets.csv, figures/"]
-    return "\n".join(lines)
+    # a terminal that is not UTF-8 has no arrows
+    encoding = sys.stdout.encoding or "utf-8"
+    return "\n".join(lines).encode(encoding, "replace").decode(encoding)
+
+
+def refuse_foreign_results():
+    """Stop where the results folder holds another dataset's study, and mark it as this one's."""
+    try:
+        settings.claim(RESULTS, config["dataset"]["name"])
+    except AuditError as error:
+        raise WorkflowError(str(error))
 
 
 def what_failed():
@@ -154,9 +181,9 @@ def what_failed():
     lines = []
     for job in workflow.dag.needrun_jobs():
         for log in map(Path, job.log):
-            last = log.read_text().rstrip().rpartition("\n")[2] if log.exists() else ""
-            if " error: " in last:
-                lines += ["", last.partition(" error: ")[2], f"    ({log})"]
+            text = log.read_text() if log.exists() else ""
+            if " error: " in text:
+                lines += ["", text.rpartition(" error: ")[2].rstrip(), f"    ({log})"]
     if lines:
         lines += ["", "What was trained is kept: the same command goes on from there."]
     return "\n".join(lines)

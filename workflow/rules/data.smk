@@ -8,7 +8,6 @@ rule fetch:
         "logs/fetch/{file}.log",
     wildcard_constraints:
         file="|".join(re.escape(file) for file in SOURCE_NAMES),
-    retries: 2
     localrule: True
     conda:
         "../../envs/memaudit.yaml"

@@ -4,6 +4,9 @@
 rule accuracies:
     input:
         arm_shards,
+        # to check the shards by; models are trained anew when they change, and that counts
+        dataset=ancient(DATASET),
+        lists=ancient(sorted(set(ARM_LISTS.values()))),
     output:
         f"{RESULTS}/accuracies.h5",
     log:
@@ -14,7 +17,9 @@ rule accuracies:
     params:
         arms=ARMS,
         shards={f"{recipe}/{removal}": shards(recipe, removal) for recipe, removal in ARMS},
+        lists=ARM_LISTS,
         trials=config["trials"],
+        seed=config["seed"],
         recipes={recipe: config["recipes"][recipe] for recipe in RECIPES},
     script:
         "../scripts/accuracies.py"

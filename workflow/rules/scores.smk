@@ -15,6 +15,8 @@ rule scores:
         mem_mb=8000,
     params:
         models=config["memorization"]["models"],
+        fraction=config["memorization"]["subset_fraction"],
+        seed=config["seed"],
         recipe=lookup(dpath="recipes/{recipe}", within=config),
     script:
         "../scripts/scores.py"

@@ -5,14 +5,23 @@ import numpy as np
 from memaudit import scores
 from memaudit.data.dataset import load
 from memaudit.jobs import job
-from memaudit.models.shards import read_shards
+from memaudit.models.shards import Origin, read_shards
+from memaudit.removals import subset_mask
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)
     shards = list(snakemake.input.shards)
-    models = snakemake.params.models
+    models, seed = snakemake.params.models, snakemake.params.seed
+    fraction = snakemake.params.fraction
     fields = ["train_mask", "train_correct", "test_correct"]
-    found = read_shards(shards, range(models), fields, "subset", snakemake.params.recipe)
+    origin = Origin(
+        "subset",
+        snakemake.params.recipe,
+        seed,
+        data.digest(),
+        lambda trial: subset_mask(data.n_train, trial, fraction, seed),
+    )
+    found = read_shards(shards, range(models), fields, origin)
     result = scores.write_scores(
         snakemake.output[0],
         found["train_mask"],

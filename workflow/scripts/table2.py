@@ -11,6 +11,6 @@ with job(snakemake.log[0]) as report:
     table2.write_csv(rows, snakemake.output.csv)
     text = table2.markdown(rows, f"Table 2: {snakemake.params.name}")
     with store.whole(snakemake.output.markdown) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
     for row in rows:
         report(f"{row['recipe']}, {row['removal']}: {row['drop']:.2f} points, se {row['se']:.2f}")

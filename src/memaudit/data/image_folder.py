@@ -1,5 +1,6 @@
 """The user's own images: `train/<class>/*` and `test/<class>/*`, in any format Pillow reads."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ def read_image_folder(
     images of a class, and as many test images.
 
     Raises AuditError naming the folder, class or file: a side or class that is missing or empty, a
-    class on one side only, a file that is no image or broken, images of several sizes.
+    class on one side only, a folder or file out of place, a name that is not UTF-8, a file that is
+    no image or broken, images of several sizes.
     """
     root = Path(path)
     files = {side: _class_files(root / side, per_class) for side in SIDES}
@@ -70,16 +72,42 @@ def _class_files(folder: Path, per_class: int | None) -> dict[str, list[Path]]:
         raise AuditError(
             f"{folder}: there is no such folder; images are expected in {folder}/<class>/*"
         )
-    classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    classes = _visible(folder)
     if not classes:
         raise AuditError(f"{folder}: no class folders; images are expected in {folder}/<class>/*")
     found = {}
     for entry in classes:
-        files = sorted(p for p in entry.iterdir() if p.is_file() and not p.name.startswith("."))
+        if not entry.is_dir():
+            raise AuditError(
+                f"{entry}: is in no class; put it into {folder}/<class>/ or take it away"
+            )
+        files = _visible(entry)
         if not files:
             raise AuditError(f"{entry}: class {entry.name!r} has no images")
+        for file in files:
+            if not file.is_file():
+                what = "a folder within a class" if file.is_dir() else "a link that leads nowhere"
+                raise AuditError(
+                    f"{file}: {what}; images lie directly in {entry}/: move them there, or take it "
+                    "away"
+                )
         found[entry.name] = files[:per_class]
     return found
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What is in a folder, sorted, without hidden files."""
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise AuditError(f"{folder}: cannot be read ({error.strerror})") from None
+    for entry in entries:
+        try:
+            entry.name.encode()
+        except UnicodeEncodeError:
+            name = os.fsencode(entry.name).decode(errors="backslashreplace")
+            raise AuditError(f"{folder}/{name}: the name is not UTF-8; rename it") from None
+    return entries
 
 
 def _read(file: Path, size: int | None) -> np.ndarray:

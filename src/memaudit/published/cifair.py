@@ -26,7 +26,7 @@ def read_cifair(path: str | Path) -> list[tuple[int, int, int]]:
     columns = ("TestID", "TrainID", "Judgment")
     rows = []
     try:
-        with open(path, newline="") as file:
+        with open(path, newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             if missing := sorted(set(columns) - set(reader.fieldnames or ())):
                 raise foreign(path, f"there is no column {missing[0]}")
@@ -102,7 +102,7 @@ def with_judgments(
 
 def write_agreement(rows: Sequence[Agreement], path: str | Path) -> None:
     """Write what `agreement` says as CSV."""
-    with store.whole(path) as temporary, open(temporary, "w", newline="") as out:
+    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([field.name for field in fields(Agreement)])
         writer.writerows(astuple(row) for row in rows)

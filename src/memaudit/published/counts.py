@@ -120,7 +120,7 @@ def write_counts(counts: Sequence[Count], path: str | Path) -> None:
             return ""
         return f"{value:.4g}" if isinstance(value, float) else str(value)
 
-    with store.whole(path) as temporary, open(temporary, "w", newline="") as out:
+    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([field.name for field in fields(Count)])
         writer.writerows([text(value) for value in astuple(count)] for count in counts)

@@ -24,7 +24,9 @@ def read_npz(path: str | Path, keys: Iterable[str]) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise AuditError(f"{path}: there is no such file") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise foreign(path, f"not an .npz file, or a broken one ({error})") from error
+        # numpy takes all it does not know for pickles, and advises to load them; never do
+        why = "no arrays in it" if "allow_pickle" in str(error) else error
+        raise foreign(path, f"not an .npz file, or a broken one ({why})") from None
 
 
 def check_range(path: str | Path, name: str, index: np.ndarray, count: int) -> None:
