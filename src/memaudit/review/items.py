@@ -1,10 +1,12 @@
 """What is put before a person: candidate duplicate pairs, and groups of train points."""
 
 import csv
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -38,8 +40,8 @@ class Group:
     number: int
     train: tuple[int, ...]
     test: tuple[int, ...]
-    part: tuple[int | None, ...] = field(default=())
-    similarity: tuple[float | None, ...] = field(default=())
+    part: tuple[int | None, ...]
+    similarity: tuple[float | None, ...]
 
 
 @contextmanager
@@ -78,23 +80,34 @@ def read_groups(path: str | Path) -> list[Group]:
     Columns: group (number), checked_group (number or empty), train (index), test_points (indices,
     separated by blanks), similarity (or empty); others are passed over.
     """
-    members: dict[int, list[tuple]] = {}
     with _rows(path, ("group", "checked_group", "train", "test_points", "similarity")) as rows:
-        for row in rows:
-            members.setdefault(int(row["group"]), []).append(
-                (
-                    int(row["train"]),
-                    tuple(map(int, row["test_points"].split())),
-                    int(row["checked_group"]) if row["checked_group"] else None,
-                    float(row["similarity"]) if row["similarity"] else None,
-                )
+        return as_groups(
+            SimpleNamespace(
+                group=int(row["group"]),
+                checked_group=int(row["checked_group"]) if row["checked_group"] else None,
+                train=int(row["train"]),
+                test_points=tuple(map(int, row["test_points"].split())),
+                similarity=float(row["similarity"]) if row["similarity"] else None,
             )
-    groups = []
-    for number in sorted(members):
-        train, test, part, similarity = zip(*sorted(members[number]), strict=True)
-        shared = tuple(sorted({point for points in test for point in points}))
-        groups.append(Group(number, train, shared, part, similarity))
-    return groups
+            for row in rows
+        )
+
+
+def as_groups(members: Iterable) -> list[Group]:
+    """The groups, by number, of members that have the columns of `read_groups` as attributes."""
+    together = defaultdict(list)
+    for member in sorted(members, key=lambda member: (member.group, member.train)):
+        together[member.group].append(member)
+    return [
+        Group(
+            number,
+            tuple(member.train for member in group),
+            tuple(sorted({test for member in group for test in member.test_points})),
+            tuple(member.checked_group for member in group),
+            tuple(member.similarity for member in group),
+        )
+        for number, group in together.items()
+    ]
 
 
 def read_scores(

@@ -121,12 +121,10 @@ def _digest(
 
 def _group(group: Group, influence: Mapping[tuple[int, int], float]) -> dict:
     """A group for the page: its parts as letters, its members part by part, loners last."""
-    parts = group.part or (None,) * len(group.train)
-    numbers = list(dict.fromkeys(part for part in parts if part is not None))
-    similar = group.similarity or (None,) * len(group.train)
+    numbers = list(dict.fromkeys(part for part in group.part if part is not None))
     rows = [
         (len(numbers) if part is None else numbers.index(part), train, like)
-        for train, part, like in zip(group.train, parts, similar, strict=True)
+        for train, part, like in zip(group.train, group.part, group.similarity, strict=True)
     ]
     members = [
         {

@@ -280,7 +280,7 @@ function showProgress() {
   $("bar").setAttribute("aria-label", `${state.decisions.size} of ${items.size} decided`);
   const legend = DECISIONS.map((decision) => {
     const entry = element("span");
-    entry.append(element("i", undefined, { class: decision }), `${decision} ${counts[decision]}`);
+    entry.append(" ", element("i", undefined, { class: decision }), `${decision} ${counts[decision]}`);
     return entry;
   });
   $("counts").replaceChildren(element("span", left ? `${left} of ${items.size} to go` : `all ${items.size} decided`), ...legend);
@@ -342,6 +342,7 @@ function facts(item) {
   } else {
     fact("found as", item.kind);
     fact("score", decimals(item.score));
+    fact(`near from ${decimals(content.near)}`);
     if (classes.length > 1) fact("≠ classes differ", undefined, "warn");
   }
   const decision = state.decisions.get(item.key);
@@ -436,7 +437,7 @@ function showGroup(item) {
     ...item.tests.map((test) => {
       const from = item.links.filter((link) => link[1] === test).sort((a, b) => b[2] - a[2]);
       const lines = from.slice(0, STRONGEST).map(([train, , value]) => `${decimals(value)} from ${train}`);
-      if (from.length > STRONGEST) lines.push(`and from ${from.length - STRONGEST} more`);
+      if (from.length > STRONGEST) lines.push(`and ${from.length - STRONGEST} more`);
       return tile("test", test, null, lines);
     }),
   );
@@ -471,7 +472,7 @@ function tile(side, index, mark, lines) {
     node.style.setProperty("--part", colour);
     node.style.setProperty("--on-part", ink);
     node.dataset.part = mark;
-    title.append(element("span", mark, { class: "mark" }));
+    title.append(element("span", mark, { class: "mark" }), " ");
   }
   title.append(`${side} ${index}`);
   const file = content[side][index].name;
@@ -609,6 +610,8 @@ for (const id of [...Object.values(FILTERS), "selected"]) {
   $(id).addEventListener("pointerdown", () => (pointed = true));
   $(id).addEventListener("keydown", () => (pointed = false));
   $(id).addEventListener("change", () => {
+    if (id === "order") state.at = null; // from the top, the others stay where they can
+    state.list = [];
     refresh(id === "order");
     if (pointed) $("item").focus();
   });
@@ -638,14 +641,12 @@ $("file").addEventListener("change", () => {
   $("file").value = ""; // so that the same file can be taken again
 });
 
-// The same page in another tab: show what was decided there.
-window.addEventListener("storage", (event) => {
-  const found = event.key === STORAGE_KEY ? kept(STORAGE_KEY) : null;
+// Back from another tab, in which the same page may be open: go on from what was decided there.
+document.addEventListener("visibilitychange", () => {
+  const found = document.hidden ? null : kept(STORAGE_KEY);
   if (!found) return;
   Object.assign(state, { decisions: found.decisions, unexported: found.unexported });
-  state.list = state.order.filter((item) => matches(item, filters()));
-  showProgress();
-  showItem();
+  refresh();
 });
 window.addEventListener("beforeunload", (event) => {
   if (state.unexported.size) event.preventDefault();
