@@ -286,12 +286,13 @@ class Page:
 
 @pytest.fixture
 def page(chromium, dataset, tmp_path):
-    """The page of the pairs and groups above, nothing decided yet, at 1280 x 800."""
+    """The page of the pairs and groups above, at 1280 x 800.
+
+    Each test has a study of its own name: pages on disk share one storage.
+    """
     resize(chromium.driver, 1280, 800)
-    opened = Page(chromium, write(tmp_path / "page" / "index.html", dataset))
-    chromium.driver.execute_script("localStorage.clear()")
-    opened.open()
-    yield opened
+    path = tmp_path / "page" / "index.html"
+    yield Page(chromium, write(path, dataset, study=tmp_path.name))
     logged = [entry["message"] for entry in chromium.driver.get_log("browser")]
     assert not [text for text in logged if "beforeunload" not in text]
 
@@ -347,6 +348,13 @@ def test_where_one_was_is_kept(page):
     page.press("\ue012")  # left arrow
     page.open()
     assert page.shown == (10, 2)
+
+
+def test_after_a_correction_the_next_undecided_is_shown(page):
+    page.press("s", "d", "\ue012", "\ue012", "k")
+    assert page.shown == (2, 30)
+    page.press("s", "s", "s", "s")  # both groups last, then nothing is left
+    assert page.counts.startswith("all 6 decided")
 
 
 def test_undo_goes_back_a_step_at_a_time(page):
@@ -461,7 +469,10 @@ def test_an_export_is_imported_again(page, tmp_path):
     (tmp_path / "mine.csv").write_text(EXPORTED)
     page.element("#file")
     said = page.take(tmp_path / "mine.csv")
-    assert said == ("mine.csv: 4 lines, 4 match (4 new); 0 in conflict with what is decided here.")
+    assert said == (
+        "mine.csv: 4 lines, 4 of them new; 4 about items of this page; "
+        "0 in conflict with what is decided here."
+    )
     assert page.counts == "2 of 6 to go same 1 near 1 different 1 skip 1"
     assert page.text("#export") == "Export"  # all of it is in a file
     page.answer("Close")
@@ -482,12 +493,20 @@ def test_a_file_edited_by_hand_is_merged(page, tmp_path):
     )
     said = page.take(tmp_path / "hand.csv")
     assert said == (
-        "hand.csv: 4 lines, 3 match (2 new); 1 about items that are not on this page, left out; "
+        "hand.csv: 4 lines, 3 of them new; 3 about items of this page; "
+        "1 about others, kept for the export; "
         "1 in conflict with what is decided here: yours stand unless you say otherwise."
     )
     assert page.counts == "3 of 6 to go same 2 near 1 different 0 skip 0"
     page.answer("Take the file's")
     assert page.counts == "3 of 6 to go same 1 near 1 different 1 skip 0"
+    page.open()
+    assert page.export().splitlines()[1:] == [
+        "duplicate,1,1,same",
+        "duplicate,9,4,different",
+        "duplicate,10,2,near",
+        "group,20 21,9,same",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -536,13 +555,15 @@ def test_two_studies_do_not_mix_and_a_page_made_anew_takes_over(page, dataset, t
     other = Page(chromium, write(tmp_path / "other" / "index.html", dataset, study="other"))
     assert other.counts.startswith("6 of 6")
     assert not other.element("#notice").is_displayed()
-    fewer = Page(chromium, write(tmp_path / "anew" / "index.html", dataset, pairs=PAIRS[:2]))
+    study = {"study": tmp_path.name}
+    anew = write(tmp_path / "anew" / "index.html", dataset, pairs=PAIRS[:2], **study)
+    fewer = Page(chromium, anew)
     assert fewer.counts.startswith("4 of 4")
     assert "holds decisions on 3 of these items" in fewer.text("#notice p")
     fewer.answer("Take them over")
     assert fewer.counts == "1 of 4 to go same 1 near 1 different 0 skip 1"
     changed = replace(dataset, test_images=255 - dataset.test_images)
-    again = Page(chromium, write(tmp_path / "changed" / "index.html", changed))
+    again = Page(chromium, write(tmp_path / "changed" / "index.html", changed, **study))
     assert again.counts.startswith("6 of 6")
     assert not again.element("#notice").is_displayed()  # the images are others
     page.open()
@@ -558,7 +579,12 @@ def test_another_tab_shows_what_is_decided(page):
         page.driver.close()
     finally:
         page.driver.switch_to.window(first)
-    page.until(lambda: page.counts.startswith("5 of 6 to go same 0 near 0 different 1"))
+
+    def taken_over():  # looked for again: tabs come to share what is stored in their own time
+        page.driver.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
+        return page.counts.startswith("5 of 6 to go same 0 near 0 different 1")
+
+    page.until(taken_over)
 
 
 def test_without_storage_the_page_works_and_says_so(page):

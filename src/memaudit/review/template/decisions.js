@@ -44,7 +44,7 @@ function parseCsv(text) {
     field = "";
     start = line + 1;
   };
-  text = text.replace(/^\uFEFF/, "").replace(/\r\n?/g, "\n");
+  text = text.replace(/\r\n?/g, "\n");
   for (let i = 0; i < text.length; i++) {
     const c = text[i];
     if (quoted) {

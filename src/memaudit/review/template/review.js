@@ -78,7 +78,7 @@ function labels(item) {
 // --- state, and where it is kept -----------------------------------------------------------------
 
 const state = {
-  decisions: new Map(), // key -> decision
+  decisions: new Map(), // key -> decision; also of items that are not on this page, from a file
   unexported: new Set(), // keys decided since the last export
   history: [], // steps to undo, each [[key, decision before], ...]
   order: [], // all items, in the chosen order
@@ -121,9 +121,8 @@ function kept(key) {
   try {
     const found = JSON.parse(localStorage.getItem(key));
     if (!found || typeof found.decisions !== "object") return null;
-    const known = ([name, decision]) => items.has(name) && DECISIONS.includes(decision);
-    found.decisions = new Map(Object.entries(found.decisions).filter(known));
-    found.unexported = new Set((found.unexported || []).filter((name) => items.has(name)));
+    found.decisions = new Map(Object.entries(found.decisions).filter(([, word]) => DECISIONS.includes(word)));
+    found.unexported = new Set(found.unexported);
     return found;
   } catch {
     return null;
@@ -145,16 +144,17 @@ function restore() {
 /* The page was made anew with other items of the same images: what was decided before still holds. */
 function offerEarlier() {
   let best = null;
+  const here = (found) => [...found.decisions.keys()].filter((key) => items.has(key)).length;
   try {
     for (const key of Object.keys(localStorage).filter((name) => name.startsWith(PREFIX))) {
       const found = kept(key);
-      if (found?.dataset === content.dataset && found.decisions.size > (best?.decisions.size || 0)) best = found;
+      if (found?.dataset === content.dataset && here(found) > (best ? here(best) : 0)) best = found;
     }
   } catch {
     return; // no storage: the first decision says so
   }
   if (!best) return;
-  ask(`An earlier page of this study holds decisions on ${best.decisions.size} of these items.`, {
+  ask(`An earlier page of this study holds decisions on ${here(best)} of these items.`, {
     "Take them over": () => change([...best.decisions], true),
     "Start afresh": () => {},
   });
@@ -199,8 +199,9 @@ function undo() {
     else state.decisions.delete(key);
     state.unexported.add(key);
   }
-  state.at = step[0][0];
-  say(step.length > 1 ? `Undone: ${step.length} decisions.` : `Undone: ${name(items.get(step[0][0]))}.`);
+  const item = items.get(step[0][0]);
+  if (item) state.at = item.key;
+  say(step.length === 1 && item ? `Undone: ${name(item)}.` : `Undone: ${step.length} decisions.`);
   refresh();
 }
 
@@ -270,14 +271,19 @@ function refresh(reorder = false) {
 
 function showProgress() {
   const counts = Object.fromEntries(DECISIONS.map((decision) => [decision, 0]));
-  for (const decision of state.decisions.values()) counts[decision]++;
-  const left = items.size - state.decisions.size;
+  let left = items.size;
+  for (const key of items.keys()) {
+    const decision = state.decisions.get(key);
+    if (!decision) continue;
+    counts[decision]++;
+    left--;
+  }
   $("bar").replaceChildren(
     ...DECISIONS.map((decision) =>
       element("i", undefined, { class: decision, style: `width: ${(100 * counts[decision]) / (items.size || 1)}%` }),
     ),
   );
-  $("bar").setAttribute("aria-label", `${state.decisions.size} of ${items.size} decided`);
+  $("bar").setAttribute("aria-label", `${items.size - left} of ${items.size} decided`);
   const legend = DECISIONS.map((decision) => {
     const entry = element("span");
     entry.append(" ", element("i", undefined, { class: decision }), `${decision} ${counts[decision]}`);
@@ -322,7 +328,7 @@ function showNothing() {
   $("facts").replaceChildren();
   $("empty").firstElementChild.textContent = !items.size
     ? "There are no pairs and no groups to review."
-    : state.decisions.size === items.size
+    : [...items.keys()].every((key) => state.decisions.has(key))
       ? "All is decided. Export, and name the file in the configuration (review: decisions:)."
       : "Nothing is left with these filters.";
 }
@@ -540,14 +546,14 @@ async function importDecisions(file) {
   } catch (error) {
     return notify(`${file.name}: ${error.message}. Nothing was changed.`);
   }
-  const known = lines.filter(({ key }) => items.has(key));
-  const fresh = known.filter(({ key }) => !state.decisions.has(key));
-  const conflicts = known.filter(({ key, decision }) => (state.decisions.get(key) ?? decision) !== decision);
+  const matched = lines.filter(({ key }) => items.has(key)).length;
+  const fresh = lines.filter(({ key }) => !state.decisions.has(key));
+  const conflicts = lines.filter(({ key, decision }) => (state.decisions.get(key) ?? decision) !== decision);
   const pairs = (entries) => entries.map(({ key, decision }) => [key, decision]);
   if (fresh.length) change(pairs(fresh), false);
-  const words = [`${file.name}: ${lines.length} lines, ${known.length} match (${fresh.length} new)`];
-  const unknown = lines.length - known.length;
-  if (unknown) words.push(`${unknown} about items that are not on this page, left out`);
+  const words = [`${file.name}: ${lines.length} lines, ${fresh.length} of them new`];
+  words.push(`${matched} about items of this page`);
+  if (matched < lines.length) words.push(`${lines.length - matched} about others, kept for the export`);
   words.push(`${conflicts.length} in conflict with what is decided here`);
   if (!conflicts.length) return notify(`${words.join("; ")}.`);
   return ask(`${words.join("; ")}: yours stand unless you say otherwise.`, {
