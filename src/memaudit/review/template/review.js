@@ -107,12 +107,19 @@ function keep() {
     view: state.view,
     smooth: state.smooth,
   };
+  store(STORAGE_KEY, JSON.stringify(kept));
+}
+
+let warned = false;
+
+/* Put text under a key of the browser's storage; where that cannot be, say so once. */
+function store(key, text) {
   try {
-    localStorage.setItem(STORAGE_KEY, JSON.stringify(kept));
+    localStorage.setItem(key, text);
   } catch (error) {
-    if (!keep.warned)
+    if (!warned)
       notify(`This browser does not keep progress for this page (${error.name}). Export before you close or reload it.`);
-    keep.warned = true;
+    warned = true;
   }
 }
 
@@ -129,7 +136,9 @@ function kept(key) {
   }
 }
 
+/* Opening the page keeps nothing itself: it might not see yet what another one has just kept. */
 function restore() {
+  store("memaudit-review", ""); // a try
   const found = kept(STORAGE_KEY);
   if (!found) return offerEarlier();
   Object.assign(state, { decisions: found.decisions, unexported: found.unexported, at: found.at });
@@ -170,6 +179,7 @@ function change(decisions, toExport) {
     if (toExport) state.unexported.add(key);
   }
   refresh();
+  keep();
 }
 
 function decide(decision) {
@@ -182,6 +192,7 @@ function decide(decision) {
   if (following) state.at = following.key;
   say(`${name(item)}: ${decision}.`);
   refresh();
+  keep();
 }
 
 /* The next in the list without a decision, from the start again after its end; else simply the next. */
@@ -203,6 +214,7 @@ function undo() {
   if (item) state.at = item.key;
   say(step.length === 1 && item ? `Undone: ${name(item)}.` : `Undone: ${step.length} decisions.`);
   refresh();
+  keep();
 }
 
 function name(item) {
@@ -264,7 +276,6 @@ function refresh(reorder = false) {
   const before = state.list.indexOf(current());
   state.list = state.order.filter((item) => matches(item, chosen));
   if (!state.list.includes(current())) state.at = state.list[Math.max(0, Math.min(before, state.list.length - 1))]?.key;
-  keep();
   showProgress();
   showItem();
 }
@@ -619,6 +630,7 @@ for (const id of [...Object.values(FILTERS), "selected"]) {
     if (id === "order") state.at = null; // from the top, the others stay where they can
     state.list = [];
     refresh(id === "order");
+    keep();
     if (pointed) $("item").focus();
   });
 }
