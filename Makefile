@@ -10,7 +10,7 @@ CONFIG := config/demo.yaml
 demo: .venv
 	$(BIN)/snakemake --configfile $(CONFIG) --quiet rules host reason
 
-test: .venv .venv/ffcv lint
+test: .venv .venv/ffcv .venv/browser lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # the study on a real Slurm of one node, started here (Debian, as root), and killed at random moments
@@ -57,6 +57,18 @@ FFCV_READY := command -v c++ pkg-config > /dev/null && pkg-config --exists openc
 	else \
 	  $(BIN)/uv pip install --quiet --require-hashes --no-deps --no-build-isolation \
 	    --python $(BIN)/python -r requirements-ffcv.lock && touch $@; fi
+
+# The tests of the review page drive Chromium; without it they are skipped, and the rest is tested.
+BROWSER := chromium chromium-driver
+BROWSER_READY := command -v chromium > /dev/null && command -v chromedriver > /dev/null
+
+.venv/browser: .venv/complete
+	@if ! { $(BROWSER_READY); } && [ "$$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then \
+	  export DEBIAN_FRONTEND=noninteractive; apt-get update -qq > /dev/null 2>&1; \
+	  apt-get install -qq --no-install-recommends $(BROWSER) > /dev/null 2>&1; fi; \
+	if ! { $(BROWSER_READY); }; then \
+	  echo "The review page is not tested: that needs $(BROWSER) (Debian's names); then make $@"; \
+	else touch $@; fi
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
   --no-annotate pyproject.toml

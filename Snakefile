@@ -18,6 +18,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/buckets.smk"
+include: "workflow/rules/review.smk"
 include: "workflow/rules/results.smk"
 
 

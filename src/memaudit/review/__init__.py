@@ -1,0 +1,21 @@
+"""The review page: one HTML file on which a person decides about duplicates and sub-populations."""
+
+from memaudit.review.items import (
+    Candidate,
+    Group,
+    as_groups,
+    read_candidates,
+    read_groups,
+    read_scores,
+)
+from memaudit.review.page import write_page
+
+__all__ = [
+    "Candidate",
+    "Group",
+    "as_groups",
+    "read_candidates",
+    "read_groups",
+    "read_scores",
+    "write_page",
+]

@@ -1,0 +1,171 @@
+"""Write the page: `index.html` with everything in it but the images, which lie beside it."""
+
+import hashlib
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from memaudit import store
+from memaudit.data.dataset import Dataset
+from memaudit.errors import AuditError
+from memaudit.review.items import Candidate, Group
+from memaudit.review.sheets import remove_others, write_sheets
+
+_SCRIPTS = ("decisions.js", "pictures.js", "review.js")
+
+
+def write_page(
+    path: str | Path,
+    study: str,
+    dataset: Dataset,
+    candidates: Sequence[Candidate],
+    groups: Sequence[Group],
+    *,
+    near: float,
+    memorization: Mapping[int, float] | None = None,
+    influence: Mapping[tuple[int, int], float] | None = None,
+    selected: Sequence[int] = (),
+) -> None:
+    """Write the review page to `path`, and the images to the folder `images` beside it.
+
+    Parameters
+    ----------
+    study : str
+        Shown as the title; progress in the browser is kept under it.
+    candidates, groups
+        What is to be decided.
+    near : float, 0 to 1
+        Score from which the finder calls a pair near; the pairs next to it are shown first.
+    memorization : mapping, optional
+        Of train points, where known.
+    influence : mapping, optional
+        Of a train on a test point, by (train, test), where known.
+    selected : sequence of int
+        The memorized train points that influence a test point: those which are put in buckets.
+
+    Raises
+    ------
+    AuditError
+        If a pair or group names a point that the dataset does not have, or a file cannot be
+        written. A page that was there stays whole.
+    """
+    path = Path(path)
+    candidates = sorted(candidates, key=lambda c: (abs(c.score - near), c.test, c.train))
+    _check(dataset, candidates, groups)
+    shown = _points(candidates, groups)
+    images = [getattr(dataset, f"{side}_images")[index] for side, index in shown]
+    sheets = write_sheets(images, path.parent / "images")
+    memorization, influence = memorization or {}, influence or {}
+    content = {
+        "study": study,
+        "dataset": dataset.digest(),
+        "digest": _digest(study, dataset, candidates, groups),
+        "near": near,
+        "classes": dataset.class_names,
+        "sheets": asdict(sheets),
+        "train": {},
+        "test": {},
+        "pairs": [
+            {**asdict(pair), "influence": _rounded(influence.get((pair.train, pair.test)))}
+            for pair in candidates
+        ],
+        "groups": [_group(group, influence) for group in groups],
+    }
+    chosen = set(selected)
+    for place, (side, index) in enumerate(shown):
+        point = {"place": place, "label": int(getattr(dataset, f"{side}_labels")[index])}
+        if getattr(dataset, f"{side}_names"):
+            point["name"] = dataset.name(side, index)
+        if side == "train":
+            point["memorization"] = _rounded(memorization.get(index))
+            point["selected"] = index in chosen
+        content[side][index] = point
+    with store.whole(path) as temporary:
+        temporary.write_text(_fill(study, content), encoding="utf-8")
+    remove_others(sheets, path.parent / "images")
+
+
+def _check(dataset: Dataset, candidates: Sequence[Candidate], groups: Sequence[Group]) -> None:
+    for side, count in (("train", dataset.n_train), ("test", dataset.n_test)):
+        indices = [getattr(pair, side) for pair in candidates]
+        indices += [index for group in groups for index in getattr(group, side)]
+        if wrong := [index for index in indices if not 0 <= index < count]:
+            raise AuditError(
+                f"the pairs and groups to review name {side} point {wrong[0]}, the dataset has "
+                f"points 0 to {count - 1}. They belong to another dataset: make them anew."
+            )
+
+
+def _points(candidates: Sequence[Candidate], groups: Sequence[Group]) -> list[tuple[str, int]]:
+    """Each (side, index) once, in the order in which the page shows them."""
+    items = [((pair.train,), (pair.test,)) for pair in candidates]
+    items += [(group.train, group.test) for group in groups]
+    points: dict[tuple[str, int], None] = {}
+    for train, test in items:
+        points |= dict.fromkeys([("train", i) for i in train] + [("test", i) for i in test])
+    return list(points)
+
+
+def _digest(
+    study: str, dataset: Dataset, candidates: Sequence[Candidate], groups: Sequence[Group]
+) -> str:
+    """Stands for what is to be decided: the same images and items, whatever their scores."""
+    items = sorted([("duplicate", (c.train,), (c.test,)) for c in candidates])
+    items += sorted([("group", group.train, group.test) for group in groups])
+    return hashlib.sha256(repr((study, dataset.digest(), items)).encode()).hexdigest()[:16]
+
+
+def _group(group: Group, influence: Mapping[tuple[int, int], float]) -> dict:
+    """A group for the page: its parts as letters, its members part by part, loners last."""
+    numbers = list(dict.fromkeys(part for part in group.part if part is not None))
+    rows = [
+        (len(numbers) if part is None else numbers.index(part), train, like)
+        for train, part, like in zip(group.train, group.part, group.similarity, strict=True)
+    ]
+    members = [
+        {
+            "train": train,
+            "part": _letter(place) if place < len(numbers) else None,
+            "like": _rounded(like),
+        }
+        for place, train, like in sorted(rows, key=lambda row: row[:2])
+    ]
+    return {
+        "number": group.number,
+        "members": members,
+        "test": group.test,
+        "influence": [
+            [train, test, _rounded(influence[train, test])]
+            for train in group.train
+            for test in group.test
+            if (train, test) in influence
+        ],
+    }
+
+
+def _letter(number: int) -> str:
+    """A to Z, then A2 to Z2, and so on."""
+    again, place = divmod(number, 26)
+    return chr(ord("A") + place) + (str(again + 1) if again else "")
+
+
+def _rounded(value: float | None) -> float | None:
+    """Four digits are plenty; what is not known (None, NaN) is null, JSON has no NaN."""
+    return None if value is None or value != value else round(float(value), 4)
+
+
+def _fill(study: str, content: dict) -> str:
+    """The template with style, scripts and content in it."""
+    template = files("memaudit.review") / "template"
+    # `<` never stands in the data itself: a name such as "</script>" cannot end the element
+    data = json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return Template((template / "index.html").read_text(encoding="utf-8")).substitute(
+        study=html.escape(study),
+        style=(template / "review.css").read_text(encoding="utf-8"),
+        scripts="\n".join((template / name).read_text(encoding="utf-8") for name in _SCRIPTS),
+        data=data,
+    )

@@ -1,0 +1,95 @@
+"use strict";
+/* The decisions file: RFC 4180, a line for each decided item, sorted so that exports can be compared. */
+
+const DECISIONS = ["same", "near", "different", "skip"];
+const COLUMNS = ["item", "train", "test", "decision"];
+
+/* An item's name in the file and in the browser's storage: its kind and its points, ascending. */
+function keyOf(kind, train, test) {
+  const text = (points) => [...points].sort((a, b) => a - b).join(" ");
+  return `${kind},${text(train)},${text(test)}`;
+}
+
+function compareNumbers(a, b) {
+  for (let i = 0; i < Math.min(a.length, b.length); i++) if (a[i] !== b[i]) return a[i] - b[i];
+  return a.length - b.length;
+}
+
+/* By kind of item, then the train points, then the test points, as numbers. */
+function compareKeys(a, b) {
+  const [kindA, ...pointsA] = a.split(",");
+  const [kindB, ...pointsB] = b.split(",");
+  if (kindA !== kindB) return kindA < kindB ? -1 : 1;
+  const numbers = (text) => text.split(" ").map(Number);
+  return (
+    compareNumbers(numbers(pointsA[0]), numbers(pointsB[0])) ||
+    compareNumbers(numbers(pointsA[1]), numbers(pointsB[1]))
+  );
+}
+
+/* The text of the file. No field can hold a comma, a quote or a line end, so none needs quoting. */
+function writeDecisions(decisions) {
+  const lines = [...decisions.keys()].sort(compareKeys).map((key) => `${key},${decisions.get(key)}`);
+  return [COLUMNS.join(","), ...lines].join("\n") + "\n";
+}
+
+/* Records of a CSV text: [{line, fields}], blank lines left out. Throws on a quote that is not closed. */
+function parseCsv(text) {
+  const records = [];
+  let line = 1, start = 1, fields = [], field = "", quoted = false;
+  const endRecord = () => {
+    fields.push(field);
+    if (fields.some((value) => value.trim())) records.push({ line: start, fields });
+    fields = [];
+    field = "";
+    start = line + 1;
+  };
+  text = text.replace(/\r\n?/g, "\n");
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i];
+    if (quoted) {
+      if (c === '"' && text[i + 1] === '"') field += text[i++];
+      else if (c === '"') quoted = false;
+      else field += c;
+    } else if (c === '"' && field === "") quoted = true;
+    else if (c === ",") {
+      fields.push(field);
+      field = "";
+    } else if (c === "\n") endRecord();
+    else field += c;
+    if (c === "\n") line++;
+  }
+  if (quoted) throw new Error(`line ${start}: a quote is opened and not closed`);
+  if (field || fields.length) endRecord();
+  return records;
+}
+
+/* A decisions file as [{line, key, decision}]. Throws an Error that says which line is wrong, and how. */
+function readDecisions(text) {
+  const [header, ...records] = parseCsv(text);
+  if (!header) throw new Error("it is empty");
+  const names = header.fields.map((name) => name.trim());
+  const places = COLUMNS.map((name) => names.indexOf(name));
+  if (places.includes(-1))
+    throw new Error(`its first line must be ${COLUMNS.join(",")}, it is ${header.fields.join(",").slice(0, 80)}`);
+  const found = new Map();
+  for (const { line, fields } of records) {
+    const wrong = (what) => new Error(`line ${line}: ${what}`);
+    if (fields.length !== names.length) throw wrong(`${fields.length} fields, not ${names.length}`);
+    const [kind, train, test, decision] = places.map((place) => fields[place].trim().toLowerCase());
+    if (kind !== "duplicate" && kind !== "group") throw wrong(`item “${kind}” is neither duplicate nor group`);
+    const points = { train, test };
+    for (const side of ["train", "test"]) {
+      if (!/^\d+( +\d+)*$/.test(points[side])) throw wrong(`${side} “${points[side]}” is no point's number`);
+      points[side] = points[side].split(/ +/).map(Number);
+      if (kind === "duplicate" && points[side].length > 1) throw wrong(`a duplicate has one ${side} point`);
+    }
+    if (!DECISIONS.includes(decision)) throw wrong(`decision “${decision}” is none of ${DECISIONS.join(", ")}`);
+    const key = keyOf(kind, points.train, points.test);
+    const earlier = found.get(key);
+    if (earlier && earlier.decision !== decision)
+      throw wrong(`${decision}, but line ${earlier.line} decides the same item as ${earlier.decision}`);
+    if (!earlier) found.set(key, { line, key, decision });
+  }
+  return [...found.values()];
+}

@@ -1,0 +1,681 @@
+/* The page itself: what is shown, what is decided, and where that is kept. */
+
+const content = JSON.parse(document.getElementById("content").textContent);
+const $ = (id) => document.getElementById(id);
+const QUESTIONS = {
+  duplicate: {
+    question: "Do both show the same shot?",
+    same: "also mirrored, cropped, recoloured",
+    near: "same thing, another shot",
+    different: "however alike",
+    skip: "no word on it",
+  },
+  group: {
+    question: "Are these train images one sub-population?",
+    same: "all one kind of thing",
+    near: "belong together, loosely",
+    different: "share a class, no more",
+    skip: "no word on it",
+  },
+};
+// background and text of the parts of a group, by letter
+const PARTS = ["#0072b2 #fff", "#e69f00 #000", "#009e73 #000", "#cc79a7 #000", "#f0e442 #000", "#56b4e9 #000"];
+const BLINK = 500; // milliseconds
+const STRONGEST = 3; // influences written under a test image of a group
+
+// --- items ---------------------------------------------------------------------------------------
+
+const pairItems = content.pairs.map((pair) => ({
+  ...pair,
+  item: "duplicate",
+  key: keyOf("duplicate", [pair.train], [pair.test]),
+  trains: [pair.train],
+  tests: [pair.test],
+}));
+const groupItems = content.groups.map((group) => {
+  const trains = group.members.map((member) => member.train);
+  return {
+    ...group,
+    item: "group",
+    kind: "group",
+    key: keyOf("group", trains, group.test),
+    trains,
+    tests: group.test,
+    influence: group.influence.length ? Math.max(...group.influence.map(([, , value]) => value)) : null,
+    links: group.influence,
+  };
+});
+const items = new Map([...pairItems, ...groupItems].map((item) => [item.key, item]));
+
+const byInfluence = (a, b) => (b.influence ?? -Infinity) - (a.influence ?? -Infinity) || 0;
+const ORDERS = {
+  threshold: (a, b) => Math.abs(a.score - content.near) - Math.abs(b.score - content.near),
+  best: (a, b) => b.score - a.score,
+  influence: byInfluence,
+  test: (a, b) => a.tests[0] - b.tests[0] || b.score - a.score,
+};
+
+/* All items in an order; sorting is stable. By score, groups, which have none, follow the pairs. */
+function ordered(order) {
+  if (order === "influence") return [...pairItems, ...groupItems].sort(byInfluence);
+  return [...[...pairItems].sort(ORDERS[order]), ...groupItems];
+}
+
+function matches(item, filters) {
+  const { show, decided, label, selected } = filters;
+  if (show === "pairs" ? item.item !== "duplicate" : show === "groups" ? item.item !== "group" : false) return false;
+  if (["exact", "near", "candidate"].includes(show) && item.kind !== show) return false;
+  const decision = state.decisions.get(item.key);
+  if (decided === "no" ? decision : decided !== "all" && decision !== decided) return false;
+  if (selected && !item.trains.some((index) => content.train[index].selected)) return false;
+  return label === "all" || labels(item).includes(Number(label));
+}
+
+function labels(item) {
+  return [...item.trains.map((i) => content.train[i].label), ...item.tests.map((i) => content.test[i].label)];
+}
+
+// --- state, and where it is kept -----------------------------------------------------------------
+
+const state = {
+  decisions: new Map(), // key -> decision; also of items that are not on this page, from a file
+  unexported: new Set(), // keys decided since the last export
+  history: [], // steps to undo, each [[key, decision before], ...]
+  order: [], // all items, in the chosen order
+  list: [], // those that the filters let through
+  at: null, // key of the item shown
+  view: null, // blink, overlay, difference or null
+  mirror: false,
+  smooth: false,
+};
+const PREFIX = `memaudit-review:${content.study}:`;
+const STORAGE_KEY = PREFIX + content.digest;
+const FILTERS = { show: "show", decided: "decided", label: "class", order: "order" };
+
+function filters() {
+  const values = Object.entries(FILTERS).map(([name, id]) => [name, $(id).value]);
+  return { ...Object.fromEntries(values), selected: $("selected").checked };
+}
+
+function keep() {
+  const kept = {
+    dataset: content.dataset,
+    decisions: Object.fromEntries(state.decisions),
+    unexported: [...state.unexported],
+    at: state.at,
+    filters: filters(),
+    view: state.view,
+    smooth: state.smooth,
+  };
+  store(STORAGE_KEY, JSON.stringify(kept));
+}
+
+let warned = false;
+
+/* Put text under a key of the browser's storage; where that cannot be, say so once. */
+function store(key, text) {
+  try {
+    localStorage.setItem(key, text);
+  } catch (error) {
+    if (!warned)
+      notify(`This browser does not keep progress for this page (${error.name}). Export before you close or reload it.`);
+    warned = true;
+  }
+}
+
+/* What is kept under a key of the storage, or null; what is not ours, or broken, counts as nothing. */
+function kept(key) {
+  try {
+    const found = JSON.parse(localStorage.getItem(key));
+    if (!found || typeof found.decisions !== "object") return null;
+    found.decisions = new Map(Object.entries(found.decisions).filter(([, word]) => DECISIONS.includes(word)));
+    found.unexported = new Set(found.unexported);
+    return found;
+  } catch {
+    return null;
+  }
+}
+
+/* Opening the page keeps nothing itself: it might not see yet what another one has just kept. */
+function restore() {
+  store("memaudit-review", ""); // a try
+  const found = kept(STORAGE_KEY);
+  if (!found) return offerEarlier();
+  Object.assign(state, { decisions: found.decisions, unexported: found.unexported, at: found.at });
+  Object.assign(state, { view: found.view || null, smooth: Boolean(found.smooth) });
+  for (const [name, id] of Object.entries(FILTERS)) {
+    $(id).value = found.filters?.[name];
+    if ($(id).selectedIndex < 0) $(id).selectedIndex = 0;
+  }
+  $("selected").checked = Boolean(found.filters?.selected);
+}
+
+/* The page was made anew with other items of the same images: what was decided before still holds. */
+function offerEarlier() {
+  let best = null;
+  const here = (found) => [...found.decisions.keys()].filter((key) => items.has(key)).length;
+  try {
+    for (const key of Object.keys(localStorage).filter((name) => name.startsWith(PREFIX))) {
+      const found = kept(key);
+      if (found?.dataset === content.dataset && here(found) > (best ? here(best) : 0)) best = found;
+    }
+  } catch {
+    return; // no storage: the first decision says so
+  }
+  if (!best) return;
+  ask(`An earlier page of this study holds decisions on ${here(best)} of these items.`, {
+    "Take them over": () => change([...best.decisions], true),
+    "Start afresh": () => {},
+  });
+}
+
+// --- deciding ------------------------------------------------------------------------------------
+
+/* Set decisions, [[key, decision], ...], as one step that can be undone. */
+function change(decisions, toExport) {
+  state.history.push(decisions.map(([key]) => [key, state.decisions.get(key)]));
+  for (const [key, decision] of decisions) {
+    state.decisions.set(key, decision);
+    if (toExport) state.unexported.add(key);
+  }
+  refresh();
+  keep();
+}
+
+function decide(decision) {
+  const item = current();
+  if (!item) return;
+  const following = nextUndecided();
+  state.history.push([[item.key, state.decisions.get(item.key)]]);
+  state.decisions.set(item.key, decision);
+  state.unexported.add(item.key);
+  if (following) state.at = following.key;
+  say(`${name(item)}: ${decision}.`);
+  refresh();
+  keep();
+}
+
+/* The next in the list without a decision, from the start again after its end; else simply the next. */
+function nextUndecided() {
+  const at = state.list.indexOf(current());
+  const others = [...state.list.slice(at + 1), ...state.list.slice(0, at)];
+  return others.find((item) => !state.decisions.has(item.key)) || state.list[at + 1];
+}
+
+function undo() {
+  const step = state.history.pop();
+  if (!step) return say("There is nothing to undo.");
+  for (const [key, before] of step) {
+    if (before) state.decisions.set(key, before);
+    else state.decisions.delete(key);
+    state.unexported.add(key);
+  }
+  const item = items.get(step[0][0]);
+  if (item) state.at = item.key;
+  say(step.length === 1 && item ? `Undone: ${name(item)}.` : `Undone: ${step.length} decisions.`);
+  refresh();
+  keep();
+}
+
+function name(item) {
+  if (item.item === "group") return `Group ${item.number}`;
+  return `Train ${item.train}, test ${item.test}`;
+}
+
+// --- moving --------------------------------------------------------------------------------------
+
+function current() {
+  return items.get(state.at);
+}
+
+function move(steps) {
+  const at = state.list.indexOf(current());
+  go(at < 0 ? 0 : at + steps);
+}
+
+function go(place) {
+  const item = state.list[Math.max(0, Math.min(state.list.length - 1, place))];
+  if (item) state.at = item.key;
+  keep();
+  showItem();
+}
+
+/* Go to “12” (a place in the list), “train 34” or “test 56” (the next item with that point). */
+function jump(text) {
+  const [, side, number] = /^\s*(train|test)?\s*(\d+)\s*$/i.exec(text) || [];
+  if (number === undefined) return say("Go to a number, or to train or test and a number.");
+  if (!side) return Number(number) >= 1 && go(Number(number) - 1);
+  const at = state.list.indexOf(current());
+  const others = [...state.list.slice(at + 1), ...state.list.slice(0, at + 1)];
+  const points = side.toLowerCase() === "train" ? "trains" : "tests";
+  const found = others.find((item) => item[points].includes(Number(number)));
+  if (!found) return say(`No item in this list has ${side} point ${number}.`);
+  return go(state.list.indexOf(found));
+}
+
+// --- showing -------------------------------------------------------------------------------------
+
+const pictures = new Pictures(content, () =>
+  notify("Images are missing: they lie in the folder “images” beside this file. If the page was made anew, reload it."),
+);
+let blinking = null;
+
+function element(tag, text, attributes = {}) {
+  const node = document.createElement(tag);
+  if (text !== undefined) node.textContent = text;
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  return node;
+}
+
+const decimals = (value) => value.toFixed(2).replace("-", "−");
+
+/* The list anew, then everything that depends on it. */
+function refresh(reorder = false) {
+  const chosen = filters();
+  if (reorder || !state.order.length) state.order = ordered(chosen.order);
+  const before = state.list.indexOf(current());
+  state.list = state.order.filter((item) => matches(item, chosen));
+  if (!state.list.includes(current())) state.at = state.list[Math.max(0, Math.min(before, state.list.length - 1))]?.key;
+  showProgress();
+  showItem();
+}
+
+function showProgress() {
+  const counts = Object.fromEntries(DECISIONS.map((decision) => [decision, 0]));
+  let left = items.size;
+  for (const key of items.keys()) {
+    const decision = state.decisions.get(key);
+    if (!decision) continue;
+    counts[decision]++;
+    left--;
+  }
+  $("bar").replaceChildren(
+    ...DECISIONS.map((decision) =>
+      element("i", undefined, { class: decision, style: `width: ${(100 * counts[decision]) / (items.size || 1)}%` }),
+    ),
+  );
+  $("bar").setAttribute("aria-label", `${items.size - left} of ${items.size} decided`);
+  const legend = DECISIONS.map((decision) => {
+    const entry = element("span");
+    entry.append(" ", element("i", undefined, { class: decision }), `${decision} ${counts[decision]}`);
+    return entry;
+  });
+  $("counts").replaceChildren(element("span", left ? `${left} of ${items.size} to go` : `all ${items.size} decided`), ...legend);
+  $("export").textContent = state.unexported.size ? `Export (${state.unexported.size} new)` : "Export";
+  $("export").classList.toggle("waiting", state.unexported.size > 0);
+  document.title = `${items.size - left}/${items.size} Review: ${content.study}`;
+}
+
+function showItem() {
+  clearInterval(blinking);
+  const item = current();
+  $("pair").hidden = item?.item !== "duplicate";
+  $("group").hidden = item?.item !== "group";
+  $("empty").hidden = Boolean(item);
+  for (const button of document.querySelectorAll("[data-view], #mirror")) button.hidden = item?.item !== "duplicate";
+  for (const button of document.querySelectorAll("[data-decision]")) {
+    button.disabled = !item;
+    button.setAttribute("aria-pressed", Boolean(item) && state.decisions.get(item.key) === button.dataset.decision);
+    button.querySelector("small").textContent = item ? QUESTIONS[item.item][button.dataset.decision] : "";
+  }
+  $("question").textContent = item ? QUESTIONS[item.item].question : "";
+  $("item").classList.toggle("smooth", state.smooth);
+  $("smooth").setAttribute("aria-pressed", state.smooth);
+  if (!item) return showNothing();
+  const at = state.list.indexOf(item);
+  $("title").textContent = `${at + 1} of ${state.list.length}`;
+  $("facts").replaceChildren(...facts(item));
+  if (item.item === "group") showGroup(item);
+  else showPair(item);
+  for (const other of [1, 2, 3, -1].map((step) => state.list[at + step])) {
+    if (other) pictures.prefetch(points(other));
+  }
+}
+
+const points = (item) => [...item.trains.map((i) => ["train", i]), ...item.tests.map((i) => ["test", i])];
+
+function showNothing() {
+  $("title").textContent = "0 of 0";
+  $("facts").replaceChildren();
+  $("empty").firstElementChild.textContent = !items.size
+    ? "There are no pairs and no groups to review."
+    : [...items.keys()].every((key) => state.decisions.has(key))
+      ? "All is decided. Export, and name the file in the configuration (review: decisions:)."
+      : "Nothing is left with these filters.";
+}
+
+function facts(item) {
+  const entries = [];
+  const fact = (label, value, kind = "") => {
+    const entry = element("span", `${label} `, { class: kind });
+    if (value !== undefined) entry.append(element("b", value));
+    entries.push(entry);
+  };
+  const classes = [...new Set(labels(item))].map((label) => content.classes[label]);
+  if (item.item === "group") {
+    fact("group", item.number);
+    fact("of", classes.join(", "));
+    if (item.influence !== null) fact("greatest influence", decimals(item.influence));
+  } else {
+    fact("found as", item.kind);
+    fact("score", decimals(item.score));
+    fact(`near from ${decimals(content.near)}`);
+    if (classes.length > 1) fact("≠ classes differ", undefined, "warn");
+  }
+  const decision = state.decisions.get(item.key);
+  if (decision) fact(`decided: ${decision}`, undefined, "decision");
+  return entries;
+}
+
+function caption(node, lines) {
+  node.replaceChildren(...lines.filter(Boolean).flatMap((line) => [line, element("br")]));
+}
+
+function className(side, index) {
+  return content.classes[content[side][index].label];
+}
+
+function memorized(index, word) {
+  const { memorization } = content.train[index];
+  return memorization === null ? null : `${word} ${decimals(memorization)}`;
+}
+
+function describe(canvas, side, index) {
+  canvas.setAttribute("aria-label", `${side} image ${index}, ${className(side, index)}`);
+}
+
+function showPair(item) {
+  const { train, test } = item;
+  const differ = content.train[train].label !== content.test[test].label;
+  for (const [side, index] of [["train", train], ["test", test]]) {
+    describe($(side), side, index);
+    pictures.draw($(side), [{ side, index, mirror: side === "test" && state.mirror }]);
+    const title = element("span", `${side} ${index}`);
+    const label = element("span", `${differ ? "≠ " : ""}${className(side, index)}`, { class: differ ? "warn" : "" });
+    const line = element("span");
+    line.append(title, " · ", label);
+    const known = item.influence === null ? null : `influence of train on it ${decimals(item.influence)}`;
+    const file = content[side][index].name;
+    caption($(side).nextElementSibling, [
+      line,
+      side === "test"
+        ? known
+        : [memorized(index, "memorization"), content.train[index].selected && "selected"].filter(Boolean).join(", "),
+      side === "test" && state.mirror ? "shown mirrored" : null,
+      file ? element("small", file) : null,
+    ]);
+  }
+  showCompared(item);
+}
+
+/* The third picture: both images, one after the other or over one another. */
+function showCompared({ train, test }) {
+  $("compared").hidden = !state.view;
+  for (const button of document.querySelectorAll("[data-view]"))
+    button.setAttribute("aria-pressed", button.dataset.view === state.view);
+  $("mirror").setAttribute("aria-pressed", state.mirror);
+  if (!state.view) return;
+  const a = { side: "train", index: train };
+  const b = { side: "test", index: test, mirror: state.mirror };
+  const show = (layers, text) => {
+    pictures.draw($("compare"), layers);
+    $("compare").setAttribute("aria-label", text);
+    caption($("compare").nextElementSibling, [text]);
+  };
+  if (state.view === "overlay") show([a, { ...b, alpha: 0.5 }], "half of each");
+  if (state.view === "difference") show([a, { ...b, blend: "difference" }], "difference: black where equal");
+  if (state.view === "blink") {
+    let second = false;
+    const step = () => {
+      show([second ? b : a], second ? "blink: test" : "blink: train");
+      second = !second;
+    };
+    step();
+    blinking = setInterval(step, BLINK);
+  }
+}
+
+function showGroup(item) {
+  const total = item.trains.length + item.tests.length;
+  $("group").style.setProperty("--across", Math.ceil(total / (total <= 6 ? 1 : total <= 14 ? 2 : 3)));
+  $("group").style.setProperty("--narrow", Math.min(3, Math.max(item.trains.length, item.tests.length)));
+  const split = new Set(item.members.map((member) => member.part)).size > 1;
+  const [members, tests] = [$("members"), $("tests")];
+  const images = (points, side) => `${points.length} ${side} ${points.length > 1 ? "images" : "image"}`;
+  members.previousElementSibling.textContent = images(item.trains, "train") + splitWords(item, split);
+  tests.previousElementSibling.textContent = `${images(item.tests, "test")} that they influence`;
+  members.replaceChildren(
+    ...item.members.map(({ train, part, like }) => {
+      const lines = [memorized(train, "memorized"), like === null ? null : `likeness ${decimals(like)}`];
+      return tile("train", train, split ? part || "–" : null, lines);
+    }),
+  );
+  tests.replaceChildren(
+    ...item.tests.map((test) => {
+      const from = item.links.filter((link) => link[1] === test).sort((a, b) => b[2] - a[2]);
+      const lines = from.slice(0, STRONGEST).map(([train, , value]) => `${decimals(value)} from ${train}`);
+      if (from.length > STRONGEST) lines.push(`and ${from.length - STRONGEST} more`);
+      return tile("test", test, null, lines);
+    }),
+  );
+  for (const node of $("group").querySelectorAll("figure")) {
+    node.addEventListener("pointerenter", () => point(item, node));
+    node.addEventListener("pointerleave", () => point(item, null));
+    node.addEventListener("focus", () => point(item, node));
+    node.addEventListener("blur", () => point(item, null));
+  }
+}
+
+function splitWords(item, split) {
+  if (!split) return "";
+  const parts = new Set(item.members.map((member) => member.part).filter(Boolean)).size;
+  const alone = item.members.filter((member) => !member.part).length;
+  const words = [];
+  if (parts) words.push(`${parts} ${parts > 1 ? "parts" : "part"}`);
+  if (alone) words.push(`${alone} alone`);
+  return `, by their looks ${words.join(" and ")}`;
+}
+
+function tile(side, index, mark, lines) {
+  const node = element("figure", undefined, { tabindex: 0, "data-side": side, "data-index": index });
+  const canvas = element("canvas", undefined, { role: "img" });
+  describe(canvas, side, index);
+  pictures.draw(canvas, [{ side, index }]);
+  const text = element("figcaption");
+  const title = element("span");
+  if (mark) {
+    const number = mark.charCodeAt(0) - 65 + 26 * (Number(mark.slice(1) || 1) - 1);
+    const [colour, ink] = mark === "–" ? ["var(--line)", "var(--ink)"] : PARTS[number % PARTS.length].split(" ");
+    node.style.setProperty("--part", colour);
+    node.style.setProperty("--on-part", ink);
+    node.dataset.part = mark;
+    title.append(element("span", mark, { class: "mark" }), " ");
+  }
+  title.append(`${side} ${index}`);
+  const file = content[side][index].name;
+  caption(text, [title, ...lines, file ? element("small", file.split("/").pop(), { title: file }) : null]);
+  node.append(canvas, text);
+  return node;
+}
+
+/* Mark what an image of a group influences, or is influenced by; null for none. */
+function point(item, node) {
+  const place = node?.dataset.side === "test" ? 1 : 0;
+  const links = item.links.filter((link) => node && link[place] === Number(node.dataset.index));
+  const linked = new Set(links.map((link) => `${place ? "train" : "test"} ${link[1 - place]}`));
+  for (const other of $("group").querySelectorAll("figure")) {
+    other.toggleAttribute("data-linked", linked.has(`${other.dataset.side} ${other.dataset.index}`));
+    other.toggleAttribute("data-pointed", other === node);
+  }
+  for (const tiles of document.querySelectorAll(".tiles")) tiles.classList.toggle("pointing", linked.size > 0);
+}
+
+// --- words to the person -------------------------------------------------------------------------
+
+function say(text) {
+  $("status").textContent = text;
+}
+
+/* Something that needs an answer, or at least to be read; it stays until then. */
+function ask(text, answers) {
+  $("notice").hidden = false;
+  $("notice").firstElementChild.textContent = text;
+  $("notice").lastElementChild.replaceChildren(
+    ...Object.entries(answers).map(([label, action]) => {
+      const button = element("button", label);
+      button.addEventListener("click", () => {
+        $("notice").hidden = true;
+        action();
+        $("item").focus();
+      });
+      return button;
+    }),
+  );
+}
+
+function notify(text) {
+  ask(text, { Close: () => {} });
+}
+
+// --- files ---------------------------------------------------------------------------------------
+
+function exportDecisions() {
+  const link = element("a", undefined, { download: "decisions.csv" });
+  link.href = URL.createObjectURL(new Blob([writeDecisions(state.decisions)], { type: "text/csv" }));
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  state.unexported.clear();
+  keep();
+  showProgress();
+  say(`Exported ${state.decisions.size} decisions. Name the file in the configuration: review: decisions:`);
+}
+
+async function importDecisions(file) {
+  let lines;
+  try {
+    lines = readDecisions(await file.text());
+  } catch (error) {
+    return notify(`${file.name}: ${error.message}. Nothing was changed.`);
+  }
+  const matched = lines.filter(({ key }) => items.has(key)).length;
+  const fresh = lines.filter(({ key }) => !state.decisions.has(key));
+  const conflicts = lines.filter(({ key, decision }) => (state.decisions.get(key) ?? decision) !== decision);
+  const pairs = (entries) => entries.map(({ key, decision }) => [key, decision]);
+  if (fresh.length) change(pairs(fresh), false);
+  const words = [`${file.name}: ${lines.length} lines, ${fresh.length} of them new`];
+  words.push(`${matched} about items of this page`);
+  if (matched < lines.length) words.push(`${lines.length - matched} about others, kept for the export`);
+  words.push(`${conflicts.length} in conflict with what is decided here`);
+  if (!conflicts.length) return notify(`${words.join("; ")}.`);
+  return ask(`${words.join("; ")}: yours stand unless you say otherwise.`, {
+    "Keep mine": () => {},
+    "Take the file's": () => change(pairs(conflicts), false),
+  });
+}
+
+// --- keys and clicks -----------------------------------------------------------------------------
+
+function setView(view) {
+  state.view = state.view === view ? null : view;
+  keep();
+  showItem();
+}
+
+function toggle(what) {
+  state[what] = !state[what];
+  keep();
+  showItem();
+}
+
+function openJump() {
+  $("filters").open = true;
+  $("target").focus();
+  $("target").select();
+}
+
+const KEYS = {
+  ArrowLeft: () => move(-1),
+  ArrowRight: () => move(1),
+  Home: () => go(0),
+  End: () => go(Infinity),
+  u: undo,
+  b: () => setView("blink"),
+  o: () => setView("overlay"),
+  x: () => setView("difference"),
+  m: () => toggle("mirror"),
+  z: () => toggle("smooth"),
+  g: openJump,
+  e: exportDecisions,
+  i: () => $("file").click(),
+  "?": () => $("manual").showModal(),
+};
+["s1", "n2", "d3", "k4"].forEach((keys, i) => [...keys].forEach((key) => (KEYS[key] = () => decide(DECISIONS[i]))));
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || $("manual").open) return;
+  const typing = event.target.closest("input, select, textarea");
+  if (event.key === "Escape" && typing) return $("item").focus();
+  if (typing) return;
+  const action = KEYS[event.key] || KEYS[event.key.toLowerCase()];
+  if (!action) return;
+  event.preventDefault();
+  action();
+});
+
+for (const id of [...Object.values(FILTERS), "selected"]) {
+  let pointed = false; // chosen by hand: the keys shall work again at once
+  $(id).addEventListener("pointerdown", () => (pointed = true));
+  $(id).addEventListener("keydown", () => (pointed = false));
+  $(id).addEventListener("change", () => {
+    if (id === "order") state.at = null; // from the top, the others stay where they can
+    state.list = [];
+    refresh(id === "order");
+    keep();
+    if (pointed) $("item").focus();
+  });
+}
+$("jump").addEventListener("submit", (event) => {
+  event.preventDefault();
+  jump($("target").value);
+  $("item").focus();
+});
+for (const button of document.querySelectorAll("[data-decision]"))
+  button.addEventListener("click", () => decide(button.dataset.decision));
+for (const button of document.querySelectorAll("[data-view]"))
+  button.addEventListener("click", () => setView(button.dataset.view));
+for (const [id, action] of Object.entries({
+  previous: KEYS.ArrowLeft,
+  next: KEYS.ArrowRight,
+  mirror: KEYS.m,
+  smooth: KEYS.z,
+  export: exportDecisions,
+  import: KEYS.i,
+  help: KEYS["?"],
+}))
+  $(id).addEventListener("click", action);
+$("file").addEventListener("change", () => {
+  const [file] = $("file").files;
+  if (file) importDecisions(file);
+  $("file").value = ""; // so that the same file can be taken again
+});
+
+// Back from another tab, in which the same page may be open: go on from what was decided there.
+document.addEventListener("visibilitychange", () => {
+  const found = document.hidden ? null : kept(STORAGE_KEY);
+  if (!found) return;
+  Object.assign(state, { decisions: found.decisions, unexported: found.unexported });
+  refresh();
+});
+window.addEventListener("beforeunload", (event) => {
+  if (state.unexported.size) event.preventDefault();
+});
+
+const { width, height } = content.sheets;
+document.documentElement.style.setProperty("--shape", `${width} / ${height}`);
+document.documentElement.style.setProperty("--step", `${Math.min(width, 64)}px`);
+content.classes.forEach((label, i) => $("class").append(element("option", label, { value: i })));
+const wide = matchMedia("(min-width: 800px)"); // there the filters are always shown, see the style
+$("filters").open = wide.matches;
+wide.addEventListener("change", () => ($("filters").open = wide.matches));
+restore();
+refresh(true);

@@ -1,0 +1,33 @@
+"""Write the review page: candidate duplicates and sub-populations, to be decided by a person."""
+
+from memaudit.data.dataset import load
+from memaudit.jobs import job
+from memaudit.review import read_candidates, read_groups, read_scores, write_page
+from memaudit.selection import read_pairs
+
+with job(snakemake.log[0]) as report:
+    listed = read_candidates(snakemake.input.duplicates)
+    least = snakemake.params.review
+    candidates = [pair for pair in listed if pair.kind != "candidate" or pair.score >= least]
+    groups = read_groups(snakemake.input.groups)
+    selected = read_pairs(snakemake.input.pairs)
+    memorization = {pair.train: pair.memorization for pair in selected}
+    influence = {}
+    if scores := snakemake.input.get("scores"):
+        every, influence = read_scores(scores, {(pair.train, pair.test) for pair in candidates})
+        memorization = dict(enumerate(every.tolist()))
+    influence |= {(pair.train, pair.test): pair.influence for pair in selected}
+    write_page(
+        snakemake.output.page,
+        snakemake.params.study,
+        load(snakemake.input.dataset),
+        candidates,
+        groups,
+        near=snakemake.params.near,
+        memorization=memorization,
+        influence=influence,
+        selected=[pair.train for pair in selected],
+    )
+    report.say(
+        f"{len(candidates)} pairs and {len(groups)} groups to review: open {snakemake.output.page}"
+    )
