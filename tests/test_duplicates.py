@@ -1,13 +1,30 @@
 """Tests of the duplicate finder on generated images: planted copies, look-alikes and strangers."""
 
+import csv
 import io
+import shutil
+import subprocess
+import sys
+from collections import Counter
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from memaudit.duplicates import find_duplicates
+from memaudit.data import dataset
+from memaudit.duplicates import (
+    Pairs,
+    Side,
+    find_duplicates,
+    find_within,
+    finder,
+    read_duplicates,
+    read_sides,
+    summarize,
+    write_duplicates,
+)
+from memaudit.duplicates.__main__ import main
 
 CLEAR = 0.9  # least precision of what is called exact or near
 FOUND = 0.95  # least recall of planted copies
@@ -236,3 +253,246 @@ def test_wrong_sizes_and_numbers_are_refused():
         find_duplicates(GOOD, GOOD, near=0.3, review=0.5)
     with pytest.raises(ValueError, match="per_test"):
         find_duplicates(GOOD, GOOD, per_test=0)
+
+
+# --- within one set ---------------------------------------------------------------------------
+
+
+def test_pairs_within_one_set():
+    rng = np.random.default_rng(9)
+    images = to_uint8(scenes(rng, 60, 32))
+    images[20], images[31] = images[4], images[4]
+    images[50] = images[11][:, ::-1]
+    images[2] = crop(images[40], rng)
+    pairs = find_within(images)
+    found = list(zip(pairs.train.tolist(), pairs.test.tolist(), pairs.kind.tolist(), strict=True))
+    assert found[:2] == [(4, 20, "exact"), (4, 31, "exact")]
+    assert set(found[2:]) == {(11, 50, "near"), (2, 40, "near")}
+    assert (pairs.score[:2] == 1).all() and (np.diff(pairs.score) <= 0).all()
+
+
+def test_within_one_set_every_pair_is_there_once():
+    images = to_uint8(scenes(np.random.default_rng(10), 30, 16))
+    pairs = find_within(images, per_image=4, review=0)
+    assert (pairs.train < pairs.test).all()
+    assert len(set(zip(pairs.train.tolist(), pairs.test.tolist(), strict=True))) == len(pairs)
+    assert set(pairs.train.tolist()) | set(pairs.test.tolist()) == set(range(30))
+    assert 30 * 4 / 2 <= len(pairs) <= 30 * 4
+
+
+def test_within_one_set_many_equal_images_make_few_pairs():
+    images = np.zeros((200, 16, 16, 3), np.uint8)
+    pairs = find_within(images)
+    assert pairs.kind.tolist() == ["exact"] * 199
+    assert (pairs.train == 0).all()
+    assert len(find_within(images[:1])) == 0
+
+
+# --- memory -----------------------------------------------------------------------------------
+
+
+def test_memory_is_bounded_by_blocks(monkeypatch):
+    """However many train images there are, few similarities are held at a time."""
+    rng = np.random.default_rng(11)
+    train, test = to_uint8(scenes(rng, 50, 16)), to_uint8(scenes(rng, 20, 16))
+    whole = find_duplicates(train, test, review=0)
+    sizes = []
+    candidates = finder._candidates
+
+    def counting(features, block, *rest):
+        sizes.append(len(features) * len(block))
+        return candidates(features, block, *rest)
+
+    monkeypatch.setattr(finder, "_candidates", counting)
+    monkeypatch.setattr(finder, "_SIMILARITIES", 300)
+    blocked = find_duplicates(train, test, review=0)
+    assert max(sizes) <= 300 and sum(sizes) == len(train) * len(test)
+    assert set(zip(blocked.train, blocked.test, strict=True)) == set(
+        zip(whole.train, whole.test, strict=True)
+    )
+    np.testing.assert_allclose(blocked.score, whole.score, atol=1e-5)
+
+
+# --- files and the command --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two classes of 20 train and 5 test images; an exact copy, a mirrored one in another class."""
+    root = tmp_path_factory.mktemp("photos")
+    images = to_uint8(scenes(np.random.default_rng(12), 50, 32))
+    images[41], images[47] = images[3], images[8][:, ::-1]
+    images[12] = images[15][:, ::-1]
+    for row, image in enumerate(images):
+        side, part = ("train", 20) if row < 40 else ("test", 5)
+        name = ("ant", "bee")[row % 40 // part]
+        (root / side / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(root / side / name / f"{row:02d}.png")
+    return root
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "memaudit.duplicates", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_command_on_a_folder(folder, tmp_path):
+    done = command(folder, "--output", tmp_path / "pairs.csv")
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(tmp_path / "pairs.csv")
+    assert list(rows[0]) == ["train_path", "test_path", "score", "kind"]
+    assert rows[0] == {
+        "train_path": "train/ant/03.png",
+        "test_path": "test/ant/41.png",
+        "score": "1.0000",
+        "kind": "exact",
+    }
+    assert (rows[1]["train_path"], rows[1]["test_path"]) == ("train/ant/08.png", "test/bee/47.png")
+    assert [row["kind"] for row in rows] == ["exact", "near"] + ["candidate"] * 48
+    assert set(Counter(row["test_path"] for row in rows).values()) == {5}
+    scores = [float(row["score"]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    assert "10 of 10 images compared" in done.stderr
+    words = done.stdout.split("\n")
+    assert words[:4] == [
+        "10 test images against 40 train images:",
+        "        1 with an exact copy in train",
+        "        1 more with a near copy (score 0.6 or more)",
+        "        0 more to look at (score 0.45 or more)",
+    ]
+    assert "20.00 % of the test images have a copy in train" in done.stdout
+    assert "2 clusters" in done.stdout
+    assert "1 pair of copies with two classes" in done.stdout
+    assert "    train/ant/08.png and test/bee/47.png" in words
+    assert "Report accuracy also without" in done.stdout
+
+
+def test_command_within_train(folder, tmp_path, capsys):
+    output = tmp_path / "new" / "pairs.csv"
+    assert main([str(folder), "-o", str(output), "--within-train", "--only-review"]) == 0
+    assert rows_of(output) == [
+        {
+            "train_path": "train/ant/12.png",
+            "other_path": "train/ant/15.png",
+            "score": rows_of(output)[0]["score"],
+            "kind": "near",
+        }
+    ]
+    assert "keeping one image of each would take 1 away (2.50 %)" in capsys.readouterr().out
+
+
+def test_command_on_a_dataset_file(small_dataset, tmp_path, capsys):
+    dataset.save(small_dataset, tmp_path / "small.h5")
+    output = tmp_path / "pairs.csv"
+    assert main([str(tmp_path / "small.h5"), "--output", str(output), "--per-test", "2"]) == 0
+    rows = rows_of(output)
+    copies = small_dataset.planted["test_copy_of"]
+    exact = {
+        (str(copies[row]), str(row))
+        for row in np.flatnonzero(small_dataset.planted["test_role"] == "exact")
+    }
+    assert {(r["train_path"], r["test_path"]) for r in rows if r["kind"] == "exact"} >= exact
+    assert set(Counter(row["test_path"] for row in rows).values()) == {2}
+    assert f"{small_dataset.n_test} test images against" in capsys.readouterr().out
+
+
+def test_a_class_may_be_on_one_side_only(folder, tmp_path):
+    shutil.copytree(folder / "train", tmp_path / "train")
+    shutil.copytree(folder / "test" / "bee", tmp_path / "test" / "wasp")
+    train, test = read_sides(tmp_path)
+    assert set(train.classes) == {"ant", "bee"} and set(test.classes) == {"wasp"}
+
+
+def test_command_brings_images_to_one_size(folder, tmp_path, capsys):
+    shutil.copytree(folder, tmp_path / "photos")
+    odd = tmp_path / "photos" / "test" / "bee" / "48.png"
+    Image.open(odd).resize((50, 41)).save(odd)
+    arguments = [str(tmp_path / "photos"), "-o", str(tmp_path / "pairs.csv")]
+    assert main(arguments) == 1
+    error = capsys.readouterr().err.strip().split("\n")[-1]
+    assert error.startswith("error: ") and "48.png: 50 x 41 pixels, but " in error
+    assert "--image-size" in error
+    assert not (tmp_path / "pairs.csv").exists()
+    assert main([*arguments, "--image-size", "32"]) == 0
+
+
+def test_command_names_what_is_wrong(folder, tmp_path, capsys):
+    def error(*arguments):
+        assert main([*map(str, arguments), "-o", str(tmp_path / "pairs.csv")]) == 1
+        lines = capsys.readouterr().err.strip().split("\n")
+        assert lines[-1].startswith("error: ")
+        return lines[-1]
+
+    assert "there is no such folder" in error(tmp_path / "nowhere")
+    (tmp_path / "train" / "ant").mkdir(parents=True)
+    assert "class 'ant' has no images" in error(tmp_path)
+    (tmp_path / "text.png").write_text("no image")
+    assert "this is a file" in error(tmp_path / "text.png")
+    shutil.copy(tmp_path / "text.png", tmp_path / "train" / "ant")
+    shutil.copytree(folder / "test", tmp_path / "test")
+    assert "text.png: not an image" in error(tmp_path)
+    assert main([str(folder), "-o", str(tmp_path)]) == 1
+    assert "this is a folder; --output names the CSV" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--near", "0.3"], "0 <= review <= near <= 1"),
+        (["--per-test", "0"], "--per-test 0: must be at least 1"),
+        (["--image-size", "0"], "--image-size 0: must be at least 1"),
+    ],
+)
+def test_command_refuses_wrong_numbers(arguments, words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["photos", *arguments])
+    assert stopped.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    pairs = Pairs(
+        train=np.array([5, 2, 7]),
+        test=np.array([1, 0, 1]),
+        score=np.array([1, 0.75, 0.5], np.float32),
+        kind=np.array(["exact", "near", "candidate"]),
+    )
+    write_duplicates(pairs, tmp_path / "duplicates.csv")
+    assert read_duplicates(tmp_path / "duplicates.csv") == [(5, 1, "exact"), (2, 0, "near")]
+    names = [f"train/{row}.png" for row in range(8)], ["test/a.png", "test/b.png"]
+    write_duplicates(pairs, tmp_path / "named.csv", *names)
+    assert read_duplicates(tmp_path / "named.csv") == [(5, 1, "exact"), (2, 0, "near")]
+    assert (tmp_path / "named.csv").read_text().split("\n")[:2] == [
+        "train,test,score,kind,train_path,test_path",
+        "5,1,1.0000,exact,train/5.png,test/b.png",
+    ]
+
+
+def test_summary_counts_test_images_not_pairs():
+    """Test image 0 has two copies, 1 shares one of them; 2 is to be looked at; 3 has none."""
+    pairs = Pairs(
+        train=np.array([4, 5, 5, 1, 2, 4]),
+        test=np.array([0, 0, 1, 2, 3, 2]),
+        score=np.array([1, 0.9, 0.8, 0.5, 0.1, 0.05], np.float32),
+        kind=np.array(["exact", "near", "near", "candidate", "candidate", "candidate"]),
+    )
+    train = Side(np.zeros((9, 1, 1, 3)), [f"r{row}" for row in range(9)], ["x"] * 9)
+    test = Side(np.zeros((8, 1, 1, 3)), [f"t{row}" for row in range(8)], ["x"] * 7 + ["y"])
+    text = summarize(pairs, train, test, near=0.6, review=0.45)
+    assert "        1 with an exact copy" in text
+    assert "        1 more with a near copy" in text
+    assert "        1 more to look at" in text
+    assert "25.00 % of the test images" in text
+    assert "1 cluster, the largest:\n    2 test images and 2 train images: t0, r4, ..." in text
+    assert "two classes" not in text
+    none = summarize(pairs.at_least(2), train, test, near=0.6, review=0.45)
+    assert "No copies were found." in none and "Report" not in none

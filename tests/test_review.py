@@ -20,10 +20,10 @@ from memaudit.review import (
     Group,
     as_groups,
     read_candidates,
-    read_groups,
     read_scores,
     write_page,
 )
+from memaudit.subpopulations import read_groups
 
 NEAR = 0.6
 # In the order in which the page shows them: nearest to the threshold first.
@@ -145,9 +145,7 @@ def test_groups_are_read_from_rows_of_members(tmp_path):
         "1,8,21,cat,9,0.7\n1,8,20,cat,9,0.7\n"
         '0,9,40,"a, b",10,0.4\n0,7,3,cat,5 10,0.9\n0,7,11,cat,5 8,0.9\n0,,12,cat,8,0.1\n'
     )
-    assert read_groups(path) == GROUPS
-    members = [SimpleNamespace(group=4, checked_group=None, train=1, test_points=(), similarity=0)]
-    assert as_groups(members) == [Group(4, (1,), (), (None,), (0,))]
+    assert as_groups(read_groups(path)) == GROUPS
 
 
 def test_pairs_are_read_with_columns_to_spare(tmp_path):

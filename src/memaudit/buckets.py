@@ -133,13 +133,18 @@ def write_buckets(assignments: Sequence[Assignment], path: str | Path) -> None:
 
 def read_buckets(path: str | Path) -> list[Assignment]:
     """Read what `write_buckets` wrote."""
-    kinds = [int, str, float, str, str, _indices, str, lambda text: int(text) if text else None]
+    kinds = [
+        int,
+        str,
+        float,
+        str,
+        str,
+        store.indices,
+        str,
+        lambda text: int(text) if text else None,
+    ]
     columns = dict(zip(HEADER, kinds, strict=True))
     return [Assignment(*row) for row in store.read_rows(path, columns)]
-
-
-def _indices(text: str) -> tuple[int, ...]:
-    return tuple(map(int, text.split()))
 
 
 def removal_lists(assignments: Sequence[Assignment]) -> dict[str, list[int]]:

@@ -55,8 +55,5 @@ def write_leaks(leaks: Iterable[Leak], path: str | Path) -> None:
 
 def read_leaks(path: str | Path) -> list[Leak]:
     """Read what `write_leaks` wrote."""
-    with open(path, newline="", encoding="utf-8") as file:
-        return [
-            Leak(int(row["train"]), int(row["test"]), row["kind"], row["decided_by"])
-            for row in csv.DictReader(file)
-        ]
+    columns = dict(zip(Leak._fields, [int, int, str, str], strict=True))
+    return [Leak(*row) for row in store.read_rows(path, columns)]

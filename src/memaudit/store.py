@@ -255,6 +255,16 @@ def read_rows(path: str | Path, columns: Mapping[str, Callable[[str], Any]]) -> 
     return rows
 
 
+def indices(text: str) -> tuple[int, ...]:
+    """Several indices in one column of a CSV file, separated by blanks."""
+    return tuple(map(int, text.split()))
+
+
+def integer_or_none(text: str) -> int | None:
+    """An integer, or nothing, in a column of a CSV file."""
+    return int(text) if text else None
+
+
 def _check(file: h5py.File, contract: Mapping[str, Field]) -> None:
     found: list[str] = []
     file.visititems(

@@ -142,15 +142,5 @@ def write_groups(members: Sequence[Member], path: str | Path) -> None:
 
 def read_groups(path: str | Path) -> list[Member]:
     """Read what `write_groups` wrote."""
-    with open(path, newline="", encoding="utf-8") as file:
-        return [
-            Member(
-                int(row["group"]),
-                int(row["checked_group"]) if row["checked_group"] else None,
-                int(row["train"]),
-                row["class"],
-                tuple(map(int, row["test_points"].split())),
-                float(row["similarity"]),
-            )
-            for row in csv.DictReader(file)
-        ]
+    kinds = [int, store.integer_or_none, int, str, store.indices, float]
+    return [Member(*row) for row in store.read_rows(path, dict(zip(HEADER, kinds, strict=True)))]

@@ -40,7 +40,8 @@ rule duplicates:
     input:
         DATASET,
     output:
-        f"{RESULTS}/duplicates.csv",
+        duplicates=f"{RESULTS}/duplicates.csv",
+        pairs=f"{RESULTS}/ranked_pairs.csv",
     log:
         f"{RESULTS}/logs/duplicates.log",
     conda:

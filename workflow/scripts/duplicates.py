@@ -1,7 +1,7 @@
 """Find the train images that have a duplicate in the test set."""
 
 from memaudit.data.dataset import load
-from memaudit.duplicates import find_duplicates, write_duplicates
+from memaudit.duplicates import find_duplicates, write_duplicates, write_pairs
 from memaudit.jobs import job
 
 with job(snakemake.log[0]) as report:
@@ -10,10 +10,17 @@ with job(snakemake.log[0]) as report:
         data.train_images,
         data.test_images,
         near=snakemake.params.near,
-        review=snakemake.params.review,
+        review=0,
         progress=lambda done, total: report(f"{done:,} of {total:,} test images compared"),
     )
-    write_duplicates(pairs, snakemake.output[0])
+    write_pairs(
+        pairs,
+        snakemake.output.pairs,
+        data.train_names or range(data.n_train),
+        data.test_names or range(data.n_test),
+    )
+    listed = pairs.at_least(snakemake.params.review)
+    write_duplicates(listed, snakemake.output.duplicates, data.train_names, data.test_names)
     report.say(
         f"{len(set(pairs.test[pairs.kind == 'exact'].tolist()))} test images have an exact copy in "
         f"the training set, {len(set(pairs.test[pairs.kind == 'near'].tolist()))} a near one"

@@ -2,14 +2,15 @@
 
 from memaudit.data.dataset import load
 from memaudit.jobs import job
-from memaudit.review import read_candidates, read_groups, read_scores, write_page
+from memaudit.review import as_groups, read_candidates, read_scores, write_page
 from memaudit.selection import read_pairs
+from memaudit.subpopulations import read_groups
 
 with job(snakemake.log[0]) as report:
     listed = read_candidates(snakemake.input.duplicates)
     least = snakemake.params.review
     candidates = [pair for pair in listed if pair.kind != "candidate" or pair.score >= least]
-    groups = read_groups(snakemake.input.groups)
+    groups = as_groups(read_groups(snakemake.input.groups))
     selected = read_pairs(snakemake.input.pairs)
     memorization = {pair.train: pair.memorization for pair in selected}
     influence = {}

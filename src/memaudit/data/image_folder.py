@@ -27,7 +27,7 @@ def read_image_folder(
     no image or broken, images of several sizes.
     """
     root = Path(path)
-    files = {side: _class_files(root / side, per_class) for side in SIDES}
+    files = {side: class_files(root / side, per_class) for side in SIDES}
     names = sorted(files["train"])
     for one, other in (SIDES, SIDES[::-1]):
         if missing := sorted(set(files[one]) - set(files[other])):
@@ -45,7 +45,7 @@ def read_image_folder(
         images, labels, origins = [], [], []
         for label, name in enumerate(names):
             for file in files[side][name]:
-                image = _read(file, image_size)
+                image = read_image(file, image_size)
                 first = first or (file, image.shape)
                 if image.shape != first[1]:
                     raise AuditError(
@@ -67,7 +67,8 @@ def read_image_folder(
     )
 
 
-def _class_files(folder: Path, per_class: int | None) -> dict[str, list[Path]]:
+def class_files(folder: Path, per_class: int | None) -> dict[str, list[Path]]:
+    """The image files below each class folder of `folder`, at most `per_class` of each, sorted."""
     if not folder.is_dir():
         raise AuditError(
             f"{folder}: there is no such folder; images are expected in {folder}/<class>/*"
@@ -110,7 +111,7 @@ def _visible(folder: Path) -> list[Path]:
     return entries
 
 
-def _read(file: Path, size: int | None) -> np.ndarray:
+def read_image(file: Path, size: int | None) -> np.ndarray:
     """One image as uint8 (h, w, 3), upright by its EXIF tag."""
     try:
         with Image.open(file) as image:

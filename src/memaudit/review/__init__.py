@@ -5,7 +5,6 @@ from memaudit.review.items import (
     Group,
     as_groups,
     read_candidates,
-    read_groups,
     read_scores,
 )
 from memaudit.review.page import write_page
@@ -15,7 +14,6 @@ __all__ = [
     "Group",
     "as_groups",
     "read_candidates",
-    "read_groups",
     "read_scores",
     "write_page",
 ]

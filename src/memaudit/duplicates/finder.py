@@ -8,17 +8,13 @@ against the level that the test image's other candidates reach, so that plain sh
 views, which look like many images, score low; agreeing colours add to the score.
 """
 
-import csv
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-
-from memaudit import store
 
 NEAR = 0.6  # at or above: the same shot (judged by eye on CIFAR-10)
 REVIEW = 0.45  # at or above: worth a look
@@ -30,7 +26,8 @@ _QUERIES = [  # views of a test image looked up: scale, shift right and down in 
     for scale in (0.83, 1, 1.2)
     for dx, dy in ((0, 0), (3, 0), (-3, 0), (0, 3), (0, -3))
 ]
-_BLOCK = 250  # test images at a time
+_BLOCK = 250  # most test images at a time
+_SIMILARITIES = 1 << 24  # most similarities at a time: 64 MiB
 _CANDIDATES = 25  # train images verified for each test image
 _SCALES = (0.7, 0.76, 0.82, 0.88, 0.94, 1, 1.065, 1.14, 1.22, 1.31, 1.42)
 _MARGIN = 4  # largest shift verified, in pixels of the square
@@ -39,14 +36,18 @@ _COLOUR = 0.25  # weight of colour against structure
 _LEAST_CHROMA = 0.01  # chroma (sd, of 1) that counts as none
 
 
+Progress = Callable[[int, int], None]
+
+
 @dataclass(frozen=True)
 class Pairs:
-    """Ranked train-test pairs, best first; all arrays have shape (p,).
+    """Ranked pairs of images, best first; all arrays have shape (p,).
 
     Attributes
     ----------
     train, test : int64 arrays
-        Row in ``train_images`` and row in ``test_images``.
+        Row in ``train_images`` and row in ``test_images``; of pairs within one set, the lower and
+        the higher row.
     score : float32 array
         From 0 (no more alike than any two images) to 1 (identical content).
     kind : str array
@@ -58,6 +59,14 @@ class Pairs:
     score: np.ndarray
     kind: np.ndarray
 
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def at_least(self, score: float) -> "Pairs":
+        """Return the pairs with at least this score."""
+        keep = self.score >= np.float32(score)
+        return Pairs(self.train[keep], self.test[keep], self.score[keep], self.kind[keep])
+
 
 def find_duplicates(
     train_images: np.ndarray,
@@ -66,7 +75,7 @@ def find_duplicates(
     near: float = NEAR,
     review: float = REVIEW,
     per_test: int = 5,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Pairs:
     """Find for every test image the train images most likely to show the same shot.
 
@@ -104,33 +113,96 @@ def find_duplicates(
             "train_images and test_images must have the same height and width, got "
             f"{train_images.shape[1:3]} and {test_images.shape[1:3]}"
         )
-    if not 0 <= review <= near <= 1:
-        raise ValueError(f"expected 0 <= review <= near <= 1, got {review} and {near}")
-    if per_test < 1:
-        raise ValueError(f"per_test must be at least 1, got {per_test}")
+    _check_numbers(near, review, "per_test", per_test)
+    by_content = _by_content(train_images)
+    found: dict[tuple[int, int], float] = {}
+    exact: set[tuple[int, int]] = set()
+    blocks = _search(train_images, test_images, per_test, progress, among_themselves=False)
+    for test, candidates, scores in blocks:
+        same = by_content.get(_digest(test_images[test]), [])
+        exact.update((row, test) for row in same)
+        for row, score in _best(candidates, scores, same, per_test):
+            found[row, test] = score
+    return _ranked(found, exact, near, review)
 
-    exact = _exact_pairs(train_images, test_images)
+
+def find_within(
+    images: np.ndarray,
+    *,
+    near: float = NEAR,
+    review: float = REVIEW,
+    per_image: int = 5,
+    progress: Progress | None = None,
+) -> Pairs:
+    """Find the images of one set, such as the training set, that show the same shot.
+
+    ``images`` is uint8 (n, h, w, 3) RGB; the other parameters, the order and the errors are those
+    of `find_duplicates`. No image is paired with itself, and every pair is there once, as (lower
+    row, higher row), with the higher of the two scores that its images give each other. Of
+    identical images the first stands for all: each of the others is paired with it, as "exact", and
+    no more, so a thousand black images make 999 pairs.
+    """
+    _check_images("images", images)
+    _check_numbers(near, review, "per_image", per_image)
+    groups = _by_content(images).values()
+    exact = {(rows[0], row) for rows in groups for row in rows[1:]}
+    found = dict.fromkeys(exact, 1.0)
+    firsts = np.array([rows[0] for rows in groups])  # ascending: a dict keeps the order of arrival
+    if len(firsts) > 1:
+        different = images if len(firsts) == len(images) else images[firsts]
+        blocks = _search(different, different, per_image, progress, among_themselves=True)
+        for one, candidates, scores in blocks:
+            for other, score in _best(candidates, scores, [], per_image):
+                pair = (int(firsts[min(one, other)]), int(firsts[max(one, other)]))
+                found[pair] = max(score, found.get(pair, 0.0))
+    return _ranked(found, exact, near, review)
+
+
+def _search(
+    train_images: np.ndarray,
+    test_images: np.ndarray,
+    per_test: int,
+    progress: Progress | None,
+    among_themselves: bool,
+) -> Iterator[tuple[int, list[int], list[float]]]:
+    """Yield every test row with its candidates' train rows and their scores, in no order.
+
+    ``among_themselves`` says that the two arrays are one: a row is then no candidate of itself.
+    """
+    count = min(max(_CANDIDATES, per_test), len(train_images) - among_themselves)
+    size = int(np.clip(_SIMILARITIES // len(train_images), 1, _BLOCK))
     with torch.inference_mode():
         whiten = _fit_whitening(train_images)
-        train_features = _blockwise(train_images, lambda x: _features(x, whiten))
-        rows = []
-        for start in range(0, len(test_images), _BLOCK):
-            block = _square(test_images[start : start + _BLOCK])
-            candidates = _candidates(train_features, block, whiten, max(_CANDIDATES, per_test))
+        train_features = torch.cat([_features(x, whiten) for x in _squares(train_images)])
+        for start in range(0, len(test_images), size):
+            block = _square(test_images[start : start + size])
+            own = start if among_themselves else None
+            candidates = _candidates(train_features, block, whiten, count, own)
             score = _score(*_verify(train_images, block, candidates))
             for k in range(len(block)):
-                same = exact.get(start + k, [])
-                best = _best(candidates[k].tolist(), score[k].tolist(), same, per_test)
-                rows += [(row, start + k, value) for row, value in best]
+                yield start + k, candidates[k].tolist(), score[k].tolist()
             if progress is not None:
                 progress(start + len(block), len(test_images))
-    train, test, score = (np.array(column) for column in zip(*rows, strict=True))
-    score = score.astype(np.float32)
-    is_exact = np.array([a in exact.get(b, ()) for a, b in zip(train, test, strict=True)])
+
+
+def _ranked(
+    found: dict[tuple[int, int], float], exact: set[tuple[int, int]], near: float, review: float
+) -> Pairs:
+    """Return the pairs (train, test) with a score of ``review`` or more, best first."""
+    train, test = np.array(list(found), dtype=np.int64).reshape(-1, 2).T
+    score = np.array(list(found.values()), dtype=np.float32)
+    is_exact = np.array([pair in exact for pair in found], dtype=bool)
     kind = np.where(is_exact, "exact", np.where(score >= near, "near", "candidate"))
     order = np.lexsort((train, test, ~is_exact, -score))
-    order = order[score[order] >= review]
-    return Pairs(train[order], test[order], score[order], kind[order])
+    return Pairs(train[order], test[order], score[order], kind[order]).at_least(review)
+
+
+def _check_numbers(near: float, review: float, name: str, count: int) -> None:
+    """Raise ValueError unless 0 <= review <= near <= 1 and ``count`` is 1 or more."""
+    if not 0 <= review <= near <= 1:
+        raise ValueError(f"expected 0 <= review <= near <= 1, got {review} and {near}")
+    if count < 1:
+        raise ValueError(f"{name} must be at least 1, got {count}")
 
 
 def _check_images(name: str, images: np.ndarray) -> None:
@@ -146,17 +218,16 @@ def _check_images(name: str, images: np.ndarray) -> None:
     )
 
 
-def _exact_pairs(train_images: np.ndarray, test_images: np.ndarray) -> dict[int, list[int]]:
-    """Map a test row to the train rows with the same pixels, by content hash."""
-    by_hash: dict[bytes, list[int]] = {}
-    for row, image in enumerate(train_images):
-        by_hash.setdefault(hashlib.blake2b(image.tobytes()).digest(), []).append(row)
-    found = {}
-    for row, image in enumerate(test_images):
-        same = by_hash.get(hashlib.blake2b(image.tobytes()).digest())
-        if same is not None:
-            found[row] = same
-    return found
+def _digest(image: np.ndarray) -> bytes:
+    return hashlib.blake2b(image.tobytes()).digest()
+
+
+def _by_content(images: np.ndarray) -> dict[bytes, list[int]]:
+    """Map the digest of an image to the rows with just these pixels, ascending."""
+    rows: dict[bytes, list[int]] = {}
+    for row, image in enumerate(images):
+        rows.setdefault(_digest(image), []).append(row)
+    return rows
 
 
 def _best(
@@ -191,10 +262,10 @@ def _view(x: torch.Tensor, mirror: bool, scale: float, dx: int = 0, dy: int = 0)
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
-def _blockwise(images: np.ndarray, function: Callable) -> torch.Tensor:
-    """Return ``function`` of the squared images, (n, d), a block at a time."""
-    blocks = range(0, len(images), 2048)
-    return torch.cat([function(_square(images[k : k + 2048])) for k in blocks])
+def _squares(images: np.ndarray) -> Iterator[torch.Tensor]:
+    """Yield the images as `_square` returns them, a block at a time."""
+    for start in range(0, len(images), 2048):
+        yield _square(images[start : start + 2048])
 
 
 def _blur(x: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -238,16 +309,21 @@ _KINDS = ((_pixel_features, 0.05), (_gradient_features, 0.1))  # with shrinkage 
 
 def _fit_whitening(images: np.ndarray) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Return for each kind of feature its mean (d,) and whitening projection (d, k)."""
+    sums = [0.0] * len(_KINDS)
+    products = [0.0] * len(_KINDS)
+    for x in _squares(images):
+        for kind, (feature, _) in enumerate(_KINDS):
+            features = feature(x)
+            sums[kind] += features.sum(0).double()
+            products[kind] += (features.T @ features).double()
     fitted = []
-    for feature, shrinkage in _KINDS:
-        x = _blockwise(images, feature)
-        mean = x.mean(0)
-        x -= mean
-        power, basis = torch.linalg.eigh((x.T @ x / len(x)).double())
-        keep = min(_DIMS, max(1, len(x) - 1))
+    for total, product, (_, shrinkage) in zip(sums, products, _KINDS, strict=True):
+        mean = total / len(images)
+        power, basis = torch.linalg.eigh(product / len(images) - torch.outer(mean, mean))
+        keep = min(_DIMS, max(1, len(images) - 1))
         power, basis = power[-keep:].clamp_min(0), basis[:, -keep:]
-        scale = torch.sqrt(power + shrinkage * power.sum() / x.shape[1] + 1e-9)
-        fitted.append((mean, (basis / scale).float()))
+        scale = torch.sqrt(power + shrinkage * power.sum() / len(mean) + 1e-9)
+        fitted.append((mean.float(), (basis / scale).float()))
     return fitted
 
 
@@ -264,18 +340,21 @@ def _features(x: torch.Tensor, whiten: list) -> torch.Tensor:
 
 
 def _candidates(
-    train_features: torch.Tensor, test: torch.Tensor, whiten: list, count: int
+    train_features: torch.Tensor, test: torch.Tensor, whiten: list, count: int, own: int | None
 ) -> torch.Tensor:
     """Return the ``count`` train rows most similar to any view of each test image.
 
-    ``train_features`` is (n, d), ``test`` (b, 3, 32, 32); the rows are int64 (b, count).
+    ``train_features`` is (n, d), ``test`` (b, 3, 32, 32); the rows are int64 (b, count). Where test
+    images are train images themselves, ``own`` is the row of the first, else None.
     """
     similar = torch.full((len(test), len(train_features)), -2.0)
     for mirror in (False, True):
         for scale, dx, dy in _QUERIES:
             features = _features(_view(test, mirror, scale, dx, dy), whiten)
             torch.maximum(similar, features @ train_features.T, out=similar)
-    return similar.topk(min(count, len(train_features)), dim=1).indices
+    if own is not None:
+        similar.diagonal(own).fill_(-3.0)
+    return similar.topk(count, dim=1).indices
 
 
 # --- verification -----------------------------------------------------------------------------
@@ -349,23 +428,3 @@ def _score(structure: torch.Tensor, colour: torch.Tensor) -> torch.Tensor:
     score = (structure - level) / (1 - level)
     with_colour = (score + _COLOUR * colour.clamp_min(0)) / (1 + _COLOUR)
     return torch.where(colour.isnan(), score, with_colour).clamp(0, 1)
-
-
-# --- files ------------------------------------------------------------------------------------
-
-
-def write_duplicates(pairs: Pairs, path: str | Path) -> None:
-    """Write ranked pairs as CSV: train, test (indices), score, kind."""
-    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["train", "test", "score", "kind"])
-        for train, test, score, kind in zip(
-            pairs.train, pairs.test, pairs.score, pairs.kind, strict=True
-        ):
-            writer.writerow([train, test, f"{score:.4f}", kind])
-
-
-def read_duplicates(path: str | Path) -> list[tuple[int, int, str]]:
-    """Read the pairs called "exact" or "near": (train, test, kind)."""
-    rows = store.read_rows(path, {"train": int, "test": int, "kind": str})
-    return [(train, test, kind) for train, test, kind in rows if kind != "candidate"]
