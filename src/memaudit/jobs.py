@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from memaudit.errors import AuditError
 
@@ -46,12 +47,11 @@ class Report:
 def job(log: str | Path) -> Iterator[Report]:
     """Run a job's work with its log open.
 
-    An AuditError is shown as its message, without a traceback, and the process ends with status 1.
-    Anything else is a fault of ours and keeps its traceback.
+    An AuditError, what the system refuses (OSError) and want of memory are told in a line, with no
+    traceback, and the process ends with status 1. Anything else is a fault of ours and keeps its
+    traceback.
     """
-    path = Path(log)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
+    with _opened(Path(log)) as file:
         try:
             yield Report(file)
         except KeyboardInterrupt:
@@ -64,6 +64,21 @@ def job(log: str | Path) -> Iterator[Report]:
                 file.flush()
             print(f"error: {text}", file=sys.stderr, flush=True)
             sys.exit(1)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[str]]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "w", encoding="utf-8")  # noqa: SIM115, closed below
+    except OSError as error:
+        print(f"error: {_words(error)}", file=sys.stderr, flush=True)
+        sys.exit(1)
+    try:
+        yield file
+    finally:
+        with suppress(OSError):  # what did not fit on a full disk is tried once more
+            file.close()
 
 
 def _words(error: Exception) -> str:
