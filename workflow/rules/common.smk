@@ -115,7 +115,14 @@ def closing_words():
     drops = Path(RESULTS) / "accuracies.h5"
     shown = table.exists() and drops.exists() and table.stat().st_mtime >= drops.stat().st_mtime
     if shown:
-        lines += ["", *(line for line in table.read_text(encoding="utf-8").splitlines() if line.startswith("|"))]
+        lines += [
+            "",
+            *(
+                line
+                for line in table.read_text(encoding="utf-8").splitlines()
+                if line.startswith("|")
+            ),
+        ]
     if IS_GENERATED and found.exists():
         rows = [line.split(",")[:4] for line in found.read_text(encoding="utf-8").splitlines()]
         lines += ["", *(f"{row[0]:<26}{row[1]:>8}{row[2]:>8}{row[3]:>9}" for row in rows)]
