@@ -33,6 +33,7 @@ rule all:
         f"{RESULTS}/table2.md",
         f"{RESULTS}/scores/{SCORED}_fz.npz" if SOURCE == "estimate" else [],
         expand(f"{RESULTS}/figures/{{name}}.png", name=FIGURES + EXAMPLES),
+        f"{RESULTS}/review/index.html",
         PLANTED,
         f"{RESULTS}/agreement.csv" if CIFAIR else [],
 

@@ -510,6 +510,17 @@ def test_a_disk_that_is_really_full(lab, capsys):
         subprocess.run(["umount", "disk"], check=True)
 
 
+def test_a_log_that_does_not_fit_does_not_hide_the_error(lab, capsys):
+    with pytest.raises(SystemExit), job("/dev/full") as report:
+        report("going on")
+        read_points("nowhere.txt")
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: nowhere.txt: the list of points cannot be read")
+    with pytest.raises(SystemExit), job("data/it.h5/log"):
+        pass
+    assert capsys.readouterr().err == "error: data/it.h5: File exists\n"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_may_not_be_written_to(lab, capsys):
     (lab / "data").chmod(0o500)

@@ -129,11 +129,11 @@ def _twice(node: yaml.Node | None, path: tuple = ()) -> Iterator[tuple[tuple, in
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
-            if key.value in seen:
-                yield (*path, key.value), key.start_mark.line + 1
-            if isinstance(key.value, str):
-                seen.add(key.value)
-            yield from _twice(value, (*path, key.value))
+            name = str(key.value)
+            if name in seen:
+                yield (*path, name), key.start_mark.line + 1
+            seen.add(name)
+            yield from _twice(value, (*path, name))
 
 
 def _mend_text(node: Any, rules: dict) -> Any:

@@ -55,19 +55,19 @@ def job(
 ) -> Iterator[Report]:
     """Run a job's work with its log open.
 
-    An AuditError is shown as its message, without a traceback, and the process ends with status 1;
-    Stopped likewise, with the status of a process that SIGTERM ended. Anything else is a fault of
-    ours and keeps its traceback. Snakemake deletes the log of an attempt before the next: what is
-    written is kept in the file `history` too, and what that holds already opens the log. `quiet`
-    keeps progress off the terminal.
+    An AuditError, what the system refuses (OSError) and want of memory are told in a line, with no
+    traceback, and the process ends with status 1; Stopped likewise, with the status of a process
+    that SIGTERM ended. Anything else is a fault of ours and keeps its traceback. Snakemake deletes
+    the log of an attempt before the next: what is written is kept in the file `history` too, and
+    what that holds already opens the log. `quiet` keeps progress off the terminal.
     """
     with ExitStack() as stack:
-        files = [stack.enter_context(_opened(log, "w"))]
+        files = [stack.enter_context(_opened(Path(log), "w"))]
         if history:
-            kept = stack.enter_context(_opened(history, "a+"))
-            kept.seek(0)
-            files[0].write(kept.read())
-            files.append(kept)
+            files.append(stack.enter_context(_opened(Path(history), "a+")))
+            files[1].seek(0)
+            with suppress(OSError):
+                files[0].write(files[1].read())
         report = Report(*files, quiet=quiet)
         try:
             yield report
@@ -82,10 +82,19 @@ def job(
             sys.exit(1)
 
 
-def _opened(path: str | Path, mode: str) -> IO[str]:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return open(path, mode, encoding="utf-8")
+@contextmanager
+def _opened(path: Path, mode: str) -> Iterator[IO[str]]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, mode, encoding="utf-8")  # noqa: SIM115, closed below
+    except OSError as error:
+        print(f"error: {_words(error)}", file=sys.stderr, flush=True)
+        sys.exit(1)
+    try:
+        yield file
+    finally:
+        with suppress(OSError):  # what did not fit on a full disk is tried once more
+            file.close()
 
 
 def _words(error: Exception) -> str:

@@ -162,7 +162,7 @@ def closing_words():
         rows = [line.split(",")[:4] for line in found.read_text(encoding="utf-8").splitlines()]
         lines += ["", *(f"{row[0]:<26}{row[1]:>8}{row[2]:>8}{row[3]:>9}" for row in rows)]
     if shown:
-        lines += ["", f"Look in {RESULTS}/: table2.md, buckets.csv, figures/"]
+        lines += ["", f"Look in {RESULTS}/: table2.md, buckets.csv, figures/, review/index.html"]
     # a terminal that is not UTF-8 has no arrows
     encoding = sys.stdout.encoding or "utf-8"
     return "\n".join(lines).encode(encoding, "replace").decode(encoding)
