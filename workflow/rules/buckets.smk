@@ -81,6 +81,7 @@ rule leaks:
         leak_free=f"{RESULTS}/leak_free_test.txt",
     log:
         f"{RESULTS}/logs/leaks.log",
+    localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
@@ -97,6 +98,7 @@ rule subpopulations:
         f"{RESULTS}/subpopulations.csv",
     log:
         f"{RESULTS}/logs/subpopulations.log",
+    localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:

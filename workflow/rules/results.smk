@@ -118,6 +118,7 @@ rule examples:
         svg=expand(f"{RESULTS}/figures/{{name}}.svg", name=EXAMPLES),
     log:
         f"{RESULTS}/logs/examples.log",
+    localrule: True
     conda:
         "../../envs/memaudit.yaml"
     script:

@@ -13,6 +13,7 @@ rule review:
         images=directory(f"{RESULTS}/review/images"),
     log:
         f"{RESULTS}/logs/review.log",
+    localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
