@@ -53,14 +53,20 @@ def watch(wanted: Callable[[], Mapping[Path, float]]) -> None:
 def _watch(wanted: Callable[[], Mapping[Path, float]]) -> None:
     started, shown, first = time.time(), "", None
     costs: dict[Path, float] = {}
+    whole: set[Path] = set()  # not asked for again: file systems are shared
     while True:
+        looked = time.monotonic()
         try:
             now = dict(wanted())
         except RuntimeError:  # the set of jobs changed while it was read
             now = costs
+        whole |= {shard for shard in (costs.keys() | now.keys()) - whole if _made(shard, started)}
         # what has left the plan is either made or, after a look at what changed, needless
-        costs = {shard: cost for shard, cost in costs.items() if _made(shard, started)} | now
-        done = {shard: trained(shard, started) for shard in costs}
+        costs = {shard: cost for shard, cost in costs.items() if shard in whole} | now
+        done = {
+            shard: len(trials_of(shard.stem)) if shard in whole else trained(shard, started)
+            for shard in costs
+        }
         if first is None:
             first = sum(done[shard] * costs[shard] for shard in costs)
         state = words(done, costs, first, time.time() - started) if costs else ""
@@ -68,7 +74,7 @@ def _watch(wanted: Callable[[], Mapping[Path, float]]) -> None:
         if state and count != shown:
             sys.stderr.write(f"{state}\n")
             shown = count
-        time.sleep(SECONDS)
+        time.sleep(max(SECONDS, 20 * (time.monotonic() - looked)))
 
 
 def _made(shard: Path, since: float) -> bool:
