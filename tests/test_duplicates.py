@@ -366,7 +366,7 @@ def test_command_on_a_folder(folder, tmp_path):
     assert words[:4] == [
         "10 test images against 40 train images:",
         "        1 with an exact copy in train",
-        "        1 more with a near copy (score 0.6 or more)",
+        "        1 more with a near copy (score 0.55 or more)",
         "        0 more to look at (score 0.45 or more)",
     ]
     assert "20.00 % of the test images have a copy in train" in done.stdout

@@ -4,19 +4,21 @@ Three steps. Every test image, mirrored, scaled and shifted in a few ways, is co
 train image by whitened pixels and whitened gradient histograms, which yields a few candidates for
 each test image. The test image is then laid over each candidate at many scales and shifts, and the
 best correlation of the two locally normalised gray images is kept. Last, that correlation is set
-against the level that the test image's other candidates reach, so that plain shapes and stock
-views, which look like many images, score low; agreeing colours add to the score.
+against chance: the level that the test image's other candidates reach, raised where the structure
+is in a few places or the mean colours differ. So plain shapes and stock views, which look like many
+images, score low. Agreeing colours add to the score.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-NEAR = 0.6  # at or above: the same shot (judged by eye on CIFAR-10)
+NEAR = 0.55  # at or above: the same shot (judged by eye on CIFAR-10)
 REVIEW = 0.45  # at or above: worth a look
 
 _SIDE = 32  # side in pixels of the square that every image is resampled to
@@ -32,7 +34,10 @@ _CANDIDATES = 25  # train images verified for each test image
 _SCALES = (0.7, 0.76, 0.82, 0.88, 0.94, 1, 1.065, 1.14, 1.22, 1.31, 1.42)
 _MARGIN = 4  # largest shift verified, in pixels of the square
 _LEVELS = (0.4, 0.9)  # least and greatest correlation taken for chance
-_COLOUR = 0.25  # weight of colour against structure
+_UNEVEN = 0.1  # chance is higher by up to this where the structure is in one place ...
+_TONE = 0.5  # ... and by this times the difference of mean colours ...
+_MOST_TONE = 0.3  # ... which counts up to here, so that a recoloured copy is still found
+_COLOUR = 0.5  # weight of colour against structure
 _LEAST_CHROMA = 0.01  # chroma (sd, of 1) that counts as none
 
 
@@ -178,7 +183,7 @@ def _search(
             block = _square(test_images[start : start + size])
             own = start if among_themselves else None
             candidates = _candidates(train_features, block, whiten, count, own)
-            score = _score(*_verify(train_images, block, candidates))
+            score = _score(_verify(train_images, block, candidates))
             for k in range(len(block)):
                 yield start + k, candidates[k].tolist(), score[k].tolist()
             if progress is not None:
@@ -373,23 +378,34 @@ def _chroma(x: torch.Tensor) -> torch.Tensor:
     return torch.stack([red - blue, green - (red + blue) / 2], 1)
 
 
-def _verify(
-    train_images: np.ndarray, test: torch.Tensor, candidates: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Lay each test image over its candidates; return structure and colour, (b, c), -1 to 1.
+class _Likeness(NamedTuple):
+    """How test images and their candidates agree where they agree best, each (b, c).
+
+    ``structure`` is the correlation of local contrast, -1 to 1; ``colour`` that of the chroma, NaN
+    where one of the two has hardly any; ``spread`` says how evenly the shared structure fills the
+    frame, 0 to 1; ``tone`` how far the mean colours are apart, 0 to 1.
+    """
+
+    structure: torch.Tensor
+    colour: torch.Tensor
+    spread: torch.Tensor
+    tone: torch.Tensor
+
+
+def _verify(train_images: np.ndarray, test: torch.Tensor, candidates: torch.Tensor) -> _Likeness:
+    """Lay each test image over its candidates, and say how they agree where they do so best.
 
     The inner part of the test image, plain and mirrored, at every scale, is laid over the train
-    image at every shift. Structure is the best correlation of local contrast, colour the
-    correlation of the chroma there, NaN where one of the two has hardly any.
+    image at every shift; the place with the best correlation of local contrast counts.
     """
     side, shifts = _SIDE - 2 * _MARGIN, 2 * _MARGIN + 1
     inner = slice(_MARGIN, _SIDE - _MARGIN)
     views = [_view(test, mirror, scale) for mirror in (False, True) for scale in _SCALES]
     patch = torch.stack([_local_contrast(v)[:, 0, inner, inner].flatten(1) for v in views], 1)
     patch = F.normalize(patch - patch.mean(2, keepdim=True), dim=2, eps=1e-6)
-    patch_chroma = torch.stack([_chroma(v)[..., inner, inner] for v in views], 1)
+    pixels = torch.stack([v[..., inner, inner] for v in views], 1)
     each = torch.arange(len(test))
-    structure, colour = torch.empty(candidates.shape), torch.empty(candidates.shape)
+    found = _Likeness(*torch.empty(4, *candidates.shape))
     for column in range(candidates.shape[1]):
         train = _square(train_images[candidates[:, column].numpy()])
         contrast = _local_contrast(train)
@@ -398,12 +414,32 @@ def _verify(
         mean, power = (F.avg_pool2d(x, side, 1).flatten(1) for x in (contrast, contrast.square()))
         norm = side * torch.sqrt((power - mean.square()).clamp_min(0)) + 1e-6
         match = torch.bmm(patch, windows.transpose(1, 2)) / norm[:, None]
-        structure[:, column], place = match.flatten(1).max(1)
+        found.structure[:, column], place = match.flatten(1).max(1)
         view, shift = place // shifts**2, place % shifts**2
-        windows = _chroma(train).unfold(2, side, 1).unfold(3, side, 1)
-        window = windows[each, :, shift // shifts, shift % shifts]
-        colour[:, column] = _correlation(patch_chroma[each, view], window)
-    return structure, colour
+        found.spread[:, column] = _spread(patch[each, view], windows[each, shift])
+        test_part = pixels[each, view]
+        train_part = train.unfold(2, side, 1).unfold(3, side, 1)
+        train_part = train_part[each, :, shift // shifts, shift % shifts]
+        found.colour[:, column] = _correlation(_chroma(test_part), _chroma(train_part))
+        apart = (test_part.mean((2, 3)) - train_part.mean((2, 3))).abs()
+        found.tone[:, column] = apart.mean(1)
+    return found
+
+
+def _spread(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Return the part of 3 x 3 blocks over which the structure of ``a`` and ``b`` is spread, (b,).
+
+    Both are (b, s * s). With the joint power p of each block it is (sum p)^2 / (9 sum p^2), the
+    participation ratio: 1 where all blocks have as much structure, 1/9 where one has it all.
+    """
+    side = int(a.shape[1] ** 0.5)
+    power = []
+    for x in (a, b):
+        x = x.view(-1, 1, side, side)
+        mean, square = (F.avg_pool2d(y, side // 3) for y in (x, x.square()))
+        power.append((square - mean.square()).clamp_min(0).flatten(1))
+    joint = (power[0] * power[1]).sqrt()
+    return joint.sum(1).square() / (9 * joint.square().sum(1)).clamp_min(1e-12)
 
 
 def _correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -417,14 +453,17 @@ def _correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return correlation.where(spread.amin(0) >= _LEAST_CHROMA, torch.nan)
 
 
-def _score(structure: torch.Tensor, colour: torch.Tensor) -> torch.Tensor:
-    """Return scores (b, c), 0 to 1, from structure and colour of each test image's candidates.
+def _score(found: _Likeness) -> torch.Tensor:
+    """Return scores (b, c), 0 to 1, from the likeness of each test image to its candidates.
 
-    The structure is rescaled so that the level of the 4th to 8th best candidate is 0 and 1 stays 1.
+    The structure is rescaled so that chance is 0 and 1 stays 1. Chance is the level of the test
+    image's 4th to 8th best candidate, and higher for a pair whose structure is in few places (a
+    silhouette on plain ground) or whose mean colours differ.
     """
-    others = structure.sort(dim=1, descending=True).values[:, 3:8]
-    level = others.mean(1, keepdim=True) if others.shape[1] else torch.zeros(len(structure), 1)
+    others = found.structure.sort(dim=1, descending=True).values[:, 3:8]
+    level = others.mean(1, keepdim=True) if others.shape[1] else torch.zeros(len(others), 1)
+    level = level + _UNEVEN * (1 - found.spread) + _TONE * found.tone.clamp_max(_MOST_TONE)
     level = level.clamp(*_LEVELS)
-    score = (structure - level) / (1 - level)
-    with_colour = (score + _COLOUR * colour.clamp_min(0)) / (1 + _COLOUR)
-    return torch.where(colour.isnan(), score, with_colour).clamp(0, 1)
+    score = (found.structure - level) / (1 - level)
+    with_colour = (score + _COLOUR * found.colour.clamp_min(0)) / (1 + _COLOUR)
+    return torch.where(found.colour.isnan(), score, with_colour).clamp(0, 1)
