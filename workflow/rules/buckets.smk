@@ -46,6 +46,9 @@ rule duplicates:
         f"{RESULTS}/logs/duplicates.log",
     conda:
         "../../envs/memaudit.yaml"
+    resources:
+        mem_mb=6000,
+        runtime=120,
     params:
         near=lookup(dpath="duplicates/near", within=config),
         review=lookup(dpath="duplicates/review", within=config),
