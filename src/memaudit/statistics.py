@@ -225,6 +225,8 @@ class TwoWay:
         An arm on both sides cancels, with its chance. Paired where every arm has the same trials
         and the two sides' sums over the arms correlate (`is_paired`).
         """
+        if not self.n_images:
+            return Estimate(float("nan"))
         plus, minus = (
             [name for name in side if name not in other]
             for side, other in ((plus, minus), (minus, plus))
@@ -233,8 +235,6 @@ class TwoWay:
             return Estimate(0.0, 0.0, float("inf"), 0.0, 0.0)
         signed = [(1, name) for name in plus] + [(-1, name) for name in minus]
         arms = [(sign, self.arms[name]) for sign, name in signed]
-        if not self.n_images:
-            return Estimate(float("nan"))
         value = float(sum(sign * arm.accuracy.mean() for sign, arm in arms))
         if self.n_images < 2 or min(len(arm.trials) for _, arm in arms) < 2:
             return Estimate(value)
