@@ -1,8 +1,9 @@
 """How sure a difference of test accuracies is: over models, and over models and test images.
 
-Accuracies are in percent, differences in percentage points. Two questions, two intervals. On *these*
-test images only the training is random: Welch's interval over the models. For *other* images of the
-same kind the test set is a sample too: the two-way bootstrap, which draws models and images anew.
+Accuracies are in percent, differences in percentage points. Two questions, two intervals. On
+*these* test images only the training is random: Welch's interval over the models. For *other*
+images of the same kind the test set is a sample too: the two-way bootstrap, which draws models and
+images anew.
 
 Nothing can be said of the training's chance from one model an arm: what rests on it is NaN then.
 """
@@ -191,7 +192,7 @@ class TwoWay:
     """
 
     def __init__(self, arms: dict[str, Arm], draws: int, seed: int):
-        """`arms` by name, all on the same images; `draws` of the bootstrap from the study's seed."""
+        """`arms` by name, all on the same images; `draws` of the bootstrap; the study's seed."""
         self.arms, self.draws, self.seed = arms, draws, seed
         self.n_images = next(iter(arms.values())).correct.shape[1]
         self._drawn: dict[tuple[str, bool], np.ndarray] = {}

@@ -293,7 +293,11 @@ def read_csv(path: str | Path) -> list[dict[str, str]]:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}"
+    return f"{round(value, 2) + 0.0:.2f}"  # never -0.00
+
+
+def _range(low: float, high: float) -> str:
+    return f"{_number(low)} to {_number(high)}" if low == low else NO_INTERVAL
 
 
 def _with_interval(row: dict, name: str, nothing: str = "") -> str:
@@ -303,7 +307,7 @@ def _with_interval(row: dict, name: str, nothing: str = "") -> str:
         return nothing
     if low != low:
         return _number(value)
-    return f"{_number(value)} ({_number(low)} to {_number(high)})"
+    return f"{_number(value)} ({_range(low, high)})"
 
 
 def _p(value: float) -> str:
@@ -329,20 +333,15 @@ def verdict(row: dict, margin: float) -> str:
 def _main_line(row: dict, margin: float) -> str:
     is_control = row["removal"].startswith(CONTROL)
     name = row["paper_column"] or ("*random control*" if is_control else "")
-    models = images = NO_INTERVAL
-    if row["ci_low"] == row["ci_low"]:
-        models = f"{row['ci_low']:.2f} to {row['ci_high']:.2f}"
-    if row["boot_low"] == row["boot_low"]:
-        images = f"{row['boot_low']:.2f} to {row['boot_high']:.2f}"
     published = ""
     if row["published_drop"] is not None:
         published = f"{row['published_drop']} ± {row['published_sd']}"
     return (
         f"| {name} | {row['recipe']} | {row['removal']} | {row['n_removed']} "
         f"| {row['n_models_full']} / {row['n_models_reduced']} "
-        f"| {row['acc_full']:.2f} → {row['acc_reduced']:.2f} | {row['drop']:.2f} | {models} "
-        f"| {images} | {_with_interval(row, 'drop_vs_random')} | {verdict(row, margin)} "
-        f"| {published} |"
+        f"| {row['acc_full']:.2f} → {row['acc_reduced']:.2f} | {_number(row['drop'])} "
+        f"| {_range(row['ci_low'], row['ci_high'])} | {_range(row['boot_low'], row['boot_high'])} "
+        f"| {_with_interval(row, 'drop_vs_random')} | {verdict(row, margin)} | {published} |"
     )
 
 

@@ -32,7 +32,6 @@ def drops(rows: Sequence[dict[str, str]], path: str | Path) -> None:
                 color=ORANGE,
                 markerfacecolor="white",
                 linewidth=1,
-                linestyle=":",
                 label="the paper's, CIFAR-100, with its ±",
             )
     axis.axvline(0, color="black", linewidth=0.8)
