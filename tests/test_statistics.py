@@ -120,7 +120,10 @@ def test_equivalence_errs_at_most_at_its_level(models):
         full = rng.normal(76 + difference, 0.3, (STUDIES, models))
         reduced = rng.normal(76, 0.3, (STUDIES, models))
         return np.mean(
-            [statistics.equivalence(welch(*pair), 0.25) < 0.05 for pair in zip(full, reduced, strict=True)]
+            [
+                statistics.equivalence(welch(*pair), 0.25) < 0.05
+                for pair in zip(full, reduced, strict=True)
+            ]
         )
 
     chance = 3 * np.sqrt(0.05 * 0.95 / STUDIES)
@@ -150,7 +153,9 @@ def crossed_study(rng, models, shared=0.0):
     arms = {}
     for name, less in harder.items():
         own = rng.normal(size=(models, IMAGES)), rng.normal(0, MODEL, (models, 1))
-        chance = sum(np.sqrt(shared) * c + np.sqrt(1 - shared) * o for c, o in zip(common, own, strict=True))
+        chance = sum(
+            np.sqrt(shared) * c + np.sqrt(1 - shared) * o for c, o in zip(common, own, strict=True)
+        )
         arms[name] = Arm(np.arange(models), ease - less + chance > 0)
     return arms
 
