@@ -10,8 +10,10 @@ from conftest import Study
 
 from memaudit import table2
 from memaudit.buckets import read_buckets
+from memaudit.data.dataset import load
 from memaudit.leaks import read_leaks
 from memaudit.removals import read_points
+from memaudit.selection import read_pairs, selecting_half
 
 TRAINED = {"train"}
 AFTER_SELECTION = {"subpopulations", "buckets", "removals", "planted", "examples", "figures"}
@@ -70,6 +72,15 @@ def test_every_selected_point_has_one_bucket(finished):
     assert lists["selected"] == set(points)
     assert lists["leakage_shift"] | lists["memorized"] == lists["selected"]
     assert not lists["leakage_shift"] & lists["memorized"]
+
+
+def test_half_of_the_test_points_have_no_part_in_the_selection(study):
+    study.config["selection"]["held_out_half"] = True
+    study.snakemake("results/small/selected_pairs.csv")
+    pairs = read_pairs(study.results / "selected_pairs.csv")
+    labels = load(study.folder / "data/small.h5").test_labels
+    assert len(pairs) > 5
+    assert selecting_half(labels, seed=0)[[pair.test for pair in pairs]].all()
 
 
 def test_figures_are_pictures(finished):

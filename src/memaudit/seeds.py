@@ -13,6 +13,8 @@ PURPOSES = {
     "order": 3,
     "augmentation": 4,
     "control": 5,
+    "bootstrap": 6,
+    "half": 7,
 }
 
 

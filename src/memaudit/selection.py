@@ -9,6 +9,7 @@ import numpy as np
 from memaudit import store
 from memaudit.errors import AuditError
 from memaudit.scores import read_influence
+from memaudit.seeds import generator
 
 # F&Z's thresholds give 1,015 pairs on CIFAR-100. Beyond this, points and test points are not picked
 # out any more, but nearly all of them are taken.
@@ -65,6 +66,19 @@ def select_pairs(scores: str | Path, memorization: float, influence: float, z: f
             f"{MOST_PAIRS:,} can be. Raise them."
         )
     return sorted(pairs, key=lambda pair: (pair.train, pair.test))
+
+
+def selecting_half(test_labels: np.ndarray, seed: int) -> np.ndarray:
+    """The test points by which points are selected when the drop is measured on the others.
+
+    bool (n_test,): True for half of each class of `test_labels`, drawn at random; of an odd number
+    the smaller half is selected by.
+    """
+    half = np.zeros(len(test_labels), dtype=bool)
+    for label in np.unique(test_labels):
+        members = np.flatnonzero(test_labels == label)
+        half[generator(seed, "half", int(label)).permutation(members)[: len(members) // 2]] = True
+    return half
 
 
 def write_pairs(pairs: list[Pair], path: str | Path) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from scipy import stats
 
-from memaudit import store
+from memaudit import statistics, store
 from memaudit.errors import AuditError
 from memaudit.models.shards import Origin, read_shards
 from memaudit.removals import CONTROL
+from memaudit.statistics import Arm, Drop, Estimate, TwoWay, welch_drop
 
 # The paper's Table 2: drop and "+/-" in percentage points, CIFAR-100, ResNet-50. What its "+/-" is
 # the paper does not say.
@@ -33,57 +33,76 @@ PAPER_COLUMNS = {
 COLUMNS = {
     "paper_column": "the column of the paper's Table 2 that the row answers; empty for the others",
     "recipe": "how the models were trained",
-    "removal": "the points left out; random_X are as many points of the same classes as X, drawn "
-    "anew for each model",
+    "removal": "the points left out; random_X, the control of X, are as many points of the same "
+    "classes, drawn anew for each model",
     "n_removed": "number of training points left out",
     "n_models_full": "models trained on all points",
     "n_models_reduced": "models trained without the points",
     "acc_full": "mean test accuracy of the former, percent",
     "sd_full": "standard deviation over those models, percentage points",
     "acc_reduced": "mean test accuracy of the latter, percent",
-    "sd_reduced": "standard deviation over those models, percentage points",
+    "sd_reduced": "standard deviation over those models, percentage points; of a control it holds "
+    "the spread of its random draws too, one for each model",
     "drop": "acc_full - acc_reduced, percentage points",
     "sd": "standard deviation of the difference of two single models, sqrt(sd_full^2 + "
     "sd_reduced^2): how much one pair of trainings varies, not how sure the drop is",
-    "se": "standard error of the drop: how sure the drop is, as far as training is random",
-    "ci_low": "lower end of the 95 % interval of the drop (Welch), percentage points",
+    "se": "standard error of the drop: how sure the drop is on these test images, as far as "
+    "training is random",
+    "ci_low": "lower end of the 95 % interval of the drop over models, for these test images "
+    "(Welch), percentage points",
     "ci_high": "its upper end",
+    "seed_correlation": "correlation of acc_full and acc_reduced over the models that share a "
+    "trial, and so their seeds; empty with fewer than four, or where models do not differ",
+    "seed_correlation_low": "lower end of its 95 % interval (Fisher)",
+    "seed_correlation_high": "its upper end. Where the interval excludes 0, models are compared "
+    "trial by trial (paired) in all columns from here on; a difference of other arms than these "
+    "two goes by their own correlation in the same way",
+    "paired_low": "lower end of the 95 % interval of the drop over pairs of models, for these test "
+    "images (Student); empty where models are not paired",
+    "paired_high": "its upper end",
+    "boot_low": "lower end of the 95 % interval of the drop for other models and other test images "
+    "of the same kind: two-way bootstrap, scaled to the variance components. All intervals "
+    "that follow are of this kind",
+    "boot_high": "its upper end",
+    "p_holm": "p of the hypothesis that the drop is 0, two-sided, with the standard error behind "
+    "boot_low (models and images), Holm-adjusted over all rows that are no controls: below 0.05 "
+    "there is a drop or a gain, the chance of one or more wrong such statements being 5 %",
+    "tost_p": "p of the hypothesis that the drop is the margin (statistics.margin) or more, up or "
+    "down, with the same standard error (two one-sided tests, not adjusted): below 0.05 the drop "
+    "is smaller than the margin",
+    "drop_vs_random": "the drop less that of its random control, percentage points: what these "
+    "points cost beyond any as many of their classes. The models on all points cancel",
+    "drop_vs_random_low": "lower end of its 95 % interval",
+    "drop_vs_random_high": "its upper end",
+    "interaction": "the drop less that of the recipe original for the same removal, percentage "
+    "points: how convergence changes it; empty where there is no such other row",
+    "interaction_low": "lower end of its 95 % interval",
+    "interaction_high": "its upper end",
     "drop_leak_free": "the drop of accuracy on those test points that have no duplicate in the "
     "training set (leak_free_test.txt), percentage points; empty where there is none",
-    "drop_leak_free_low": "lower end of its 95 % interval (Welch)",
+    "drop_leak_free_low": "lower end of its 95 % interval",
     "drop_leak_free_high": "its upper end",
+    "drop_held_out": "the drop of accuracy on the half of the test points that had no part in "
+    "the selection, percentage points; empty unless selection.held_out_half is true",
+    "drop_held_out_low": "lower end of its 95 % interval",
+    "drop_held_out_high": "its upper end",
     "published_drop": "the paper's drop, for CIFAR-100 with a ResNet-50, percentage points",
     "published_sd": "the number after the paper's +/-, which it does not define",
 }
+SIGNIFICANT = 0.05
+NO_INTERVAL = "none: one model"
 
 
 @dataclass(frozen=True)
-class Drop:
-    """The fall in accuracy between two groups of models; percentage points.
+class Settings:
+    """What the table's statistics depend on.
 
-    `sd`, `se` and the 95 % interval are NaN where a group has one model: nothing can be said then.
+    `margin` of equivalence in percentage points, `bootstrap` draws, the study's `seed`.
     """
 
-    drop: float
-    sd: float
-    se: float
-    ci_low: float
-    ci_high: float
-
-
-def welch_drop(full: np.ndarray, reduced: np.ndarray, level: float = 0.95) -> Drop:
-    """Drop from `full` to `reduced`, test accuracies (models,), with Welch's interval."""
-    drop = float(np.mean(full) - np.mean(reduced))
-    if min(len(full), len(reduced)) < 2:
-        return Drop(drop, *[float("nan")] * 4)
-    variances = np.array([np.var(full, ddof=1), np.var(reduced, ddof=1)])
-    parts = variances / [len(full), len(reduced)]
-    se = float(np.sqrt(parts.sum()))
-    if se == 0:
-        return Drop(drop, 0.0, 0.0, drop, drop)
-    freedom = parts.sum() ** 2 / (parts**2 / [len(full) - 1, len(reduced) - 1]).sum()
-    half = float(stats.t.ppf((1 + level) / 2, freedom)) * se
-    return Drop(drop, float(np.sqrt(variances.sum())), se, drop - half, drop + half)
+    margin: float = 0.25
+    bootstrap: int = 2000
+    seed: int = 0
 
 
 def gather_accuracies(
@@ -111,71 +130,160 @@ def gather_accuracies(
             out.add(f"{group}/n_removed", removed)
 
 
-def _accuracy_on(points: np.ndarray, arm: h5py.Group) -> np.ndarray:
-    """Accuracy of an arm's models on some of the test points, percent (models,); NaN on none."""
-    bits = arm["test_correct"][:]
-    correct = store.unpack(bits, 8 * bits.shape[1])[:, points]
-    return 100 * correct.mean(axis=1) if len(points) else np.full(len(bits), np.nan)
+def _read_arm(group: h5py.Group, n_test: int) -> Arm:
+    """An arm's models in order of their trials, whatever their order in the file."""
+    trials = group["trial"][:]
+    order = np.argsort(trials)
+    return Arm(trials[order], store.unpack(group["test_correct"][:], n_test)[order])
 
 
 def table_rows(
-    accuracies: str | Path, arms: Sequence[tuple[str, str]], leak_free: np.ndarray
+    accuracies: str | Path,
+    rows: Sequence[tuple[str, str]],
+    n_test: int,
+    leak_free: np.ndarray,
+    held_out: np.ndarray,
+    settings: Settings,
 ) -> list[dict]:
-    """The rows of Table 2 for `arms`, each compared with the recipe's models on all points.
+    """The rows of Table 2, each (recipe, removal) compared with the recipe's models on all points.
 
-    `leak_free` are the test points, int64 (points,), of the drop without leaks.
+    Of the `n_test` test points, `leak_free` are those of the drop without leaks and `held_out`
+    those that had no part in the selection, int64 (points,) each. A row has a value for each of
+    `COLUMNS`; what cannot be said is NaN, or None.
     """
-    rows = []
+    names = {*rows, *((recipe, "none") for recipe, _ in rows)}
     with store.reading(accuracies, store.ACCURACIES) as file:
-        for recipe, removal in arms:
-            arm, everything = file[f"{recipe}/{removal}"], file[f"{recipe}/none"]
-            full, reduced = everything["test_accuracy"][:], arm["test_accuracy"][:]
-            n_removed = int(arm["n_removed"][0])
-            drop = welch_drop(full, reduced)
-            clean = welch_drop(_accuracy_on(leak_free, everything), _accuracy_on(leak_free, arm))
-            if not n_removed:  # the same models, not other ones of equal accuracy
-                drop = Drop(0.0, 0.0, 0.0, 0.0, 0.0)
-                clean = drop if len(leak_free) else clean
-            published = PUBLISHED.get((recipe, removal), (None, None))
-            rows.append(
-                {
-                    "paper_column": PAPER_COLUMNS.get((recipe, removal), ""),
-                    "recipe": recipe,
-                    "removal": removal,
-                    "n_removed": n_removed,
-                    "n_models_full": len(full),
-                    "n_models_reduced": len(reduced),
-                    "acc_full": full.mean(),
-                    "sd_full": np.std(full, ddof=1) if len(full) > 1 else np.nan,
-                    "acc_reduced": reduced.mean(),
-                    "sd_reduced": np.std(reduced, ddof=1) if len(reduced) > 1 else np.nan,
-                    "drop": drop.drop,
-                    "sd": drop.sd,
-                    "se": drop.se,
-                    "ci_low": drop.ci_low,
-                    "ci_high": drop.ci_high,
-                    "drop_leak_free": clean.drop,
-                    "drop_leak_free_low": clean.ci_low,
-                    "drop_leak_free_high": clean.ci_high,
-                    "published_drop": published[0],
-                    "published_sd": published[1],
-                }
-            )
-    return rows
+        arms = {f"{r}/{x}": _read_arm(file[f"{r}/{x}"], n_test) for r, x in sorted(names)}
+        removed = {name: int(file[f"{name}/n_removed"][0]) for name in arms}
+    tests = {
+        "": _Contrasts(arms, removed, settings),
+        "drop_leak_free": _Contrasts(_on(arms, leak_free), removed, settings),
+        "drop_held_out": _Contrasts(_on(arms, held_out), removed, settings),
+    }
+    table = [_row(recipe, removal, arms, removed, tests, settings) for recipe, removal in rows]
+    _adjust(table)
+    return table
+
+
+def _on(arms: dict[str, Arm], images: np.ndarray) -> dict[str, Arm]:
+    return {name: arm.on(images) for name, arm in arms.items()}
+
+
+class _Contrasts:
+    """What the table asks of the two-way bootstrap, on one set of test images."""
+
+    def __init__(self, arms: dict[str, Arm], removed: dict[str, int], settings: Settings):
+        self.two_way = TwoWay(arms, settings.bootstrap, settings.seed)
+        # with nothing removed: the same models, not other ones of equal accuracy
+        self.names = {
+            name: name if count else f"{name.partition('/')[0]}/none"
+            for name, count in removed.items()
+        }
+
+    def contrast(self, plus: Sequence[str], minus: Sequence[str]) -> Estimate | None:
+        """None where there is no such arm."""
+        if not {*plus, *minus} <= self.names.keys():
+            return None
+        sides = ([self.names[name] for name in side] for side in (plus, minus))
+        return self.two_way.contrast(*sides)
+
+    def drop(self, recipe: str, removal: str) -> Estimate | None:
+        return self.contrast([f"{recipe}/none"], [f"{recipe}/{removal}"])
+
+    def beyond_random(self, recipe: str, removal: str) -> Estimate | None:
+        """The drop less its control's: both from the same models on all points, which cancel."""
+        return self.contrast([f"{recipe}/{CONTROL}{removal}"], [f"{recipe}/{removal}"])
+
+    def interaction(self, recipe: str, removal: str) -> Estimate | None:
+        if recipe == "original":
+            return None
+        return self.contrast(
+            [f"{recipe}/none", f"original/{removal}"], [f"{recipe}/{removal}", "original/none"]
+        )
+
+
+def _row(
+    recipe: str,
+    removal: str,
+    arms: dict[str, Arm],
+    removed: dict[str, int],
+    tests: dict[str, _Contrasts],
+    settings: Settings,
+) -> dict:
+    """A row; its p_holm is not adjusted yet."""
+    everything, arm = arms[f"{recipe}/none"], arms[f"{recipe}/{removal}"]
+    full, reduced = everything.accuracy, arm.accuracy
+    n_removed = removed[f"{recipe}/{removal}"]
+    drop = welch_drop(full, reduced) if n_removed else Drop(0.0, 0.0, 0.0, 0.0, 0.0)
+    both = tests[""].drop(recipe, removal)
+    _, *of = np.intersect1d(everything.trials, arm.trials, return_indices=True)
+    common = full[of[0]], reduced[of[1]]
+    correlation = statistics.correlation(*common) if n_removed else (np.nan,) * 3
+    paired = statistics.paired_interval(full, reduced) if both.paired else (np.nan,) * 2
+    published = PUBLISHED.get((recipe, removal), (None, None))
+    row = {
+        "paper_column": PAPER_COLUMNS.get((recipe, removal), ""),
+        "recipe": recipe,
+        "removal": removal,
+        "n_removed": n_removed,
+        "n_models_full": len(full),
+        "n_models_reduced": len(reduced),
+        "acc_full": full.mean(),
+        "sd_full": np.std(full, ddof=1) if len(full) > 1 else np.nan,
+        "acc_reduced": reduced.mean(),
+        "sd_reduced": np.std(reduced, ddof=1) if len(reduced) > 1 else np.nan,
+        "drop": drop.drop,
+        "sd": drop.sd,
+        "se": drop.se,
+        "ci_low": drop.ci_low,
+        "ci_high": drop.ci_high,
+        "seed_correlation": correlation[0],
+        "seed_correlation_low": correlation[1],
+        "seed_correlation_high": correlation[2],
+        "paired_low": paired[0],
+        "paired_high": paired[1],
+        "boot_low": both.low,
+        "boot_high": both.high,
+        "p_holm": statistics.no_effect(both) if n_removed else np.nan,
+        "tost_p": statistics.equivalence(both, settings.margin) if n_removed else np.nan,
+        "published_drop": published[0],
+        "published_sd": published[1],
+    }
+    others = {
+        "drop_vs_random": tests[""].beyond_random(recipe, removal),
+        "interaction": tests[""].interaction(recipe, removal),
+        "drop_leak_free": tests["drop_leak_free"].drop(recipe, removal),
+        "drop_held_out": tests["drop_held_out"].drop(recipe, removal),
+    }
+    for name, found in others.items():
+        found = found or Estimate(np.nan)
+        row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    return {column: row[column] for column in COLUMNS}
+
+
+def _adjust(table: list[dict]) -> None:
+    """Make p_holm of p: the family are the rows that are no controls; a control has none."""
+    for row in table:
+        if row["removal"].startswith(CONTROL):
+            row["p_holm"] = np.nan
+    family = [row for row in table if not np.isnan(row["p_holm"])]
+    for row, p in zip(family, statistics.holm([row["p_holm"] for row in family]), strict=True):
+        row["p_holm"] = float(p)
 
 
 def write_csv(rows: Sequence[dict], path: str | Path) -> None:
     """Write rows as CSV; what cannot be said is an empty cell."""
 
-    def cell(value) -> str:
+    def cell(column: str, value) -> str:
         if value is None or value != value:  # None or NaN
             return ""
-        return f"{value:.4f}" if isinstance(value, float) else str(value)
+        digits = ".3g" if column in ("p_holm", "tost_p") else ".4f"
+        return f"{value:{digits}}" if isinstance(value, float) else str(value)
 
     with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows([cell(row[column]) for column in COLUMNS] for row in rows)
+        writer.writerows([cell(column, row[column]) for column in COLUMNS] for row in rows)
 
 
 def read_csv(path: str | Path) -> list[dict[str, str]]:
@@ -184,37 +292,112 @@ def read_csv(path: str | Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def markdown(rows: Sequence[dict], title: str) -> str:
+def _number(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}"  # never -0.00
+
+
+def _range(low: float, high: float) -> str:
+    return f"{_number(low)} to {_number(high)}" if low == low else NO_INTERVAL
+
+
+def _with_interval(row: dict, name: str, nothing: str = "") -> str:
+    """A value and its interval; `nothing` where there is no value."""
+    value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
+    if value != value:
+        return nothing
+    if low != low:
+        return _number(value)
+    return f"{_number(value)} ({_range(low, high)})"
+
+
+def _p(value: float) -> str:
+    if value != value:
+        return ""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def verdict(row: dict, margin: float) -> str:
+    """What the tests say of a row, in words."""
+    if not row["n_removed"]:
+        return "nothing was removed"
+    if row["tost_p"] != row["tost_p"]:
+        return NO_INTERVAL
+    effect = "a drop" if row["drop"] > 0 else "a gain"
+    words = [effect] if row["p_holm"] < SIGNIFICANT else []
+    if row["tost_p"] < SIGNIFICANT:
+        words.append(f"smaller than {margin:g}")
+    is_control = row["removal"].startswith(CONTROL)
+    return ", ".join(words) or ("" if is_control else "undecided")
+
+
+def _main_line(row: dict, margin: float) -> str:
+    is_control = row["removal"].startswith(CONTROL)
+    name = row["paper_column"] or ("*random control*" if is_control else "")
+    published = ""
+    if row["published_drop"] is not None:
+        published = f"{row['published_drop']} ± {row['published_sd']}"
+    return (
+        f"| {name} | {row['recipe']} | {row['removal']} | {row['n_removed']} "
+        f"| {row['n_models_full']} / {row['n_models_reduced']} "
+        f"| {row['acc_full']:.2f} → {row['acc_reduced']:.2f} | {_number(row['drop'])} "
+        f"| {_range(row['ci_low'], row['ci_high'])} | {_range(row['boot_low'], row['boot_high'])} "
+        f"| {_with_interval(row, 'drop_vs_random')} | {verdict(row, margin)} | {published} |"
+    )
+
+
+def _further_line(row: dict) -> str:
+    cells = [
+        row["recipe"],
+        row["removal"],
+        _with_interval(row, "drop_leak_free", "none left"),
+        _with_interval(row, "drop_held_out", "not asked for"),
+        _with_interval(row, "interaction"),
+        _with_interval(row, "seed_correlation"),
+        "yes" if row["paired_low"] == row["paired_low"] else "no",
+        _p(row["p_holm"]),
+        _p(row["tost_p"]),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def markdown(rows: Sequence[dict], title: str, margin: float = Settings.margin) -> str:
     """The table for readers: the paper's columns, then the controls, then what the words mean."""
     lines = [
         f"# {title}",
         "",
         "Test accuracy lost when points are removed from training, in percentage points.",
         "",
-        "| row | recipe | removed | points | models | accuracy, % | drop | 95 % interval | se | "
-        "drop, leak-free | published (CIFAR-100) |",
-        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    for row in rows:
-        is_control = row["removal"].startswith(CONTROL)
-        name = row["paper_column"] or ("*random control*" if is_control else "")
-        interval, se, published = "none: one model", "", ""
-        if row["se"] == row["se"]:
-            interval, se = f"{row['ci_low']:.2f} to {row['ci_high']:.2f}", f"{row['se']:.2f}"
-        clean = row["drop_leak_free"]
-        clean = f"{clean:.2f}" if clean == clean else "none left"
-        if row["published_drop"] is not None:
-            published = f"{row['published_drop']} ± {row['published_sd']}"
-        lines.append(
-            f"| {name} | {row['recipe']} | {row['removal']} | {row['n_removed']} "
-            f"| {row['n_models_full']} / {row['n_models_reduced']} "
-            f"| {row['acc_full']:.2f} → {row['acc_reduced']:.2f} | {row['drop']:.2f} | {interval} "
-            f"| {se} | {clean} | {published} |"
-        )
+    if any(row["n_models_full"] < 2 or row["n_models_reduced"] < 2 for row in rows):
+        lines += [
+            "**No interval and no test can be given for a row with one model an arm**: nothing "
+            "tells a drop from the chance of a single training. Set `trials` to 2 or more; with "
+            "12 and more the intervals begin to be narrow.",
+            "",
+        ]
     lines += [
+        "| row | recipe | removed | points | models | accuracy, % | drop | 95 %, these test images "
+        "| 95 %, other test images | less its random control | verdict | published (CIFAR-100) |",
+        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---|---:|",
+        *(_main_line(row, margin) for row in rows),
         "",
+        f"Verdict: *a drop* or *a gain*, where the test against no change (adjusted for the "
+        f"number of rows) has p < 0.05; *smaller than {margin:g}*, where the test of equivalence "
+        "has; *undecided*, where neither has: more models, or more test images, would tell. "
         "The published values are the paper's, for CIFAR-100 and a ResNet-50; other data need not "
-        "agree with them. The columns of `table2.csv`:",
+        "agree with them.",
+        "",
+        "## Further checks",
+        "",
+        "Values with 95 % intervals.",
+        "",
+        "| recipe | removed | drop, leak-free | drop, held-out half | drop less that of the "
+        "original recipe | correlation of seeds | paired | p, no drop (Holm) "
+        f"| p, {margin:g} or more |",
+        "|---|---|---:|---:|---:|---:|---|---:|---:|",
+        *map(_further_line, rows),
+        "",
+        "## The columns of `table2.csv`",
         "",
         *(f"- `{name}`: {meaning}" for name, meaning in COLUMNS.items()),
         "",

@@ -15,6 +15,7 @@ if SOURCE == "published":
             "../../envs/memaudit.yaml"
         params:
             thresholds=lookup(dpath="selection", within=config),
+            seed=config["seed"],
         script:
             "../scripts/published_pairs.py"
 
@@ -32,6 +33,7 @@ else:
             "../../envs/memaudit.yaml"
         params:
             thresholds=lookup(dpath="selection", within=config),
+            seed=config["seed"],
         script:
             "../scripts/selection.py"
 

@@ -3,7 +3,7 @@
 from memaudit.data.dataset import load
 from memaudit.jobs import job
 from memaudit.published.feldman_zhang import read_fz_pairs
-from memaudit.selection import write_pairs
+from memaudit.selection import selecting_half, write_pairs
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)
@@ -14,6 +14,9 @@ with job(snakemake.log[0]) as report:
         if pair.memorization >= thresholds["memorization"]
         and pair.influence >= thresholds["influence"]
     ]
+    if thresholds["held_out_half"]:
+        half = selecting_half(data.test_labels, snakemake.params.seed)
+        pairs = [pair for pair in pairs if half[pair.test]]
     write_pairs(pairs, snakemake.output[0])
     report.say(
         f"{len(pairs)} published pairs of {len({pair.train for pair in pairs})} train points and "

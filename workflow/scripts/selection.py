@@ -1,10 +1,17 @@
 """Select the memorized points that influence a test point of their class."""
 
+from memaudit import store
 from memaudit.jobs import job
-from memaudit.selection import select_pairs, write_pairs
+from memaudit.selection import select_pairs, selecting_half, write_pairs
 
 with job(snakemake.log[0]) as report:
-    pairs = select_pairs(snakemake.input[0], **snakemake.params.thresholds)
+    thresholds = dict(snakemake.params.thresholds)
+    held_out_half = thresholds.pop("held_out_half")
+    pairs = select_pairs(snakemake.input[0], **thresholds)
+    if held_out_half:
+        with store.reading(snakemake.input[0], store.SCORES) as file:
+            half = selecting_half(file["test_labels"][:], snakemake.params.seed)
+        pairs = [pair for pair in pairs if half[pair.test]]
     write_pairs(pairs, snakemake.output[0])
     report.say(
         f"selected {len({pair.train for pair in pairs})} train points in {len(pairs)} pairs with "

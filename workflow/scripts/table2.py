@@ -1,16 +1,30 @@
 """Write Table 2, for machines and for readers."""
 
+import numpy as np
+
 from memaudit import store, table2
+from memaudit.data.dataset import load
 from memaudit.jobs import job
 from memaudit.removals import read_points
+from memaudit.selection import selecting_half
 
 with job(snakemake.log[0]) as report:
-    arms = [tuple(row) for row in snakemake.params.rows]
-    leak_free = read_points(snakemake.input.leak_free)
-    rows = table2.table_rows(snakemake.input.accuracies, arms, leak_free)
+    params = snakemake.params
+    settings = table2.Settings(**params.statistics, seed=params.seed)
+    test_labels = load(snakemake.input.dataset).test_labels
+    held_out = np.flatnonzero(~selecting_half(test_labels, params.seed))
+    rows = table2.table_rows(
+        snakemake.input.accuracies,
+        [tuple(row) for row in params.rows],
+        len(test_labels),
+        read_points(snakemake.input.leak_free),
+        held_out if params.held_out_half else held_out[:0],
+        settings,
+    )
     table2.write_csv(rows, snakemake.output.csv)
-    text = table2.markdown(rows, f"Table 2: {snakemake.params.name}")
+    text = table2.markdown(rows, f"Table 2: {params.name}", settings.margin)
     with store.whole(snakemake.output.markdown) as temporary:
         temporary.write_text(text, encoding="utf-8")
     for row in rows:
-        report(f"{row['recipe']}, {row['removal']}: {row['drop']:.2f} points, se {row['se']:.2f}")
+        words = table2.verdict(row, settings.margin) or "no verdict"
+        report(f"{row['recipe']}, {row['removal']}: {row['drop']:.2f} points, {words}")
