@@ -7,8 +7,10 @@ from memaudit.buckets import assign
 from memaudit.data.dataset import Dataset
 from memaudit.figures import examples
 from memaudit.figures.drawing import name
+from memaudit.figures.drops import drops
 from memaudit.figures.scores import most_memorized
 from memaudit.selection import Pair
+from memaudit.table2 import COLUMNS
 
 
 def pair(train, test, memorization, influence):
@@ -84,3 +86,33 @@ def test_figures_are_drawn_and_the_same_again(data, called, tmp_path):
 def test_no_sub_population_is_said(data, tmp_path):
     examples.subpopulations(data, [], [], tmp_path / "groups.png")
     assert b"<image" not in (tmp_path / "groups.svg").read_bytes()
+
+
+def drop_row(removal, drop, ends=("", "", "", ""), published=("", "")):
+    values = dict.fromkeys(COLUMNS, "") | {"recipe": "original", "removal": removal}
+    names = ("drop", "ci_low", "ci_high", "boot_low", "boot_high")
+    values |= dict(zip(names, (drop, *ends), strict=True))
+    return values | dict(zip(("published_drop", "published_sd"), published, strict=True))
+
+
+def test_the_forest_plot_shows_what_there_is(tmp_path):
+    ends = ("1.0", "2.0", "0.5", "2.5")
+    control = drop_row("random_selected", "0.1", ends)
+    shown = {
+        "all": [drop_row("selected", "1.5", ends, ("2.54", "0.2")), control],
+        "no paper": [drop_row("selected", "1.5", ends), control],
+        "one model": [drop_row("selected", "1.5")],
+    }
+    figures = {}
+    for key, rows in shown.items():
+        drops(rows, tmp_path / "drops.png")
+        figures[key] = (tmp_path / "drops.svg").read_text()
+    legend = ("points removed --", "as many at random --", "its ± --")
+    words = {key: [text in figure for text in legend] for key, figure in figures.items()}
+    assert words == {
+        "all": [True, True, True],
+        "no paper": [True, True, False],
+        "one model": [True, False, False],
+    }
+    thick = {key: figure.count("stroke-width: 3.5") for key, figure in figures.items()}
+    assert thick == {"all": 2, "no paper": 2, "one model": 0}

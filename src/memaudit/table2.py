@@ -66,7 +66,7 @@ COLUMNS = {
     "boot_high": "its upper end",
     "p_holm": "p of the hypothesis that the drop is 0, two-sided, with the standard error behind "
     "boot_low (models and images), Holm-adjusted over all rows that are no controls: below 0.05 "
-    "there is a drop or a gain, the chance of one or more wrong such statements being 5 %",
+    "there is a drop or a gain; a table says so wrongly, of any row, in at most 5 % of studies",
     "tost_p": "p of the hypothesis that the drop is the margin (statistics.margin) or more, up or "
     "down, with the same standard error (two one-sided tests, not adjusted): below 0.05 the drop "
     "is smaller than the margin",

@@ -154,7 +154,7 @@ def closing_words():
             "",
             *(
                 line
-                for line in table.read_text(encoding="utf-8").splitlines()
+                for line in table.read_text(encoding="utf-8").partition("\n## ")[0].splitlines()
                 if line.startswith("|")
             ),
         ]

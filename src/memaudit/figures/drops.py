@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from memaudit.figures.drawing import BLUE, GREY, ORANGE, save
+from memaudit.removals import CONTROL
 
 _APART = 0.22  # between the lines of one removal
 
@@ -16,12 +17,12 @@ def drops(rows: Sequence[dict[str, str]], path: str | Path) -> None:
 
     `rows` are those of table2.csv, as text.
     """
-    controls = {(r["recipe"], r["removal"].removeprefix("random_")): r for r in rows}
-    tests = [r for r in rows if not r["removal"].startswith("random_")]
+    tests = [r for r in rows if not r["removal"].startswith(CONTROL)]
+    controls = {(r["recipe"], r["removal"]): r for r in rows if r not in tests}
     figure, axis = plt.subplots(figsize=(7.5, 0.85 * len(tests) + 1.9))
     for place, row in enumerate(tests):
         _drop(axis, row, place - _APART, BLUE, "o", "points removed")
-        if control := controls.get((row["recipe"], row["removal"])):
+        if control := controls.get((row["recipe"], CONTROL + row["removal"])):
             _drop(axis, control, place, GREY, "s", "as many at random")
         if row["published_drop"]:
             axis.errorbar(
