@@ -505,7 +505,10 @@ def test_summary_counts_test_images_not_pairs():
 
 JUDGED = Path(__file__).with_name("judged_cifar10.csv")
 MIRROR = Path(os.environ.get("MEMAUDIT_MIRROR", "")) / "cifar10-images.tar.xz"
-CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+CLASSES = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
 
 
 def photographs(wanted):
