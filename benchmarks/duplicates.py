@@ -5,7 +5,8 @@
 Generated images are those of the demo (config/demo.yaml), several seeds, with more copies planted;
 the generator's own edits, and those of this file at two strengths. With --photos (a folder with
 train/<class>/* and test/<class>/*, or a dataset file) the edits are tried on photographs too, among
-10,000 train images. About five minutes on two cores. Writes the tables in benchmarks/README.md.
+10,000 train images. It took 16 minutes of CPU time on two busy cores. Writes the tables in
+benchmarks/README.md.
 """
 
 import argparse
