@@ -3,7 +3,7 @@
 import os
 import time
 
-from memaudit import progress
+from memaudit import endings, progress
 from memaudit.models.shards import partial_folder
 
 
@@ -34,3 +34,26 @@ def test_time_left_goes_by_the_cost_of_what_was_trained_since(tmp_path):
     assert line == "models: 12 of 20 trained, about 40 minutes to go"
     assert progress.words({cheap: 0, dear: 2}, costs, 10.0, 600.0) == "models: 2 of 20 trained"
     assert progress.words({cheap: 10, dear: 10}, costs, 10.0, 60.0) == "models: 20 of 20 trained"
+
+
+EARLIER = "2026-01-01 10:00:00 error: the loss is nan\n"
+
+
+def test_why_a_job_did_not_finish(tmp_path):
+    """Only what this run's last line says: an error of an earlier attempt is not told again."""
+    log = tmp_path / "1.log"
+    assert endings.failure(log, 0) is None
+    log.write_text("")
+    assert endings.failure(log, 0).startswith("ended without a word before it began: killed")
+    log.write_text(EARLIER)
+    assert endings.failure(log, 0) == "the loss is nan"
+    log.write_text(EARLIER + "2026-01-01 10:01:00 trial 3, 4 of 9 models\n")
+    assert 'after "trial 3, 4 of 9 models": killed' in endings.failure(log, 0)
+    log.write_text(EARLIER + "2026-01-01 10:01:00 asked to end (SIGTERM): saved after 3 epochs\n")
+    assert endings.failure(log, 0) == "asked to end (SIGTERM): saved after 3 epochs"
+    log.write_text("2026-01-01 10:00:00 error: first line\nsecond line\n")
+    assert endings.failure(log, 0) == "first line\nsecond line"
+    assert endings.failure(log, time.time() + 60) is None
+    assert endings.what_failed([log], time.time() + 60) == ""
+    text = endings.what_failed([log, tmp_path / "2.log"], 0)
+    assert text.count("(") == 1 and "the same command goes on" in text

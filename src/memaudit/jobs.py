@@ -31,12 +31,16 @@ class Report:
 
     def __call__(self, text: str) -> None:
         """A line for the log; the terminal gets one at most every ten seconds."""
+        self.note(text)
+        if not self._quiet and time.monotonic() - self._shown >= PROGRESS_SECONDS:
+            self._say(text)
+
+    def note(self, text: str) -> None:
+        """A line for the log alone."""
         for log in self._logs:
             with suppress(OSError):  # a log that cannot be written, on a full disk, is no failure
                 log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
                 log.flush()
-        if not self._quiet and time.monotonic() - self._shown >= PROGRESS_SECONDS:
-            self._say(text)
 
     def _say(self, text: str) -> None:
         self._shown = time.monotonic()
@@ -44,8 +48,7 @@ class Report:
 
     def say(self, text: str) -> None:
         """A line for the log and, at once, for the terminal."""
-        self._shown = time.monotonic()
-        self(text)
+        self.note(text)
         self._say(text)
 
 
@@ -69,8 +72,10 @@ def job(
             with suppress(OSError):
                 files[0].write(files[1].read())
         report = Report(*files, quiet=quiet)
+        started = time.monotonic()
         try:
             yield report
+            report.note(f"done in {time.monotonic() - started:.1f} s")
         except KeyboardInterrupt:
             report("interrupted")
             sys.exit(130)

@@ -196,9 +196,10 @@ def words(config: dict[str, Any], machine: Machine, parts: list[Part]) -> str:
 
 def duration(hours: float) -> str:
     """Hours in words a person would use."""
+    if 3600 * hours < 90:
+        return f"about {max(10, 10 * round(360 * hours))} seconds"
     if hours < 1:
-        minutes = max(1, round(60 * hours))
-        return f"about {minutes} minutes" if minutes > 1 else "about a minute"
+        return f"about {round(60 * hours)} minutes"
     return f"about {hours:.1f} hours" if hours < 48 else f"about {hours / 24:,.0f} days"
 
 

@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from memaudit import plan
@@ -41,28 +42,32 @@ def words(
     return line
 
 
-def watch(wanted: Callable[[], Mapping[Path, float]]) -> None:
-    """Print the state of the shards `wanted()` now and then, until the process ends.
+Wanted = Callable[[], Mapping[Path, tuple[float, bool]]]
 
-    `wanted` gives each shard that this run makes with the estimated seconds a model; it is asked
-    again each time, for a step on the way may leave less to do.
+
+def watch(wanted: Wanted) -> None:
+    """Print the state of the study's shards now and then, until the process ends.
+
+    `wanted` gives for each shard the estimated seconds a model, and whether it is to be made; it is
+    asked again each time, for a step on the way may leave less to do.
     """
     threading.Thread(target=_watch, args=(wanted,), daemon=True).start()
 
 
-def _watch(wanted: Callable[[], Mapping[Path, float]]) -> None:
+def _watch(wanted: Wanted) -> None:
     started, shown, first = time.time(), "", None
-    costs: dict[Path, float] = {}
-    whole: set[Path] = set()  # not asked for again: file systems are shared
+    now: Mapping[Path, tuple[float, bool]] = {}
+    whole: set[Path] = set()  # not looked at again: file systems are shared
     while True:
         looked = time.monotonic()
-        try:
-            now = dict(wanted())
-        except RuntimeError:  # the set of jobs changed while it was read
-            now = costs
-        whole |= {shard for shard in (costs.keys() | now.keys()) - whole if _made(shard, started)}
-        # what has left the plan is either made or, after a look at what changed, needless
-        costs = {shard: cost for shard, cost in costs.items() if shard in whole} | now
+        with suppress(RuntimeError):  # the set of jobs changed while it was read
+            now = wanted()
+        costs = {shard: cost for shard, (cost, _) in now.items()}
+        whole |= {
+            shard
+            for shard, (_, to_do) in now.items()
+            if shard not in whole and (not to_do or _made(shard, started))
+        }
         done = {
             shard: len(trials_of(shard.stem)) if shard in whole else trained(shard, started)
             for shard in costs
@@ -71,7 +76,7 @@ def _watch(wanted: Callable[[], Mapping[Path, float]]) -> None:
             first = sum(done[shard] * costs[shard] for shard in costs)
         state = words(done, costs, first, time.time() - started) if costs else ""
         count = state.partition(" trained")[0]
-        if state and count != shown:
+        if count != shown and any(to_do for _, to_do in now.values()):
             sys.stderr.write(f"{state}\n")
             shown = count
         time.sleep(max(SECONDS, 20 * (time.monotonic() - looked)))

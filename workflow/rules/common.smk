@@ -2,11 +2,12 @@
 
 import re
 import sys
+import time
 from pathlib import Path
 
 try:
     from memaudit import config as settings
-    from memaudit import plan, progress
+    from memaudit import endings, plan, progress
     from memaudit.errors import AuditError
     from memaudit.fetch import fetch as fetch_file
     from memaudit.fetch import read_sources
@@ -24,6 +25,7 @@ except AuditError as error:
     raise WorkflowError(str(error))
 
 
+STARTED = time.time()
 RESULTS = config["results"].rstrip("/")
 DATASET = f"data/{config['dataset']['name']}.h5"
 DIGEST = f"data/{config['dataset']['name']}.sha256"
@@ -118,12 +120,14 @@ def train_cost(wildcards):
 
 
 def shards_to_train():
-    """The shards that this run makes, each with the seconds a model is estimated to take."""
-    jobs = list(workflow.dag.needrun_jobs(exclude_finished=False))
+    """The study's shards: the seconds a model is estimated to take, and whether it is to be made."""
+    jobs = [job for job in workflow.dag.jobs if job.rule.name == "train"]
     return {
-        Path(job.output[0]): train_cost(job.wildcards).seconds_a_model
+        Path(job.output[0]): (
+            train_cost(job.wildcards).seconds_a_model,
+            workflow.dag.needrun(job),
+        )
         for job in jobs
-        if job.rule.name == "train"
     }
 
 
@@ -144,28 +148,14 @@ def removal_list(wildcards):
 
 
 def closing_words():
-    """What a finished run shows: the table, what was planted and found, and where to look."""
-    lines = []
-    table, found = Path(RESULTS) / "table2.md", Path(RESULTS) / "planted.csv"
-    drops = Path(RESULTS) / "accuracies.h5"
-    shown = table.exists() and drops.exists() and table.stat().st_mtime >= drops.stat().st_mtime
-    if shown:
-        lines += [
-            "",
-            *(
-                line
-                for line in table.read_text(encoding="utf-8").partition("\n## ")[0].splitlines()
-                if line.startswith("|")
-            ),
-        ]
-    if IS_GENERATED and found.exists():
-        rows = [line.split(",")[:4] for line in found.read_text(encoding="utf-8").splitlines()]
-        lines += ["", *(f"{row[0]:<26}{row[1]:>8}{row[2]:>8}{row[3]:>9}" for row in rows)]
-    if shown:
-        lines += ["", f"Look in {RESULTS}/: table2.md, buckets.csv, figures/, review/index.html"]
+    """What a run that made Table 2 says at its end."""
+    if not any(job.rule.name == "table2" for job in workflow.dag.jobs):
+        return ""
+    models = config["memorization"]["models"]
+    text = endings.closing_words(Path(RESULTS), IS_GENERATED, models)
     # a terminal that is not UTF-8 has no arrows
     encoding = sys.stdout.encoding or "utf-8"
-    return "\n".join(lines).encode(encoding, "replace").decode(encoding)
+    return text.encode(encoding, "replace").decode(encoding)
 
 
 def refuse_foreign_results():
@@ -177,16 +167,9 @@ def refuse_foreign_results():
 
 
 def what_failed():
-    """The errors of the jobs that failed in the end, each with the log that says more."""
-    lines = []
-    for job in workflow.dag.needrun_jobs():
-        for log in map(Path, job.log):
-            text = log.read_text() if log.exists() else ""
-            if " error: " in text:
-                lines += ["", text.rpartition(" error: ")[2].rstrip(), f"    ({log})"]
-    if lines:
-        lines += ["", "What was trained is kept: the same command goes on from there."]
-    return "\n".join(lines)
+    """Why the jobs failed that ran and did not finish."""
+    logs = [Path(log) for job in workflow.dag.needrun_jobs() for log in job.log]
+    return endings.what_failed(logs, STARTED)
 
 
 def refuse_wrong_files():

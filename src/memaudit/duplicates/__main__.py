@@ -19,6 +19,7 @@ kind is exact (the same pixels), near (score of --near or more) or candidate. A 
 project (data/<name>.h5) will do as well; images that came from no files are called by their index.
 """
 
+SIZE = 64  # pixels, for images of several sizes
 SECONDS = 5.0  # between two lines of progress where they go to a file
 
 
@@ -52,8 +53,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--image-size",
         type=int,
         metavar="N",
-        help="scale images to N x N pixels when read, the middle cut out; needed where they have "
-        "several sizes. The search itself compares at 32 x 32",
+        help=f"scale images to N x N pixels when read, the middle cut out ({SIZE} where they have "
+        "several sizes, else as they are). The search itself compares at 32 x 32",
     )
     add(
         "--near",
@@ -65,9 +66,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     add(
         "--review",
         type=float,
-        default=finder.REVIEW,
         metavar="SCORE",
-        help="ask to look at pairs from this score on (%(default)s)",
+        help=f"ask to look at pairs from this score on ({finder.REVIEW}, at most --near)",
     )
     add(
         "--only-review",
@@ -87,6 +87,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help="look for copies among the train images instead; the second column is other_path",
     )
     options = parser.parse_args(arguments)
+    if options.review is None:
+        options.review = min(finder.REVIEW, options.near)
     if not 0 <= options.review <= options.near <= 1:
         parser.error(
             f"--review {options.review:g} and --near {options.near:g}: "
@@ -103,7 +105,11 @@ def _run(options: argparse.Namespace) -> None:
     _check_writable(options.output)
     print(f"reading {options.folder} ...", file=sys.stderr)
     names = ("train",) if options.within_train else ("train", "test")
-    sides = files.read_sides(options.folder, options.image_size, names)
+    try:
+        sides = files.read_sides(options.folder, options.image_size, names)
+    except files.SeveralSizes as error:
+        print(f"{error}: all are scaled to {SIZE} x {SIZE} (--image-size)", file=sys.stderr)
+        sides = files.read_sides(options.folder, SIZE, names)
     train, last = sides[0], sides[-1]
     thresholds = {"near": options.near, "review": options.review}
     settings = {

@@ -13,6 +13,10 @@ from memaudit.duplicates.finder import Pairs
 from memaudit.errors import AuditError
 
 
+class SeveralSizes(AuditError):  # noqa: N818, it may be mended at once
+    """Images of a folder have several sizes, and none was given to scale them to."""
+
+
 @dataclass(frozen=True)
 class Side:
     """Images (n, h, w, 3) uint8 RGB; what each is called (its file, or its index) and its class."""
@@ -58,9 +62,8 @@ def read_sides(
             image = image_folder.read_image(file, image_size)
             first = first or (file, image.shape)
             if image.shape != first[1]:
-                raise AuditError(
-                    f"{file}: {_size(image.shape)} pixels, but {first[0]} has {_size(first[1])}; "
-                    "--image-size 64 brings all to 64 x 64"
+                raise SeveralSizes(
+                    f"{file}: {_size(image.shape)} pixels, but {first[0]} has {_size(first[1])}"
                 )
             if not row:
                 images = np.empty((len(named), *image.shape), np.uint8)

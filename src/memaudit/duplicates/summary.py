@@ -40,7 +40,7 @@ def summarize(pairs: Pairs, train: Side, test: Side, *, near: float, review: flo
             rows, tests = group[group < len(train)], group[group >= len(train)] - len(train)
             lines.append(
                 f"    {_count(len(tests), 'test image')} and {_count(len(rows), 'train image')}: "
-                f"{test.names[tests[0]]}, {train.names[rows[0]]}, ..."
+                f"test {test.names[tests[0]]}, train {train.names[rows[0]]}{_more(group, 2)}"
             )
     lines += _across_classes(called, train, test)
     if asked:
@@ -77,7 +77,7 @@ def summarize_within(pairs: Pairs, side: Side, *, near: float, review: float) ->
         )
         for group in groups[:SHOWN]:
             one, other = (side.names[row] for row in group[:2])
-            lines.append(f"    {_count(len(group), 'image')}: {one}, {other}, ...")
+            lines.append(f"    {_count(len(group), 'image')}: {one}, {other}{_more(group, 2)}")
     lines += _across_classes(called, side, side)
     if asked:
         lines.append(f"Look at the candidates with a score of {review:g} or more.")
@@ -112,6 +112,10 @@ def _across_classes(called: Pairs, train: Side, test: Side) -> list[str]:
         return []
     head = f"{_count(len(names), 'pair')} of copies with two classes (a wrong label?):"
     return [head, *(f"    {pair}" for pair in names[:SHOWN])]
+
+
+def _more(group: np.ndarray, shown: int) -> str:
+    return ", ..." if len(group) > shown else ""
 
 
 def _count(number: int, what: str) -> str:

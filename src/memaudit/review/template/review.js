@@ -14,7 +14,7 @@ const QUESTIONS = {
     question: "Are these train images one sub-population?",
     same: "all one kind of thing",
     near: "belong together, loosely",
-    different: "share a class, no more",
+    different: "no two belong together",
     skip: "no word on it",
   },
 };
@@ -173,7 +173,7 @@ function offerEarlier() {
 
 /* Set decisions, [[key, decision], ...], as one step that can be undone. */
 function change(decisions, toExport) {
-  state.history.push(decisions.map(([key]) => [key, state.decisions.get(key)]));
+  state.history.push(decisions.map(([key]) => [key, state.decisions.get(key), state.unexported.has(key)]));
   for (const [key, decision] of decisions) {
     state.decisions.set(key, decision);
     if (toExport) state.unexported.add(key);
@@ -186,7 +186,7 @@ function decide(decision) {
   const item = current();
   if (!item) return;
   const following = nextUndecided();
-  state.history.push([[item.key, state.decisions.get(item.key)]]);
+  state.history.push([[item.key, state.decisions.get(item.key), state.unexported.has(item.key)]]);
   state.decisions.set(item.key, decision);
   state.unexported.add(item.key);
   if (following) state.at = following.key;
@@ -205,10 +205,12 @@ function nextUndecided() {
 function undo() {
   const step = state.history.pop();
   if (!step) return say("There is nothing to undo.");
-  for (const [key, before] of step) {
+  for (const [key, before, waiting] of step) {
     if (before) state.decisions.set(key, before);
     else state.decisions.delete(key);
-    state.unexported.add(key);
+    // exported since: the last export says otherwise; not exported: as it was before
+    if (!state.unexported.has(key)) state.unexported.add(key);
+    else if (!waiting) state.unexported.delete(key);
   }
   const item = items.get(step[0][0]);
   if (item) state.at = item.key;
