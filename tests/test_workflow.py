@@ -17,7 +17,7 @@ from memaudit.selection import read_pairs, selecting_half
 
 TRAINED = {"train"}
 AFTER_SELECTION = {"subpopulations", "buckets", "removals", "planted", "examples", "figures"}
-AFTER_SCORES = {"export_fz", "selection"} | AFTER_SELECTION
+AFTER_SCORES = {"export_fz", "selection", "review"} | AFTER_SELECTION
 TABLE = {"accuracies", "table2", "figures"}
 
 

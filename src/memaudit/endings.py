@@ -1,0 +1,51 @@
+"""What a run says on the terminal when it ends: the table it made, or what went wrong."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")  # what every line of a job's log begins with
+DEMO_MODELS = 400  # the targets of what is planted are set for so many subset models
+
+
+def closing_words(results: Path, planted: bool, models: int) -> str:
+    """Table 2 and, of generated images, how much of what was planted was found."""
+    table, found = results / "table2.md", results / "planted.csv"
+    main, _, _ = table.read_text(encoding="utf-8").partition("\n## ")
+    lines = ["", *(line for line in main.splitlines() if line.startswith("|"))]
+    if planted and found.exists():
+        rows = [line.split(",")[:4] for line in found.read_text(encoding="utf-8").splitlines()]
+        lines += ["", *(f"{row[0]:<26}{row[1]:>8}{row[2]:>8}{row[3]:>9}" for row in rows)]
+        if models < DEMO_MODELS:
+            lines.append(f"(The targets are for {DEMO_MODELS} subset models; here are {models}.)")
+    lines += ["", f"Look in {results}/: table2.md, buckets.csv, figures/, review/index.html"]
+    return "\n".join(lines)
+
+
+def failure(log: Path, since: float) -> str | None:
+    """Why a job ended that did not finish, from its log; None if it did not run after `since`.
+
+    Only what its last line says counts: the log may open with that of earlier attempts.
+    """
+    if not log.exists() or log.stat().st_mtime < since:
+        return None
+    text = log.read_text(encoding="utf-8", errors="replace").rstrip()
+    starts = [found.end() for found in STAMP.finditer(text)]
+    last = text[starts[-1] :] if starts else ""
+    if last.startswith("error: "):
+        return last.removeprefix("error: ")
+    if last.startswith(("asked to end", "interrupted")):
+        return last
+    after = f', after "{last.splitlines()[0]}"' if last else " before it began"
+    return f"ended without a word{after}: killed, or out of memory or time"
+
+
+def what_failed(logs: Iterable[Path], since: float) -> str:
+    """The failures of the jobs that ran after `since` (a time) and did not finish."""
+    lines = []
+    for log in logs:
+        if why := failure(log, since):
+            lines += ["", why, f"    ({log})"]
+    if lines:
+        lines += ["", "What was trained is kept. Once this is mended, the same command goes on."]
+    return "\n".join(lines)
