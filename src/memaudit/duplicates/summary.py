@@ -40,7 +40,8 @@ def summarize(pairs: Pairs, train: Side, test: Side, *, near: float, review: flo
             rows, tests = group[group < len(train)], group[group >= len(train)] - len(train)
             lines.append(
                 f"    {_count(len(tests), 'test image')} and {_count(len(rows), 'train image')}: "
-                f"test {test.names[tests[0]]}, train {train.names[rows[0]]}{_more(group, 2)}"
+                f"{_named('test', test.names[tests[0]])}, {_named('train', train.names[rows[0]])}"
+                f"{_more(group, 2)}"
             )
     lines += _across_classes(called, train, test)
     if asked:
@@ -112,6 +113,11 @@ def _across_classes(called: Pairs, train: Side, test: Side) -> list[str]:
         return []
     head = f"{_count(len(names), 'pair')} of copies with two classes (a wrong label?):"
     return [head, *(f"    {pair}" for pair in names[:SHOWN])]
+
+
+def _named(side: str, name: str) -> str:
+    """A file's name says on which side it is; an index does not."""
+    return f"{side} {name}" if name.isdigit() else name
 
 
 def _more(group: np.ndarray, shown: int) -> str:
