@@ -11,26 +11,16 @@ import time
 import numpy as np
 import pytest
 import torch
+from test_training import RECIPE as SHORT
 
 from memaudit import locks
 from memaudit.errors import Stopped
 from memaudit.models.checkpoint import Checkpoint, until_sigterm
 from memaudit.models.device import gpu_names, take_gpu
-from memaudit.models.recipe import Recipe
 from memaudit.models.resident_loader import ResidentLoader
 from memaudit.models.training import train_model
 
-RECIPE = Recipe(
-    network="tiny",
-    epochs=5,
-    batch_size=16,
-    learning_rate=0.1,
-    warmup=0.15,
-    momentum=0.9,
-    weight_decay=0.005,
-    crop_padding=1,
-    mirror=True,
-)
+RECIPE = dataclasses.replace(SHORT, epochs=5, weight_decay=0.005)
 
 
 @pytest.fixture
