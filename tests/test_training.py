@@ -284,3 +284,11 @@ def test_shards_of_two_recipes_do_not_mix(shards):
     two = shards.train(2, 3, recipe=dataclasses.replace(RECIPE, epochs=2))
     with pytest.raises(AuditError, match=r"000002-000003\.h5: .*setting epochs 2, not 3"):
         read_shards([one, two], range(4), ["test_correct"], SUBSET)
+
+
+def test_bfloat16_rounds_and_learns(small_dataset):
+    gentle = dataclasses.replace(RECIPE, learning_rate=0.02, epochs=6)
+    wide = train(small_dataset, gentle)
+    narrow = train(small_dataset, dataclasses.replace(gentle, precision="bfloat16"))
+    assert not np.array_equal(narrow.loss, wide.loss)
+    np.testing.assert_allclose(narrow.loss, wide.loss, rtol=0.05)

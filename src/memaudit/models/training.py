@@ -79,7 +79,8 @@ def train_model(
         batches = loader.train_batches(
             order[mask[order]], recipe.batch_size, augmentation_seed, epoch, recipe.mirror
         )
-        loss, accuracy = _train_epoch(network, optimizer, batches, rates)
+        with _precision(recipe, device):
+            loss, accuracy = _train_epoch(network, optimizer, batches, rates)
         if not np.isfinite(loss):
             raise AuditError(
                 f"training diverged: {name}, trial {trial}, epoch {epoch + 1} of {recipe.epochs}: "
@@ -91,17 +92,24 @@ def train_model(
         curves["train_accuracy"][epoch] = accuracy
         last = epoch + 1 == recipe.epochs
         if last or (test_every and (epoch + 1) % test_every == 0):
-            test_correct = _correct(network, loader, "test")
+            test_correct = _correct(network, loader, "test", recipe)
             curves["test_accuracy"][epoch] = test_correct.mean()
         if checkpoint and not last:
             seconds = before + time.perf_counter() - started
             checkpoint.epoch_done(network, optimizer, epoch + 1, seconds, curves)
     return TrainedModel(
-        train_correct=_correct(network, loader, "train"),
+        train_correct=_correct(network, loader, "train", recipe),
         test_correct=test_correct,
         seconds=before + time.perf_counter() - started,
         **curves,
     )
+
+
+def _precision(recipe: Recipe, device: torch.device) -> torch.autocast:
+    """What the network computes in; its weights are float32 always."""
+    narrow = recipe.precision == "bfloat16"
+    # its cache would hold the narrow weights of the step in which they were made
+    return torch.autocast(device.type, torch.bfloat16, enabled=narrow, cache_enabled=False)
 
 
 def _train_epoch(
@@ -112,7 +120,7 @@ def _train_epoch(
     losses, right, seen = [], [], 0
     for rate, (images, labels) in zip(rates, batches, strict=True):
         output = network(images)
-        loss = functional.cross_entropy(output, labels)
+        loss = functional.cross_entropy(output.float(), labels)
         loss.backward()
         optimizer.step(rate)
         losses.append(loss.detach())
@@ -122,9 +130,11 @@ def _train_epoch(
 
 
 @torch.no_grad()
-def _correct(network: nn.Module, loader: ResidentLoader, side: str) -> np.ndarray:
+def _correct(network: nn.Module, loader: ResidentLoader, side: str, recipe: Recipe) -> np.ndarray:
     network.eval()
-    right = [
-        network(images).argmax(1) == labels for images, labels in loader.evaluation_batches(side)
-    ]
+    with _precision(recipe, loader.device):
+        right = [
+            network(images).argmax(1) == labels
+            for images, labels in loader.evaluation_batches(side)
+        ]
     return torch.cat(right).cpu().numpy()
