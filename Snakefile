@@ -32,6 +32,7 @@ rule all:
         f"{RESULTS}/table2.csv",
         f"{RESULTS}/table2.md",
         f"{RESULTS}/scores/{SCORED}_fz.npz" if SOURCE == "estimate" else [],
+        ALL_PAIRS,
         expand(f"{RESULTS}/figures/{{name}}.png", name=FIGURES + EXAMPLES),
         f"{RESULTS}/review/index.html",
         PLANTED,

@@ -299,6 +299,11 @@ def _source_problems(config: Config) -> list[str]:
             f"memorization.path = {path!r}: memorization.source {source} does not read it; set it "
             "to null, or memorization.source to published_matrix or published_runs"
         )
+    if memorization["influence"] == "all_pairs" and source != "estimate":
+        problems.append(
+            f"memorization.influence = 'all_pairs': takes subset models; memorization.source is "
+            f"{source!r}: set that to estimate, or this to within_class"
+        )
     if source == "published":
         for key, least in PUBLISHED_THRESHOLDS.items():
             if selection[key] < least:

@@ -3,6 +3,10 @@
 Equation 1: mem(i) = P[model is right on i | i in training] - P[model is right on i | i left out];
 the influence of train point i on test point j is the same difference for j. Both probabilities are
 estimated by means over models trained on random subsets.
+
+Masks and correctness come as booleans or, as shards hold them, as packed bits: an eighth of the
+memory, and unpacked only as far as is being worked on. `memaudit.all_pairs` has the influence
+across classes.
 """
 
 from collections.abc import Iterator
@@ -53,23 +57,41 @@ def _difference(right_in, n_in, right_out, n_out) -> np.ndarray:
         return right_in / n_in - right_out / n_out
 
 
-def memorization(mask: np.ndarray, train_correct: np.ndarray) -> Memorization:
+def memorization(
+    mask: np.ndarray, train_correct: np.ndarray, n_train: int | None = None
+) -> Memorization:
     """Memorization of every train point.
 
     mask bool (models, n_train): the point was in training; train_correct bool (models, n_train):
-    the model is right on it. Raises ValueError when the shapes differ.
+    the model is right on it; or both as packed bits, uint8 (models, ceil(n_train / 8)), with
+    n_train given. Raises ValueError when the shapes differ.
     """
     if mask.shape != train_correct.shape or mask.ndim != 2:
         raise ValueError(
             f"mask {mask.shape} and train_correct {train_correct.shape} must both be "
             "(models, n_train)"
         )
-    n_in = mask.sum(axis=0, dtype=np.int64)
+    n_train = mask.shape[1] if n_train is None else n_train
+    inside, right = packed(mask, n_train, "mask"), packed(train_correct, n_train, "train_correct")
+    n_in, right_in = store.count_bits(inside, n_train), store.count_bits(inside & right, n_train)
     n_out = len(mask) - n_in
-    right_in = (mask & train_correct).sum(axis=0, dtype=np.int64)
-    right_out = train_correct.sum(axis=0, dtype=np.int64) - right_in
+    right_out = store.count_bits(right, n_train) - right_in
     value = _difference(right_in, n_in, right_out, n_out)
     return Memorization(value, standard_error(right_in, n_in, right_out, n_out), n_in, n_out)
+
+
+def packed(values: np.ndarray, count: int, name: str) -> np.ndarray:
+    """Booleans (models, count), or packed bits already, as packed bits (models, ceil(count / 8)).
+
+    Raises ValueError, with `name`, when the shape is not that.
+    """
+    width = count if values.dtype == bool else -(-count // 8)
+    if values.ndim != 2 or values.shape[1] != width or values.dtype not in (bool, np.uint8):
+        raise ValueError(
+            f"{name} is {values.dtype} {values.shape}; it must be bool (models, {count}) or packed "
+            f"bits, uint8 (models, {-(-count // 8)})"
+        )
+    return store.pack(values) if values.dtype == bool else values
 
 
 def influence_blocks(
@@ -80,27 +102,29 @@ def influence_blocks(
 ) -> Iterator[InfluenceBlock]:
     """Influence of every train point on every test point of its class, one class at a time.
 
-    mask bool (models, n_train), test_correct bool (models, n_test), labels int64. One matrix
-    product a class: the models right on j without i are all that are right on j less those with i.
-    Memory is that of one class's block. Raises ValueError when the shapes disagree.
+    mask bool (models, n_train), test_correct bool (models, n_test), or both as packed bits; labels
+    int64. One matrix product a class: the models right on j without i are all that are right on j
+    less those with i. Memory is that of one class's block. Raises ValueError when the shapes
+    disagree.
     """
-    if mask.shape != (len(test_correct), len(train_labels)):
+    if len(mask) != len(test_correct):
         raise ValueError(
-            f"mask {mask.shape} must be (models, n_train) = ({len(test_correct)}, "
-            f"{len(train_labels)})"
+            f"mask has {len(mask)} models, test_correct {len(test_correct)}: must be (models, "
+            "n_train) and (models, n_test)"
         )
-    if test_correct.shape[1:] != test_labels.shape:
-        raise ValueError(
-            f"test_correct {test_correct.shape} must be (models, n_test = {len(test_labels)})"
-        )
+    mask = packed(mask, len(train_labels), "mask")
+    test_correct = packed(test_correct, len(test_labels), "test_correct")
+    trained_with = store.count_bits(mask, len(train_labels)).astype(np.float32)
+    right_on = store.count_bits(test_correct, len(test_labels)).astype(np.float32)
     for label in np.unique(train_labels):
         train_index = np.flatnonzero(train_labels == label)
         test_index = np.flatnonzero(test_labels == label)
-        inside = mask[:, train_index].astype(np.float32)  # sums of 0 and 1: exact up to 2**24
-        right = test_correct[:, test_index].astype(np.float32)
+        # sums of 0 and 1 in float32: exact up to 2**24
+        inside = store.unpack_columns(mask, train_index).astype(np.float32)
+        right = store.unpack_columns(test_correct, test_index).astype(np.float32)
         right_in = inside.T @ right
-        right_out = right.sum(axis=0) - right_in
-        n_in = inside.sum(axis=0)[:, None]
+        right_out = right_on[test_index] - right_in
+        n_in = trained_with[train_index, None]
         n_out = len(mask) - n_in
         yield InfluenceBlock(
             int(label),
@@ -119,8 +143,11 @@ def write_scores(
     train_labels: np.ndarray,
     test_labels: np.ndarray,
 ) -> Memorization:
-    """Compute all scores and write them by the contract `memaudit.store.SCORES`."""
-    scores = memorization(mask, train_correct)
+    """Compute all scores and write them by the contract `memaudit.store.SCORES`.
+
+    Masks and correctness are bool (models, points) or packed bits.
+    """
+    scores = memorization(mask, train_correct, len(train_labels))
     with store.create(path, store.SCORES, {"models": len(mask)}) as out:
         out.add("train_labels", train_labels)
         out.add("test_labels", test_labels)

@@ -6,6 +6,7 @@ found before HDF5 looks at it.
 """
 
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -79,6 +80,14 @@ SCORES = {
     ),
     "influence/*/influence_se": Field("float32", ("class_train", "class_test"), "standard error"),
 }
+ALL_PAIRS = {
+    "train_labels": Field("int64", ("n_train",), "class"),
+    "test_labels": Field("int64", ("n_test",), "class"),
+    "n_in": Field("int64", ("n_train",), "models trained with the point"),
+    "n_out": Field("int64", ("n_train",), "models trained without the point"),
+    "test_right": Field("int64", ("n_test",), "models that are right on the point"),
+    "influence": Field("float32", ("n_train", "n_test"), "difference of two probabilities"),
+}
 ACCURACIES = {
     "*/trial": Field("int64", ("models",), "trial"),
     "*/test_accuracy": Field("float64", ("models",), "percent"),
@@ -145,6 +154,15 @@ class Writer:
         dataset = self.file.create_dataset(name, data=values, **options)
         dataset.attrs["unit"] = field.unit
 
+    def reserve(self, name: str, shape: tuple[int, ...]) -> h5py.Dataset:
+        """Add a dataset whose values follow; its place in the file is fixed, nothing is written."""
+        _, field = _declared(self.contract, name)
+        early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        dataset = self.file.create_dataset(name, shape, field.dtype, dcpl=early, fill_time="never")
+        dataset.attrs["unit"] = field.unit
+        return dataset
+
 
 @contextmanager
 def create(
@@ -156,15 +174,84 @@ def create(
     HDF5 itself crashes.
     """
     memory = io.BytesIO()
-    with h5py.File(memory, "w", userblock_size=SEAL_BYTES) as file:
-        for key, value in attributes.items():
-            is_nested = isinstance(value, dict | list)
-            file.attrs[key] = json.dumps(value, sort_keys=True) if is_nested else value
-        yield Writer(file, contract)
+    with _in_memory(memory, contract, attributes) as writer:
+        yield writer
     content = memory.getbuffer()
     content[:SEAL_BYTES] = _seal(hashlib.sha256(content[SEAL_BYTES:]).hexdigest())
     with whole(path) as temporary:
         temporary.write_bytes(content)
+
+
+@contextmanager
+def create_large(
+    path: str | Path,
+    contract: Mapping[str, Field],
+    attributes: Mapping[str, Any],
+    fields: Mapping[str, Any],
+    name: str,
+    shape: tuple[int, ...],
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """`create` for a file with one field too large for memory: `name`, of the given shape.
+
+    `fields` are all others. What is yielded takes the next rows of `name`, an array (any number,
+    *shape[1:]), until all are there. HDF5 lays the file out in memory with that field at its end;
+    the rows go to disk by plain writing, which a full disk does not crash. Room for all of them is
+    asked for first, so that a disk too small is an error before the work and not after it. Raises
+    AuditError as `whole` does, ValueError when rows are missing, too many or of another shape.
+    """
+    path = Path(path)
+    memory = io.BytesIO()
+    # room at the beginning for all of HDF5's own notes: the large field is the end of the file then
+    with _in_memory(memory, contract, attributes, meta_block_size=2**16) as writer:
+        for key, values in fields.items():
+            writer.add(key, values)
+        large = writer.reserve(name, shape)
+        dtype, start, size = large.dtype, large.id.get_offset(), large.nbytes
+        writer.file.flush()
+        if writer.file.id.get_filesize() != start + size:
+            raise RuntimeError(f"{path}: HDF5 did not put {name} at the file's end")
+    head = memory.getbuffer()[:start]
+    for left in path.parent.glob(f".{path.name}.*.tmp"):  # of a run that was killed, as large
+        left.unlink(missing_ok=True)
+    with whole(path) as temporary, open(temporary, "wb") as out:
+        _reserve(out.fileno(), start + size)
+        out.write(head)
+        digest = hashlib.sha256(head[SEAL_BYTES:])
+
+        def append(rows: np.ndarray) -> None:
+            rows = np.ascontiguousarray(rows, dtype=dtype)
+            if rows.shape[1:] != shape[1:] or out.tell() + rows.nbytes > start + size:
+                raise ValueError(f"{name}: rows {rows.shape} do not fit what is left of {shape}")
+            out.write(rows.data)
+            digest.update(rows.data)
+
+        yield append
+        if out.tell() != start + size:
+            raise ValueError(f"{name}: {out.tell() - start} bytes of {size} were written")
+        out.seek(0)
+        out.write(_seal(digest.hexdigest()))
+
+
+@contextmanager
+def _in_memory(
+    memory: io.BytesIO, contract: Mapping[str, Field], attributes: Mapping[str, Any], **options: Any
+) -> Iterator[Writer]:
+    with h5py.File(memory, "w", userblock_size=SEAL_BYTES, **options) as file:
+        for key, value in attributes.items():
+            is_nested = isinstance(value, dict | list)
+            file.attrs[key] = json.dumps(value, sort_keys=True) if is_nested else value
+        yield Writer(file, contract)
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Have the file system set `size` bytes aside, where it can. Raises OSError when it is full."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
 
 
 def _seal(digest: str) -> bytes:
@@ -308,3 +395,19 @@ def unpack(bits: np.ndarray, count: int) -> np.ndarray:
 def pack(booleans: np.ndarray) -> np.ndarray:
     """Booleans (..., count) to packed bits (..., ceil(count / 8)), uint8."""
     return np.packbits(booleans, axis=-1)
+
+
+def unpack_columns(bits: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Some columns of packed bits (models, bytes) as booleans (models, columns)."""
+    taken = bits.take(columns >> 3, axis=1, mode="clip")  # "clip" spares a copy
+    taken &= (128 >> (columns & 7)).astype(np.uint8)
+    return taken != 0
+
+
+def count_bits(bits: np.ndarray, count: int) -> np.ndarray:
+    """In how many rows of packed bits (models, bytes) each bit is set, int64 (count,)."""
+    total = np.zeros(count, dtype=np.int64)
+    for first in range(0, len(bits), 255):  # as many ones as a byte can count
+        rows = np.unpackbits(bits[first : first + 255], axis=1, count=count)
+        total += np.add.reduce(rows, axis=0, dtype=np.uint8)
+    return total

@@ -57,6 +57,11 @@ SOURCE = config["memorization"]["source"]
 # The scores by which points are selected; F&Z's published pairs come selected, without scores.
 SCORED = config["memorization"]["recipe"] if SOURCE == "estimate" else SOURCE
 SCORES = [] if SOURCE == "published" else f"{RESULTS}/scores/{SCORED}.h5"
+ALL_PAIRS = (
+    f"{RESULTS}/scores/{SCORED}_all_pairs.h5"
+    if config["memorization"]["influence"] == "all_pairs"
+    else []
+)
 CIFAIR = (
     sourced(KIND.replace("cifar", "cifair")) if IS_CIFAR and config["duplicates"]["cifair"] else []
 )

@@ -22,6 +22,30 @@ rule scores:
         "../scripts/scores.py"
 
 
+rule all_pairs:
+    input:
+        dataset=DATASET,
+        shards=lambda wildcards: shards(wildcards.recipe, "subset"),
+    output:
+        f"{RESULTS}/scores/{{recipe}}_all_pairs.h5",
+    log:
+        f"{RESULTS}/logs/all_pairs/{{recipe}}.log",
+    conda:
+        "../../envs/memaudit.yaml"
+    threads: 8
+    resources:
+        gpu=train_gpus,
+        mem_mb=4000,
+        runtime=60,
+    params:
+        models=config["memorization"]["models"],
+        fraction=config["memorization"]["subset_fraction"],
+        seed=config["seed"],
+        recipe=lookup(dpath="recipes/{recipe}", within=config),
+    script:
+        "../scripts/all_pairs.py"
+
+
 if SOURCE in ("published_matrix", "published_runs"):
 
     rule published_scores:

@@ -21,7 +21,7 @@ with job(snakemake.log[0]) as report:
         data.digest(),
         lambda trial: subset_mask(data.n_train, trial, fraction, seed),
     )
-    found = read_shards(shards, range(models), fields, origin)
+    found = read_shards(shards, range(models), fields, origin, unpack=False)
     result = scores.write_scores(
         snakemake.output[0],
         found["train_mask"],

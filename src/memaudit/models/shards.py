@@ -47,14 +47,18 @@ class Origin:
 
 
 def read_shards(
-    paths: list[str] | list[Path], trials: range, fields: list[str], origin: Origin
+    paths: list[str] | list[Path],
+    trials: range,
+    fields: list[str],
+    origin: Origin,
+    unpack: bool = True,
 ) -> dict[str, np.ndarray]:
     """Gather `fields` of all models of `trials`, in order, from their shards.
 
-    Packed bits come back unpacked, bool (models, n). Raises AuditError, naming the file and the
-    command that makes it anew, when a shard is damaged, holds other trials than its name says, or
-    models that were trained otherwise than `origin`; when shards disagree on seed or dataset; when
-    a trial is missing or there twice.
+    Packed bits come back unpacked, bool (models, n), or with `unpack` False as they are. Raises
+    AuditError, naming the file and the command that makes it anew, when a shard is damaged, holds
+    other trials than its name says, or models that were trained otherwise than `origin`; when
+    shards disagree on seed or dataset; when a trial is missing or there twice.
     """
     place = {trial: at for at, trial in enumerate(trials)}
     gathered: dict[str, np.ndarray] = {}
@@ -76,7 +80,7 @@ def read_shards(
             at = [place[trial] for trial in file_trials]
             for field in fields:
                 values = file[field][:]
-                if values.dtype == np.uint8:
+                if unpack and values.dtype == np.uint8:
                     side = store.SHARD[field].shape[1].removesuffix("_bytes")
                     values = store.unpack(values, int(file.attrs[f"n_{side}"]))
                 if field not in gathered:

@@ -1,0 +1,34 @@
+"""Influence of every train point on every test point, from the subset models of one recipe."""
+
+from memaudit.all_pairs import write_all_pairs
+from memaudit.data.dataset import load
+from memaudit.jobs import job
+from memaudit.models.device import choose_device, describe
+from memaudit.models.shards import Origin, read_shards
+from memaudit.removals import subset_mask
+
+with job(snakemake.log[0]) as report:
+    data = load(snakemake.input.dataset)
+    params = snakemake.params
+    origin = Origin(
+        "subset",
+        params.recipe,
+        params.seed,
+        data.digest(),
+        lambda trial: subset_mask(data.n_train, trial, params.fraction, params.seed),
+    )
+    fields = ["train_mask", "test_correct"]
+    shards = list(snakemake.input.shards)
+    found = read_shards(shards, range(params.models), fields, origin, unpack=False)
+    device = choose_device(snakemake.config["training"]["device"])
+    on = describe(device) if device.type == "cuda" else f"the CPU, threads: {snakemake.threads}"
+    report.say(f"{data.n_train} x {data.n_test} influences from {params.models} models, on {on}")
+    write_all_pairs(
+        snakemake.output[0],
+        found["train_mask"],
+        found["test_correct"],
+        data.train_labels,
+        data.test_labels,
+        str(device),
+        report,
+    )
