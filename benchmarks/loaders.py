@@ -1,6 +1,7 @@
 """FFCV against the resident loader and a DataLoader of PIL images, side by side on this machine.
 
-    python benchmarks/loaders.py
+    python benchmarks/loaders.py              the table in benchmarks/README.md
+    python benchmarks/loaders.py --csv FILE   the ratios that matter most
 
 Each run is a process of its own, the loaders take turns, and what is reported is the median over
 the rounds. About two minutes on two cores. Writes the table in benchmarks/README.md.
@@ -9,19 +10,18 @@ the rounds. About two minutes on two cores. Writes the table in benchmarks/READM
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from importlib import metadata
 from pathlib import Path
+
+import shared
 
 IMAGES, SIZE, BATCH, PADDING, CLASSES = 5_000, 32, 128, 4, 10
 ROUNDS = 3
 ALONE_SECONDS, FEEDING_SECONDS = 0.5, 1.0  # a measurement goes on for at least so long
-README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- written by loaders.py -->", "<!-- end -->"
 LOADERS = {
     "resident": "resident loader",
@@ -31,6 +31,8 @@ LOADERS = {
     "pil": "DataLoader, PIL, in the process",
     "pil_workers": "DataLoader, PIL, a worker a core",
 }
+
+COMPARED = ("ffcv", "resident", "pil_workers")
 
 
 def dataset():
@@ -209,15 +211,8 @@ def run(name: str, folder: Path) -> dict[str, float]:
 
 
 def machine() -> str:
-    from memaudit.models.ffcv_loader import usable_cores
-
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     packages = ("torch", "torchvision", "numpy", "numba", "ffcv", "pillow")
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
-    cpu = models[0] if models else platform.machine()
-    return f"{usable_cores()} cores of {cpu}; Python {platform.python_version()}, {versions}"
+    return f"{shared.processor()}; {shared.versions(*packages)}"
 
 
 def report(runs: dict[str, list[dict[str, float]]], load: float) -> str:
@@ -267,25 +262,43 @@ def report(runs: dict[str, list[dict[str, float]]], load: float) -> str:
     return "\n".join(rows)
 
 
+def ratios(runs: dict[str, list[dict[str, float]]]) -> list[list]:
+    """FFCV against the resident loader, and that against the DataLoader, round for round."""
+    first, second, third = COMPARED
+    return [
+        shared.row(
+            "loaders",
+            f"{LOADERS[name]}, {doing}",
+            LOADERS[other],
+            [a[key] / b[key] for a, b in zip(runs[name], runs[other], strict=True)],
+        )
+        for name, other in ((first, second), (second, third))
+        for key, doing in (("alone", "alone"), ("feeding", "feeding `tiny`"))
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--measure", choices=LOADERS, help="one run, as JSON (used by itself)")
     parser.add_argument("--folder", type=Path, help="where the files are (used by itself)")
+    parser.add_argument("--csv", type=Path, help="write ratios here, not into the README")
     given = parser.parse_args()
     if given.measure:
         print(json.dumps(measure(given.measure, given.folder)))
         return
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in LOADERS}
+    names = COMPARED if given.csv else LOADERS
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         run("ffcv", Path(folder))  # writes FFCV's file and fills the cache
         for number in range(ROUNDS):
-            for name in LOADERS:
+            for name in names:
                 runs[name].append(run(name, Path(folder)))
                 print(f"round {number + 1}, {LOADERS[name]}: {runs[name][-1]}", flush=True)
-    before, _, rest = README.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    README.write_text(f"{before}{BEGIN}\n{report(runs, load)}\n{END}{after}")
+    if given.csv:
+        shared.write_rows(ratios(runs), given.csv)
+    else:
+        shared.write_measured(BEGIN, END, report(runs, load))
 
 
 if __name__ == "__main__":

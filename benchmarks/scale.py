@@ -3,6 +3,7 @@
     python benchmarks/scale.py 5000                          trivially short jobs on local cores
     python benchmarks/scale.py 300 --profile profiles/slurm  through a cluster
     python benchmarks/scale.py --plan                        dry run of the paper's full plan
+    python benchmarks/scale.py 200 --csv FILE                against Snakemake's own settings
 
 The workflow has the shape of the study: one step, so many jobs of one rule that each write a small
 file by a script, one step that reads them all. It runs in a folder that is deleted afterwards, with
@@ -17,6 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
+import shared
+
+ROUNDS = 3
 ROOT = Path(__file__).resolve().parents[1]
 SNAKEFILE = """
 rule all:
@@ -68,12 +72,40 @@ def files(folder: Path) -> int:
     return sum(1 for path in folder.rglob("*") if path.is_file())
 
 
+def jobs_a_minute(jobs: int, profile: bool) -> float:
+    """Jobs a minute on local cores, with profiles/default or as Snakemake comes."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        folder = study(Path(name), jobs, profile)
+        base = [sys.executable, "-m", "snakemake", *([] if profile else ["--cores", "all"])]
+        return 60 * jobs / run(base, folder)[0]
+
+
+def study(folder: Path, jobs: int, profile: bool = True) -> Path:
+    """`folder`, with the workflow in it, and profiles/default where asked for."""
+    (folder / "Snakefile").write_text(f"JOBS = {jobs}\n{SNAKEFILE}")
+    (folder / "write.py").write_text(SCRIPT)
+    if profile:
+        shutil.copytree(ROOT / "profiles" / "default", folder / "profiles" / "default")
+    return folder
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("jobs", type=int, nargs="?", default=5000)
     parser.add_argument("--profile", type=Path, help="a profile, such as profiles/slurm")
     parser.add_argument("--plan", action="store_true", help="the paper's full plan, as a dry run")
+    parser.add_argument("--csv", type=Path, help="our settings against Snakemake's, by turns")
     given = parser.parse_args()
+    if given.csv:
+        ratios = []
+        for number in range(ROUNDS):
+            ours, theirs = (jobs_a_minute(given.jobs, profile) for profile in (True, False))
+            ratios.append(ours / theirs)
+            print(f"round {number + 1}, jobs a minute: {ours:.0f}, {theirs:.0f}", flush=True)
+        what = f"jobs a minute of {given.jobs}, profiles/default"
+        rows = [shared.row("Snakemake", what, "Snakemake's own settings", ratios)]
+        shared.write_rows(rows, given.csv)
+        return
     base = [sys.executable, "-m", "snakemake"]
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
@@ -85,9 +117,7 @@ def main() -> None:
             seconds, peak = run(command, folder)
             print(f"| dry run, 4,000 + 1,000 models | {seconds:.0f} s | | {peak:.0f} MB | |")
             return
-        (folder / "Snakefile").write_text(f"JOBS = {given.jobs}\n{SNAKEFILE}")
-        (folder / "write.py").write_text(SCRIPT)
-        shutil.copytree(ROOT / "profiles" / "default", folder / "profiles" / "default")
+        study(folder, given.jobs)
         if given.profile:
             base += ["--profile", str(given.profile.resolve())]
         seconds, peak = run(base, folder)

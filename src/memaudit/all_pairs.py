@@ -1,6 +1,6 @@
 """Influence of every train point on every test point, of whatever classes (F&Z 2020, equation 1).
 
-One matrix product gives it all: right_in(i, j), the models trained with i that are right on j. Of
+Counts give it all: right_in(i, j), the models trained with i that are right on j. Of
 the `right(j)` models right on j the others were trained without i, so
 
     influence = right_in / n_in - (right - right_in) / n_out
@@ -16,10 +16,10 @@ import h5py
 import numpy as np
 
 from memaudit import store
+from memaudit.counting import doubled, joint
 from memaudit.scores import packed, standard_error
 
 BLOCK = 1024  # train points a product: enough for it to run at its full speed
-STRIP = 16  # and in what comes after it: few enough to stay in the processor's cache
 
 
 def influence_rows(
@@ -53,16 +53,15 @@ Scaled = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def _on_cpu(test_correct: np.ndarray, n_test: int, right: np.ndarray, device: str) -> Scaled:
-    correct = store.unpack(test_correct, n_test).astype(np.float32)
+    correct = doubled(store.unpack(test_correct, n_test))
     block = np.empty((BLOCK, n_test), dtype=np.float32)
 
     def scaled(inside, share, scale):
-        found = np.matmul(inside.astype(np.float32).T, correct, out=block[: inside.shape[1]])
+        found = block[: inside.shape[1]]
         with np.errstate(invalid="ignore"):
-            for first in range(0, len(found), STRIP):
-                strip = slice(first, first + STRIP)
-                found[strip] -= share[strip] * right
-                found[strip] *= scale[strip]
+            for rows in joint(inside.astype(np.float32), correct, found):
+                found[rows] -= share[rows] * right
+                found[rows] *= scale[rows]
         return found
 
     return scaled

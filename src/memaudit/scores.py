@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 from memaudit import store
+from memaudit.counting import counts
 
 
 @dataclass(frozen=True)
@@ -119,10 +120,8 @@ def influence_blocks(
     for label in np.unique(train_labels):
         train_index = np.flatnonzero(train_labels == label)
         test_index = np.flatnonzero(test_labels == label)
-        # sums of 0 and 1 in float32: exact up to 2**24
-        inside = store.unpack_columns(mask, train_index).astype(np.float32)
-        right = store.unpack_columns(test_correct, test_index).astype(np.float32)
-        right_in = inside.T @ right
+        inside = store.unpack_columns(mask, train_index)
+        right_in = counts(inside, store.unpack_columns(test_correct, test_index))
         right_out = right_on[test_index] - right_in
         n_in = trained_with[train_index, None]
         n_out = len(mask) - n_in

@@ -1,0 +1,257 @@
+"""Influence beside F&Z's formula in NumPy and beside the bare matrix product, on one core.
+
+    python benchmarks/scoring.py              the tables in benchmarks/README.md
+    python benchmarks/scoring.py --csv FILE   the ratios alone
+
+All take turns in one process; seconds are of processor time, which other processes disturb less
+than wall time. Memory is measured in a process of its own each. About a minute, and with the
+paper's size (not with --csv) four.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
+import shared
+
+from memaudit import store
+from memaudit.all_pairs import influence_rows, write_all_pairs
+from memaudit.scores import influence_blocks, write_scores
+
+BEGIN, END = "<!-- written by scoring.py -->", "<!-- end of scoring.py -->"
+WAYS = {
+    "formula": "F&Z's formula in NumPy",
+    "product": "the bare matrix product",
+    "within": "within class",
+    "all_pairs": "all pairs",
+    "file": "all pairs, into a file",
+}
+COMPARED = [
+    ("within", "formula"),
+    ("all_pairs", "formula"),
+    ("file", "formula"),
+    ("all_pairs", "product"),
+    ("file", "product"),
+]
+
+
+@dataclass(frozen=True)
+class Size:
+    """Models, train points, test points, classes."""
+
+    models: int
+    train: int
+    test: int
+    classes: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.models:,} models, {self.train:,} train and {self.test:,} test points, "
+            f"{self.classes} classes"
+        )
+
+
+MEASURED, PAPER = Size(1_000, 10_000, 2_000, 20), Size(4_000, 50_000, 10_000, 100)
+
+
+def inputs(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Masks and correctness on the test points, as packed bits (models, bytes), and the labels."""
+    rng = np.random.default_rng(0)
+
+    def bits(points: int, share: float) -> np.ndarray:
+        rows = (rng.random(points, dtype=np.float32) < share for _ in range(size.models))
+        return np.stack([store.pack(row) for row in rows])
+
+    mask, right = bits(size.train, 0.7), bits(size.test, 0.6)
+    labels = (rng.permutation(np.arange(n) % size.classes) for n in (size.train, size.test))
+    return mask, right, *labels
+
+
+def formula(mask: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Influence (n_test, n_train) as F&Z's demo computes it: two masked means over all models.
+
+    Products in float32; the counts they are divided by are integers, so the means are float64.
+    """
+
+    def mean(inside: np.ndarray) -> np.ndarray:
+        return right.T.astype(np.float32) @ inside / np.maximum(inside.sum(axis=0), 1e-10)
+
+    return (mean(mask) - mean(~mask)).astype(np.float32)
+
+
+def ways(size: Size, folder: Path) -> dict[str, Callable[[], Callable[[], object]]]:
+    """For each way: what makes its inputs, and gives back what is measured."""
+    mask, right, *labels = inputs(size)
+
+    def booleans() -> tuple[np.ndarray, np.ndarray]:
+        return store.unpack(mask, size.train), store.unpack(right, size.test)
+
+    def of_formula():
+        both = booleans()
+        return lambda: formula(*both)
+
+    def of_product():
+        inside, correct = (values.astype(np.float32) for values in booleans())
+        return lambda: inside.T @ correct
+
+    def of_within():
+        both = booleans()
+        return lambda: list(influence_blocks(*both, *labels))
+
+    def of_all_pairs():
+        both = booleans()
+        return lambda: [None for _ in influence_rows(*both, size.train, size.test)]
+
+    def of_file():
+        both = booleans()
+        return lambda: write_all_pairs(folder / "all_pairs.h5", *both, *labels)
+
+    makers = (of_formula, of_product, of_within, of_all_pairs, of_file)
+    return dict(zip(WAYS, makers, strict=True))
+
+
+def peak_mb() -> float:
+    """The largest memory of this process so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        2**20 if sys.platform == "darwin" else 2**10
+    )
+
+
+def memory(way: str, folder: Path) -> float:
+    """Peak memory of one run over that of its inputs, MB."""
+    run = ways(MEASURED, folder)[way]()
+    before = peak_mb()
+    run()
+    return peak_mb() - before
+
+
+def paper(way: str, folder: Path) -> tuple[float, float]:
+    """Wall seconds to scores in a file at the paper's size, and peak memory with all inputs, MB."""
+    mask, right, *labels = inputs(PAPER)
+    started = time.perf_counter()
+    if way == "within":
+        write_scores(folder / "scores.h5", mask, mask, right, *labels)
+    else:
+        write_all_pairs(folder / "all_pairs.h5", mask, right, *labels)
+    return time.perf_counter() - started, peak_mb()
+
+
+def alone(kind: str, way: str, folder: Path):
+    """`memory` or `paper` in a process of its own."""
+    command = [sys.executable, __file__, "--alone", kind, way, str(folder)]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def differences(folder: Path) -> dict[str, float]:
+    """Largest absolute difference of our numbers from the formula's."""
+    mask, right, *labels = inputs(MEASURED)
+    expected = formula(store.unpack(mask, MEASURED.train), store.unpack(right, MEASURED.test)).T
+    blocks = influence_blocks(mask, right, *labels)
+    write_all_pairs(folder / "all_pairs.h5", mask, right, *labels)
+    with store.reading(folder / "all_pairs.h5", store.ALL_PAIRS) as file:
+        return {
+            "within": max(
+                np.abs(b.influence - expected[np.ix_(b.train_index, b.test_index)]).max()
+                for b in blocks
+            ),
+            "all_pairs": np.abs(file["influence"][:] - expected).max(),
+        }
+
+
+def measure(rounds: int, folder: Path) -> dict[str, list[float]]:
+    """Processor seconds of each way, round for round, after one to warm up."""
+    runs = {way: make() for way, make in ways(MEASURED, folder).items()}
+    seconds: dict[str, list[float]] = {way: [] for way in runs}
+    for number in range(rounds + 1):
+        for way, run in runs.items():
+            started = time.process_time()
+            run()
+            taken = time.process_time() - started
+            if number:
+                seconds[way].append(taken)
+                print(f"round {number}, {WAYS[way]}: {taken:.3f} s", flush=True)
+    return seconds
+
+
+def ratios(seconds: dict[str, list[float]], way: str, other: str) -> list[float]:
+    return [b / a for a, b in zip(seconds[way], seconds[other], strict=True)]
+
+
+def report(seconds, peaks, apart, full, load: float) -> str:
+    """The measured part of the README; `load` is the load average before the runs."""
+
+    def spread(values: list[float], form: str) -> str:
+        low, high = (form.format(value) for value in (min(values), max(values)))
+        return f"{form.format(statistics.median(values))} ({low} to {high})"
+
+    rows = [
+        f"Measured on {shared.processor()}, one of them used; {shared.versions('numpy', 'h5py')}. "
+        f"{MEASURED}. Seconds of processor time, median (lowest to highest) of "
+        f"{len(seconds['formula'])} rounds; memory over that of the inputs. Load average of the "
+        f"machine before it began: {load:.1f}.",
+        "",
+        "| | seconds | times as fast as the formula | times as fast as the product | memory, MB |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for way, title in WAYS.items():
+        cells = [
+            spread(ratios(seconds, way, other), "{:.2f}") if (way, other) in COMPARED else ""
+            for other in ("formula", "product")
+        ]
+        taken = spread(seconds[way], "{:.3f}")
+        rows.append(f"| {title} | {taken} | {' | '.join(cells)} | {peaks[way]:.0f} |")
+    rows += [
+        "",
+        f"Largest difference from the formula's numbers: {apart['within']:.1e} within class, "
+        f"{apart['all_pairs']:.1e} for all pairs.",
+        "",
+        f"At the paper's size ({PAPER}), one core, from packed bits to a finished file: within "
+        f"class, with memorization and standard errors, {full['within'][0]:.1f} s of wall time and "
+        f"{full['within'][1]:.0f} MB in all; all pairs {full['file'][0]:.0f} s and "
+        f"{full['file'][1]:.0f} MB, a file of 2 GB.",
+    ]
+    return "\n".join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--csv", type=Path, help="write the ratios here, not into the README")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--alone", nargs=3, help="one run of its own, as JSON (used by itself)")
+    given = parser.parse_args()
+    if given.alone:
+        kind, way, folder = given.alone
+        print(json.dumps({"memory": memory, "paper": paper}[kind](way, Path(folder))))
+        return
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        folder = Path(name)
+        if not given.csv:  # first: a process begins with the peak of the one that started it
+            peaks = {way: alone("memory", way, folder) for way in WAYS}
+            full = {way: alone("paper", way, folder) for way in ("within", "file")}
+        seconds = measure(given.rounds, folder)
+        if given.csv:
+            found = [
+                shared.row("scoring", WAYS[way], WAYS[other], ratios(seconds, way, other))
+                for way, other in COMPARED
+            ]
+            shared.write_rows(found, given.csv)
+            return
+        text = report(seconds, peaks, differences(folder), full, load)
+    shared.write_measured(BEGIN, END, text)
+
+
+if __name__ == "__main__":
+    main()
