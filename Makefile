@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CONFIG := config/demo.yaml
 
-.PHONY: .venv demo test test-slurm lint format lock clean
+.PHONY: .venv demo test test-slurm bench lint format lock clean
 
 demo: .venv
 	$(BIN)/snakemake --configfile $(CONFIG) --quiet rules host reason
@@ -16,6 +16,10 @@ test: .venv .venv/ffcv .venv/browser lint
 # the study on a real Slurm of one node, started here (Debian, as root), and killed at random moments
 test-slurm: .venv
 	$(BIN)/python -m pytest -o addopts=-ra tests/slurm
+
+# how fast, beside what one would use instead: a table and a figure in benchmarks/results
+bench: .venv .venv/ffcv
+	$(BIN)/python benchmarks/bench.py
 
 lint: .venv
 	$(BIN)/ruff check

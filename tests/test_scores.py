@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from memaudit import scores, store
+from memaudit import all_pairs, counting, scores, store
 from memaudit.removals import subset_mask
 
 # Five models, three train points of one class, two test points.
@@ -104,6 +104,92 @@ def test_blocks_are_the_formula_with_two_products(rng):
         assert block.influence == pytest.approx(expected, abs=1e-6)
         seen += block.influence.size
     assert seen == (train_labels[:, None] == test_labels).sum()
+
+
+def published(mask, test):
+    """Influence (n_train, n_test) as F&Z compute it, in float64."""
+    inside, right = mask.astype(float), test.astype(float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        both = inside.T @ right / inside.sum(0)[:, None]
+        return both - (1 - inside).T @ right / (1 - inside).sum(0)[:, None]
+
+
+def test_packed_bits_give_the_same_as_booleans(rng):
+    k, n, m = 300, 37, 21
+    mask, train, test = (rng.random((k, width)) < 0.6 for width in (n, n, m))
+    labels = rng.integers(0, 3, n), rng.integers(0, 3, m)
+    ours, theirs = (
+        scores.memorization(mask, train),
+        scores.memorization(store.pack(mask), store.pack(train), n),
+    )
+    for name in ("value", "se", "n_in", "n_out"):
+        assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name
+    assert ours.n_in.tolist() == mask.sum(axis=0).tolist()
+    of_bits = scores.influence_blocks(store.pack(mask), store.pack(test), *labels)
+    for block, other in zip(scores.influence_blocks(mask, test, *labels), of_bits, strict=True):
+        assert np.array_equal(block.influence, other.influence)
+        assert np.array_equal(block.influence_se, other.influence_se)
+
+
+@pytest.mark.parametrize("models", [1, 4095, 4096, 9000])
+def test_counts_two_to_a_float_are_exact(models, rng):
+    """All ones are the largest counts there are; 4,095 is where the upper twelve bits are full."""
+    inside, right = rng.random((models, 33)) < 0.9, rng.random((models, 5)) < 0.9
+    inside[:, :2], right[:, :4] = True, True
+    found = counting.counts(inside, right)
+    assert np.array_equal(found, inside.astype(float).T @ right.astype(float))
+    assert found[0].tolist()[:4] == [models] * 4
+
+
+@pytest.mark.parametrize("bits", [False, True])
+def test_all_pairs_are_the_formula(bits, rng):
+    k, n, m = 40, 1100, 13  # more train points than are computed at a time
+    mask, test = rng.random((k, n)) < 0.7, rng.random((k, m)) < 0.6
+    mask[:, 3], mask[:, 4] = True, False
+    expected = published(mask, test)
+    given = (store.pack(mask), store.pack(test)) if bits else (mask, test)
+    found = np.concatenate([x.copy() for x in all_pairs.influence_rows(*given, n, m)])
+    assert np.isnan(found[3:5]).all()
+    assert np.nanmax(np.abs(found - expected)) < 1e-6
+    assert not np.isnan(np.delete(found, [3, 4], axis=0)).any()
+    with pytest.raises(ValueError, match="packed bits"):
+        next(all_pairs.influence_rows(mask[:, :5], test, n, m))
+
+
+def test_the_file_of_all_pairs_holds_what_standard_errors_need(tmp_path, rng):
+    k, n, m = 50, 30, 20
+    mask, test = rng.random((k, n)) < 0.7, rng.random((k, m)) < 0.6
+    labels = rng.integers(0, 3, n), rng.integers(0, 3, m)
+    path, lines = tmp_path / "pairs.h5", []
+    all_pairs.write_all_pairs(path, mask, test, *labels, report=lines.append)
+    assert lines == ["influence of 30 of 30 points on all 20 test points"]
+    with store.reading(path, store.ALL_PAIRS) as file:
+        assert file.attrs["models"] == k
+        influence, se = all_pairs.read_pairs(file, slice(0, n))
+        some, some_se = all_pairs.read_pairs(file, slice(7, 9))
+    assert np.array_equal(some, influence[7:9])
+    assert np.array_equal(some_se, se[7:9])
+    assert influence == pytest.approx(published(mask, test), abs=1e-6)
+    for block in scores.influence_blocks(mask, test, *labels):
+        pairs = np.ix_(block.train_index, block.test_index)
+        assert influence[pairs] == pytest.approx(block.influence, abs=1e-6)
+        assert se[pairs] == pytest.approx(block.influence_se, abs=1e-6)
+    again = tmp_path / "again.h5"
+    all_pairs.write_all_pairs(again, store.pack(mask), store.pack(test), *labels)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_all_pairs_on_the_gpu(rng):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("there is no GPU")
+    k, n, m = 4200, 1100, 300
+    mask, test = rng.random((k, n)) < 0.7, rng.random((k, m)) < 0.6
+    here, there = (
+        np.concatenate([x.copy() for x in all_pairs.influence_rows(mask, test, n, m, device)])
+        for device in ("cpu", "cuda:0")
+    )
+    assert here == pytest.approx(there, abs=1e-6)
 
 
 def test_a_point_never_left_out_has_no_score():

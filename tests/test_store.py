@@ -1,5 +1,13 @@
 """Files are whole or absent, and what is damaged or foreign is found when it is read."""
 
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import tracemalloc
+
 import h5py
 import numpy as np
 import pytest
@@ -110,3 +118,116 @@ def replace(file, name, values):
 def test_bits_go_there_and_back(rng):
     flags = rng.random((5, 77)) < 0.5
     assert np.array_equal(store.unpack(store.pack(flags), 77), flags)
+
+
+# --- files too large for memory -------------------------------------------------------------------
+
+SMALL = {"train_labels": np.arange(40), "n_in": np.arange(40), "n_out": np.arange(40)}
+SMALL |= {"test_labels": np.arange(50), "test_right": np.arange(50)}
+
+
+def large(path, rows, shape=(40, 50)):
+    """Write a file of all pairs from some rows."""
+    with store.create_large(path, store.ALL_PAIRS, {"models": 7}, SMALL, "influence", shape) as add:
+        for some in rows:
+            add(some)
+
+
+def test_a_large_file_is_as_any_other(tmp_path, rng):
+    values = rng.random((40, 50)).astype(np.float32)
+    path = tmp_path / "new" / "pairs.h5"
+    large(path, np.split(values, [1, 17]))
+    with store.reading(path, store.ALL_PAIRS) as file:
+        assert np.array_equal(file["influence"][:], values)
+        assert np.array_equal(file["test_right"][:], np.arange(50))
+        assert file["influence"].attrs["unit"]
+        assert file.attrs["models"] == 7
+    whole = path.read_bytes()
+    for place in np.linspace(0, len(whole) - 1, 50).astype(int):
+        content = bytearray(whole)
+        content[place] ^= 4
+        path.write_bytes(content)
+        with (
+            pytest.raises(AuditError, match=r"pairs\.h5: damaged"),
+            store.reading(path, store.ALL_PAIRS),
+        ):
+            pass
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [np.zeros((39, 50))],
+        [np.zeros((40, 50)), np.zeros((1, 50))],
+        [np.zeros((40, 49))],
+    ],
+)
+def test_a_large_file_with_other_rows_than_promised_is_none(tmp_path, rows):
+    with pytest.raises(ValueError, match="influence"):
+        large(tmp_path / "pairs.h5", rows)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("reserves", [True, False])
+def test_a_disk_too_small_for_a_large_file(tmp_path, monkeypatch, reserves):
+    """Found before there is anything to write, where the file system can set room aside."""
+    if not reserves:
+        monkeypatch.delattr(os, "posix_fallocate")
+    large(tmp_path / "pairs.h5", [np.ones((40, 50))])
+    before, asked = (tmp_path / "pairs.h5").read_bytes(), []
+
+    def rows():
+        for number in range(40):
+            asked.append(number)
+            yield np.full((1, 50), number)
+
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) - 1000, old[1]))
+    try:
+        with pytest.raises(AuditError, match=r"pairs\.h5: could not be written \(File too large\)"):
+            large(tmp_path / "pairs.h5", rows())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert bool(asked) != reserves
+    assert (tmp_path / "pairs.h5").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_killed_writer_leaves_no_file_and_what_it_left_goes_with_the_next(tmp_path):
+    code = f"""
+        import os, signal
+        import numpy as np
+        from memaudit import store
+        small = {{"train_labels": np.arange(40), "n_in": np.arange(40), "n_out": np.arange(40)}}
+        small |= {{"test_labels": np.arange(50), "test_right": np.arange(50)}}
+        with store.create_large(
+            {str(tmp_path / "pairs.h5")!r}, store.ALL_PAIRS, {{}}, small, "influence", (40, 50)
+        ) as add:
+            add(np.zeros((20, 50)))
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".pairs.h5.")
+    large(tmp_path / "pairs.h5", [np.ones((40, 50))])
+    assert [p.name for p in tmp_path.iterdir()] == ["pairs.h5"]
+
+
+def test_a_large_file_takes_little_memory(tmp_path):
+    shape = (40, 500_000)  # 80 MB
+    small = SMALL | {"test_labels": np.arange(shape[1]), "test_right": np.arange(shape[1])}
+    row = np.ones((1, shape[1]), dtype=np.float32)
+    tracemalloc.start()
+    try:
+        with store.create_large(
+            tmp_path / "pairs.h5", store.ALL_PAIRS, {}, small, "influence", shape
+        ) as add:
+            tracemalloc.reset_peak()
+            for _ in range(shape[0]):
+                add(row)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (tmp_path / "pairs.h5").stat().st_size > 80e6
+    assert peak < 20e6

@@ -208,6 +208,20 @@ def test_memorization_under_weight_decay_is_a_target(study):
     assert planned == {"train": 2, "scores": 1}
 
 
+def test_all_pairs_are_a_file_on_request(study):
+    study.config["memorization"]["influence"] = "all_pairs"
+    assert study.planned() == {"all_pairs": 1}
+    path = study.results / "scores/original_all_pairs.h5"
+    study.snakemake(str(path.relative_to(study.folder)))
+    with (
+        store.reading(path, store.ALL_PAIRS) as pairs,
+        store.reading(study.results / "scores/original.h5", store.SCORES) as scores,
+    ):
+        for block in read_influence(scores):
+            found = pairs["influence"][:][np.ix_(block.train_index, block.test_index)]
+            assert found == pytest.approx(block.influence, abs=1e-6)
+
+
 def test_a_list_of_ones_own_gets_a_row_and_a_control(study):
     (study.folder / "mine.txt").write_text("0\n1\n2\n3\n4\n")
     study.config["removals"] = {"mine": "mine.txt"}

@@ -1,0 +1,131 @@
+"""All ratios in one run on one machine: a table and a figure of what is faster than what.
+
+    python benchmarks/bench.py             runs all, writes benchmarks/results/
+    python benchmarks/bench.py --draw      draws anew from the table that is there
+
+Each part is a script of its own, run one after the other; ten to fifteen minutes on two cores. A ratio
+is how many times faster the first of two is than the second: the median over rounds in which they
+took turns. `make bench` runs this.
+"""
+
+import argparse
+import csv
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import shared
+
+from memaudit.figures import drawing
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+PARTS = {  # arguments, and the packages that it takes
+    "training.py": ([], []),
+    "loaders.py": ([], ["ffcv"]),
+    "scoring.py": ([], []),
+    "scale.py": (["200"], []),
+}
+PACKAGES = ("torch", "numpy", "snakemake", "h5py")
+
+
+def measure(folder: Path) -> list[list[str]]:
+    """The rows of all parts; one whose packages are not installed is left out, and said to be."""
+    rows = []
+    for name, (arguments, packages) in PARTS.items():
+        if absent := [p for p in packages if importlib.util.find_spec(p) is None]:
+            print(f"{name} is left out: {', '.join(absent)} is not installed", flush=True)
+            continue
+        out = folder / f"{name}.csv"
+        subprocess.run([sys.executable, HERE / name, *arguments, "--csv", out], check=True)
+        with open(out, newline="", encoding="utf-8") as file:
+            rows += list(csv.reader(file))[1:]
+    return rows
+
+
+def table(rows: list[list[str]], about: dict[str, str]) -> str:
+    """The table in words, with the machine it was measured on."""
+    lines = [
+        f"Measured {about['date']} on {about['machine']}; {about['versions']}. Load average of the "
+        f"machine before and after: {about['before']} and {about['after']}. A ratio is how many "
+        "times faster the first is than the second: median, lowest and highest of rounds in which "
+        "they took turns.",
+        "",
+        "| | what | against | times faster | lowest to highest | rounds |",
+        "|---|---|---|---:|---:|---:|",
+    ]
+    for area, what, against, ratio, low, high, runs in rows:
+        ratio, low, high = (f"{float(value):.2f}" for value in (ratio, low, high))
+        lines.append(f"| {area} | {what} | {against} | {ratio} | {low} to {high} | {runs} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(rows: list[list[str]], about: dict[str, str], path: Path) -> None:
+    """Bars of the ratios on a logarithmic axis, by area; what is slower is drawn to the left."""
+    areas = list(dict.fromkeys(row[0] for row in rows))
+    order = (drawing.BLUE, drawing.ORANGE, drawing.GREEN, drawing.GREY)
+    colours = dict(zip(areas, order, strict=False))
+    figure, axis = plt.subplots(figsize=(9, 0.42 * len(rows) + 1.6), layout="constrained")
+    for place, (area, _, _, *numbers, _) in enumerate(rows):
+        ratio, low, high = map(float, numbers)
+        axis.barh(place, ratio - 1, left=1, height=0.62, color=colours[area], alpha=0.85)
+        axis.plot([low, high], [place, place], color="black", linewidth=1.2)
+        axis.annotate(
+            f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}",
+            (max(ratio, high, 1), place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
+    axis.axvline(1, color="black", linewidth=0.8)
+    axis.set_xscale("log")
+    low, high = min(float(row[4]) for row in rows), max(float(row[5]) for row in rows)
+    axis.set_xlim(min(low, 1) / 1.3, max(high, 1) * 1.5)
+    ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200) if low / 1.3 <= tick]
+    axis.set_xticks([tick for tick in ticks if tick <= high * 1.5])
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.minorticks_off()
+    labels = [f"{what.replace('`', '')}\nagainst {against}" for _, what, against, *_ in rows]
+    axis.set_yticks(range(len(rows)), labels, fontsize=7.5)
+    axis.invert_yaxis()
+    axis.set_xlabel("times faster (line: lowest to highest round)")
+    axis.set_title(f"{about['machine']}, {about['date']}", fontsize=9)
+    handles = [plt.Rectangle((0, 0), 1, 1, color=colours[area]) for area in areas]
+    axis.legend(handles, areas, fontsize=8, loc="lower right")
+    drawing.save(figure, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--draw", action="store_true", help="draw what was measured before")
+    given = parser.parse_args()
+    RESULTS.mkdir(exist_ok=True)
+    if not given.draw:
+        before = os.getloadavg()[0]
+        with tempfile.TemporaryDirectory() as folder:
+            rows = measure(Path(folder))
+        about = {
+            "date": time.strftime("%Y-%m-%d"),
+            "machine": shared.processor(),
+            "versions": shared.versions(*PACKAGES),
+            "before": f"{before:.1f}",
+            "after": f"{os.getloadavg()[0]:.1f}",
+        }
+        shared.write_rows(rows, RESULTS / "bench.csv")
+        (RESULTS / "bench.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    with open(RESULTS / "bench.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))[1:]
+    about = json.loads((RESULTS / "bench.json").read_text(encoding="utf-8"))
+    (RESULTS / "bench.md").write_text(table(rows, about), encoding="utf-8")
+    draw(rows, about, RESULTS / "bench")
+
+
+if __name__ == "__main__":
+    main()
