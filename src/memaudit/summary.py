@@ -117,8 +117,8 @@ def markdown(
         f"{leaked:,} of {data.n_test:,} test images have a duplicate in the training set.",
         "",
         "**Table 2.** Test accuracy lost, percentage points. Intervals: Welch over models, for "
-        "these test images; two-way bootstrap over models and test images, for others of their kind "
-        f"({config['statistics']['bootstrap']:,} draws). Equivalence margin "
+        "these test images; two-way bootstrap over models and test images, for others of their "
+        f"kind ({config['statistics']['bootstrap']:,} draws). Equivalence margin "
         f"{config['statistics']['margin']:g}.",
         "",
         table,
