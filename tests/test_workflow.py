@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from conftest import Study
 
-from memaudit import table2
+from memaudit import store, table2
 from memaudit.buckets import read_buckets
 from memaudit.data.dataset import load
 from memaudit.leaks import read_leaks
 from memaudit.removals import read_points
+from memaudit.scores import read_influence
 from memaudit.selection import read_pairs, selecting_half
 
 TRAINED = {"train"}
