@@ -102,7 +102,7 @@ def main() -> None:
             ours, theirs = (jobs_a_minute(given.jobs, profile) for profile in (True, False))
             ratios.append(ours / theirs)
             print(f"round {number + 1}, jobs a minute: {ours:.0f}, {theirs:.0f}", flush=True)
-        what = f"jobs a minute of {given.jobs}, profiles/default"
+        what = f"{given.jobs} jobs, with profiles/default"
         rows = [shared.row("Snakemake", what, "Snakemake's own settings", ratios)]
         shared.write_rows(rows, given.csv)
         return

@@ -80,6 +80,10 @@ def test_the_shipped_configurations_are_valid(paper):
         ({"memorization": {"models": 5}}, r"memorization\.models = 5: must be at least 10"),
         ({"memorization": {"subset_fraction": 0.123}}, "at most two decimals"),
         ({"memorization": {"subset_fraction": 1}}, r"subset_fraction = 1: must be at most 0\.95"),
+        (
+            {"memorization": {"source": "published_runs", "path": ".", "influence": "all_pairs"}},
+            r"memorization\.influence = 'all_pairs': takes subset models",
+        ),
         ({"memorization": {"influence": "all"}}, "influence = 'all': must be one of within_class"),
         ({"training": {"device": "tpu"}}, "device = 'tpu': must be one of auto, cpu, cuda"),
         ({"removals": {"mine": "nowhere.txt"}}, r"removals\.mine = 'nowhere.txt': must be a file"),

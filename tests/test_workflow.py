@@ -247,7 +247,7 @@ def test_memorization_under_weight_decay_is_a_target(study):
 
 def test_all_pairs_are_a_file_on_request(study):
     study.config["memorization"]["influence"] = "all_pairs"
-    assert study.planned() == {"all_pairs": 1}
+    assert study.planned() == {"all_pairs": 1, "pages": 1, "summary": 1}
     path = study.results / "scores/original_all_pairs.h5"
     study.snakemake(str(path.relative_to(study.folder)))
     with (
