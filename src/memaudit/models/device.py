@@ -35,7 +35,9 @@ def choose_device(setting: str, report: Callable[[str], None] = lambda line: Non
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
         names = gpu_names(found, os.environ)
-        return torch.device("cuda", take_gpu(names, report))
+        device = torch.device("cuda", take_gpu(names, report))
+        torch.cuda.set_device(device)
+        return device
     torch.set_num_threads(1)
     if setting == "auto":
         given = os.environ.get("CUDA_VISIBLE_DEVICES") or os.environ.get("SLURM_JOB_GPUS")
