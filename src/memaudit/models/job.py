@@ -55,10 +55,11 @@ def train_shard(
     `path` is `.../<recipe>/<removal>/<first>-<last>.h5`. `loader` and `beton` are those of
     `memaudit.models.loaders.choose_loader`. `minutes` of training at most are lost when the job is
     killed (at an epoch's end), none on SIGTERM if an epoch ends in time: Stopped is raised.
-    `report` is given a line of text as the work goes on. `cuda_graphs` is `Step`'s `graph`. A model is the same if its recipe, seed,
-    dataset, trial and mask are: such a model is never trained twice while a file that holds it is
-    there. A second process that is given the same shard waits for the first and takes over what
-    that made.
+    `report` is given a line of text as the work goes on. `cuda_graphs` is `Step`'s `graph`.
+
+    A model is the same if its recipe, seed, dataset, trial and mask are: such a model is never
+    trained twice while a file that holds it is there. A second process that is given the same
+    shard waits for the first and takes over what that made.
     """
     path = Path(path)
     identity = json.dumps(
