@@ -49,13 +49,15 @@ def train_shard(
     minutes: float = 5.0,
     report: Callable[[str], None] = print,
     cuda_graphs: bool = True,
+    processes_per_gpu: int = 1,
 ) -> None:
     """Train the models of `masks` (trial -> training mask, bool (n_train,)) and write their shard.
 
     `path` is `.../<recipe>/<removal>/<first>-<last>.h5`. `loader` and `beton` are those of
     `memaudit.models.loaders.choose_loader`. `minutes` of training at most are lost when the job is
     killed (at an epoch's end), none on SIGTERM if an epoch ends in time: Stopped is raised.
-    `report` is given a line of text as the work goes on. `cuda_graphs` is `Step`'s `graph`.
+    `report` is given a line of text as the work goes on. `cuda_graphs` is `Step`'s `graph`,
+    `processes_per_gpu` as for `choose_device`.
 
     A model is the same if its recipe, seed, dataset, trial and mask are: such a model is never
     trained twice while a file that holds it is there. A second process that is given the same
@@ -87,7 +89,7 @@ def train_shard(
         if rows:
             report(f"{name}: {len(rows)} of {len(masks)} models were trained before")
         if missing:
-            where = choose_device(device, report)
+            where = choose_device(device, report, processes_per_gpu)
             attributes["device"] = describe(where)
             _check_size(dataset, recipe, name)
             points = f"{int(masks[missing[0]].sum()):,} of {dataset.n_train:,} points"
