@@ -170,6 +170,18 @@ def test_each_process_takes_a_free_gpu(tmp_path, monkeypatch):
     assert log == ["all 2 GPUs are taken: waiting for one"]
 
 
+def test_processes_that_share_gpus_take_empty_ones_first(tmp_path, monkeypatch):
+    from memaudit.models import device
+
+    monkeypatch.setattr(device.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(device, "_held", [])
+    log = []
+    assert [take_gpu(["0", "1"], log.append, share=2) for _ in range(4)] == [0, 1, 0, 1]
+    threading.Timer(0.5, device._held[2].close).start()
+    assert take_gpu(["0", "1"], log.append, share=2) == 0
+    assert log == ["all 2 GPUs are taken: waiting for one"]
+
+
 def test_names_of_gpus():
     assert gpu_names(2, {}) == ["0", "1"]
     assert gpu_names(2, {"CUDA_VISIBLE_DEVICES": "3,5"}) == ["3", "5"]

@@ -9,9 +9,8 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import yaml
 
 from memaudit import store
@@ -19,6 +18,9 @@ from memaudit.data.longtail import LongTail
 from memaudit.decisions import read_decisions
 from memaudit.errors import AuditError
 from memaudit.removals import CONTROL, block_size, read_points
+
+if TYPE_CHECKING:
+    import jsonschema
 
 BUCKETS = ("leakage_shift", "memorized")
 LISTED = ("selected", *BUCKETS)
@@ -39,6 +41,8 @@ def check(config: Config, schema: str | Path) -> None:
     Two ways of writing one study are one study then, and nothing is made anew between them. Raises
     AuditError with a line for each thing that is wrong.
     """
+    import jsonschema  # here, because jobs of training need names of this module alone
+
     rules = yaml.safe_load(Path(schema).read_text(encoding="utf-8"))
     _mend_text(config, rules)
     validator = jsonschema.Draft202012Validator(rules)
@@ -190,7 +194,7 @@ def _key(path) -> str:
     return ".".join(map(str, path)) or "(top level)"
 
 
-def _explain(error: jsonschema.ValidationError) -> list[str]:
+def _explain(error: "jsonschema.ValidationError") -> list[str]:
     """A line, or several, for one violation of the schema: key, value, what is allowed."""
     key, value, rule = _key(error.absolute_path), error.instance, error.validator_value
     match error.validator:
@@ -234,7 +238,7 @@ def _explain(error: jsonschema.ValidationError) -> list[str]:
             return [f"{key} = {value!r}: {error.message}"]
 
 
-def _named(error: jsonschema.ValidationError) -> str:
+def _named(error: "jsonschema.ValidationError") -> str:
     """The key and its value, or the name of a key where that is what is wrong."""
     key, is_name = _key(error.absolute_path), "propertyNames" in error.absolute_schema_path
     return f"{key}: the name {error.instance!r}" if is_name else f"{key} = {error.instance!r}"

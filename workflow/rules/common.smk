@@ -31,9 +31,9 @@ DATASET = f"data/{config['dataset']['name']}.h5"
 DIGEST = f"data/{config['dataset']['name']}.sha256"
 MACHINE = plan.this_machine(config["training"]["device"])
 if MACHINE.kind == "gpu" and not workflow.resource_settings.nodes:
-    # here, not on a cluster: as many training jobs at a time as there are GPUs (--resources gpu=N: N)
+    # here, not on a cluster: so many training jobs at a time on each GPU (--resources gpu=N: N in all)
     if "gpu" not in workflow.global_resources:
-        workflow.register_resource("gpu", MACHINE.workers)
+        workflow.register_resource("gpu", MACHINE.workers * config["training"]["processes_per_gpu"])
 KIND = config["dataset"]["kind"]
 IS_GENERATED = KIND == "longtail"
 IS_CIFAR = KIND in ("cifar10", "cifar100")

@@ -37,4 +37,6 @@ with job(snakemake.log[0], history, quiet=True) as report:
         settings["test_every"],
         settings["checkpoint_minutes"],
         report,
+        settings["cuda_graphs"],
+        settings["processes_per_gpu"],
     )

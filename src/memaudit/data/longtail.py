@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+import scipy  # ndimage is imported when it is used: every job of training imports this module
 
 from memaudit.data.dataset import Dataset
 from memaudit.seeds import generator
@@ -59,7 +59,7 @@ def _field(rng: np.random.Generator, count: int, size: int, cells: int) -> np.nd
     """Smooth random images, float (count, size, size, 3), mean 0 and sd 1 over each image."""
     coarse = rng.standard_normal((count, cells, cells, 3))
     zoom = size / cells
-    fine = ndimage.zoom(coarse, (1, zoom, zoom, 1), order=3, mode="reflect", grid_mode=True)
+    fine = scipy.ndimage.zoom(coarse, (1, zoom, zoom, 1), order=3, mode="reflect", grid_mode=True)
     fine -= fine.mean(axis=(1, 2, 3), keepdims=True)
     return fine / fine.std(axis=(1, 2, 3), keepdims=True)
 
@@ -71,7 +71,7 @@ def _bytes(images: np.ndarray) -> np.ndarray:
 def _shift(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     reach = max(1, image.shape[0] // 16)
     dy, dx = rng.choice([-reach, reach], 2)
-    return ndimage.shift(image, (dy, dx, 0), order=0, mode="nearest")
+    return scipy.ndimage.shift(image, (dy, dx, 0), order=0, mode="nearest")
 
 
 def _crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -80,7 +80,7 @@ def _crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     start = (size - 1) / 2 * (1 - 1 / 1.12)
     at = start + np.arange(size) / 1.12
     grid = np.meshgrid(at, at, indexing="ij")
-    channels = [ndimage.map_coordinates(image[..., c], grid, order=1) for c in range(3)]
+    channels = [scipy.ndimage.map_coordinates(image[..., c], grid, order=1) for c in range(3)]
     return np.stack(channels, axis=-1)
 
 

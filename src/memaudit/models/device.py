@@ -1,5 +1,6 @@
 """Where a process trains: one GPU of its own where there is one, else one thread of the CPU."""
 
+import itertools
 import os
 import tempfile
 import time
@@ -15,10 +16,12 @@ from memaudit.errors import AuditError
 _held: list[IO[str]] = []  # the lock of the GPU that this process has taken, until it ends
 
 
-def choose_device(setting: str, report: Callable[[str], None] = lambda line: None) -> torch.device:
+def choose_device(
+    setting: str, report: Callable[[str], None] = lambda line: None, processes_per_gpu: int = 1
+) -> torch.device:
     """The device for `training.device`: "auto" is the GPU where there is one, else the CPU.
 
-    The GPU is one that no other process of ours has taken. On the GPU
+    The GPU is one that fewer than `processes_per_gpu` processes of ours have taken. On the GPU
     the deterministic kernels are chosen, so a seed gives the same bits again. On the CPU a process
     uses one thread: two processes of one thread beat one of two, by far under load. `report` is
     told when there is no GPU where one could be expected.
@@ -35,7 +38,9 @@ def choose_device(setting: str, report: Callable[[str], None] = lambda line: Non
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
         names = gpu_names(found, os.environ)
-        return torch.device("cuda", take_gpu(names, report))
+        device = torch.device("cuda", take_gpu(names, report, processes_per_gpu))
+        torch.cuda.set_device(device)
+        return device
     torch.set_num_threads(1)
     if setting == "auto":
         given = os.environ.get("CUDA_VISIBLE_DEVICES") or os.environ.get("SLURM_JOB_GPUS")
@@ -65,16 +70,18 @@ def gpu_names(count: int, environment: dict[str, str]) -> list[str]:
     return [f"job{job}-{name}" for name in names] if job else names
 
 
-def take_gpu(names: list[str], report: Callable[[str], None]) -> int:
-    """Index of a GPU of `names` that no other process has taken; waits until one is free.
+def take_gpu(names: list[str], report: Callable[[str], None], share: int = 1) -> int:
+    """Index of a GPU of `names` that fewer than `share` processes have; waits until there is one.
 
-    It is this process's until the process ends, however that comes about.
+    It is this process's until the process ends, however that comes about. GPUs that nobody has are
+    taken first.
     """
     folder = Path(tempfile.gettempdir()) / f"memaudit-{os.getuid()}"
     told = False
     while True:
-        for index, name in enumerate(names):
-            file = locks.take(folder / f"gpu-{name}.lock", f"process {os.getpid()}\n")
+        for place, (index, name) in itertools.product(range(share), enumerate(names)):
+            lock = folder / f"gpu-{name}{f'-{place}' if place else ''}.lock"
+            file = locks.take(lock, f"process {os.getpid()}\n")
             if file is not None:
                 _held.append(file)
                 return index

@@ -72,7 +72,9 @@ class FFCVLoader:
         """All points of "train" or "test" in order, not augmented."""
         n_train, n_test = len(self.train_labels), len(self.test_labels)
         first, count = (0, n_train) if side == "train" else (n_train, n_test)
-        size = min(EVALUATION_BATCH, count)  # FFCV makes room for ten whole batches
+        size = min(
+            EVALUATION_BATCH[self.device.type], count
+        )  # FFCV makes room for ten whole batches
         yield from self._batches(np.arange(first, first + count), size, None)
 
     def _batches(

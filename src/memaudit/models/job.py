@@ -27,6 +27,7 @@ from memaudit.models.device import choose_device, describe
 from memaudit.models.loaders import choose_loader
 from memaudit.models.recipe import Recipe
 from memaudit.models.shards import Row, partial_folder, write_shard
+from memaudit.models.step import Step
 from memaudit.models.training import TrainedModel, train_model
 
 PATIENCE = 1800.0  # seconds without a sign of life from whoever trains the same shard
@@ -47,16 +48,20 @@ def train_shard(
     test_every: int = 0,
     minutes: float = 5.0,
     report: Callable[[str], None] = print,
+    cuda_graphs: bool = True,
+    processes_per_gpu: int = 1,
 ) -> None:
     """Train the models of `masks` (trial -> training mask, bool (n_train,)) and write their shard.
 
     `path` is `.../<recipe>/<removal>/<first>-<last>.h5`. `loader` and `beton` are those of
     `memaudit.models.loaders.choose_loader`. `minutes` of training at most are lost when the job is
     killed (at an epoch's end), none on SIGTERM if an epoch ends in time: Stopped is raised.
-    `report` is given a line of text as the work goes on. A model is the same if its recipe, seed,
-    dataset, trial and mask are: such a model is never trained twice while a file that holds it is
-    there. A second process that is given the same shard waits for the first and takes over what
-    that made.
+    `report` is given a line of text as the work goes on. `cuda_graphs` is `Step`'s `graph`,
+    `processes_per_gpu` as for `choose_device`.
+
+    A model is the same if its recipe, seed, dataset, trial and mask are: such a model is never
+    trained twice while a file that holds it is there. A second process that is given the same
+    shard waits for the first and takes over what that made.
     """
     path = Path(path)
     identity = json.dumps(
@@ -84,7 +89,7 @@ def train_shard(
         if rows:
             report(f"{name}: {len(rows)} of {len(masks)} models were trained before")
         if missing:
-            where = choose_device(device, report)
+            where = choose_device(device, report, processes_per_gpu)
             attributes["device"] = describe(where)
             _check_size(dataset, recipe, name)
             points = f"{int(masks[missing[0]].sum()):,} of {dataset.n_train:,} points"
@@ -93,6 +98,7 @@ def train_shard(
                 f"{recipe.epochs} epochs) on {attributes['device']}, {_this_process()}"
             )
             feed = choose_loader(loader, dataset, recipe.crop_padding, where, beton)
+            step = Step(recipe, len(dataset.class_names), where, cuda_graphs)
         for trial in missing:
             if stopping():
                 raise Stopped(
@@ -111,6 +117,7 @@ def train_shard(
                 test_every,
                 name,
                 checkpoint,
+                step,
             )
             rows[trial] = _row(model, trial, masks[trial])
             write_shard(partial / f"{trial:06d}.h5", attributes, [rows[trial]])

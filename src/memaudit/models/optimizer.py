@@ -20,13 +20,36 @@ class SGD:
         self.buffers = [torch.zeros_like(parameter) for parameter in self.parameters]
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """One step at learning rate `rate`; the gradients are used up."""
+    def step(self, rate: float | torch.Tensor) -> None:
+        """One step at learning rate `rate`; the gradients are used up.
+
+        As a float32 scalar tensor on the weights' device, `rate` may change between the replays of
+        a captured step. Rounding differs between the two forms.
+        """
         gradients = [parameter.grad for parameter in self.parameters]
-        if self.weight_decay:
-            torch._foreach_add_(gradients, self.parameters, alpha=self.weight_decay)
-        torch._foreach_mul_(self.buffers, self.momentum)
-        torch._foreach_add_(self.buffers, gradients)
-        torch._foreach_add_(self.parameters, self.buffers, alpha=-rate)
+        if isinstance(rate, torch.Tensor):
+            torch._fused_sgd_(
+                self.parameters,
+                gradients,
+                self.buffers,
+                weight_decay=self.weight_decay,
+                momentum=self.momentum,
+                lr=rate,
+                dampening=0.0,
+                nesterov=False,
+                maximize=False,
+                is_first_step=False,  # with buffers of zeros it is like any other
+            )
+        else:
+            if self.weight_decay:
+                torch._foreach_add_(gradients, self.parameters, alpha=self.weight_decay)
+            torch._foreach_mul_(self.buffers, self.momentum)
+            torch._foreach_add_(self.buffers, gradients)
+            torch._foreach_add_(self.parameters, self.buffers, alpha=-rate)
         for parameter in self.parameters:
             parameter.grad = None
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """As if no step had been made."""
+        torch._foreach_zero_(self.buffers)

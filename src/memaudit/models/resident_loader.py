@@ -9,70 +9,89 @@ from torch.nn import functional
 from memaudit.data.dataset import Dataset
 from memaudit.models.augmentation import augmentation
 
-EVALUATION_BATCH = 1024
+# Images an evaluation computes at a time, by kind of device.
+EVALUATION_BATCH = {"cpu": 1024, "cuda": 2048}
 
 
 class ResidentLoader:
     """Train and test images of a dataset on `device`, as uint8, cut into batches there.
 
     Batches are pixel / 255, float32 (batch, 3, h, w) in channels_last memory, and int64 labels
-    (batch,). The train images are kept zero-padded, so a crop is a matter of indices.
+    (batch,). The train images are kept zero-padded; `windows`, uint8 (n_train, 2 * padding + 1,
+    2 * padding + 1, h, w, 3), is a view of them that has every crop of every point at [point, dy,
+    dx].
     """
 
     def __init__(self, dataset: Dataset, padding: int, device: torch.device):
         self.device = device
         self.padding = padding
-        self.height, self.width = dataset.train_images.shape[1:3]
+        height, width = dataset.train_images.shape[1:3]
         images = torch.from_numpy(dataset.train_images).to(device)
         padded = functional.pad(images, (0, 0, padding, padding, padding, padding))
-        self.padded_width = padded.shape[2]
-        self.padded_pixels = padded.shape[1] * padded.shape[2]
-        self.pixels = padded.reshape(-1, 3)
+        windows = padded.unfold(1, height, 1).unfold(2, width, 1).permute(0, 1, 2, 4, 5, 3)
+        # numpy copies whole rows of a window where torch copies bytes
+        self.windows = windows.numpy() if device.type == "cpu" else windows
         self.train_labels = torch.from_numpy(dataset.train_labels).to(device)
         self.test_images = torch.from_numpy(dataset.test_images).to(device)
         self.test_labels = torch.from_numpy(dataset.test_labels).to(device)
-        self.rows = torch.arange(self.height, device=device)
-        self.columns = torch.arange(self.width, device=device)
-
-    def _cut(
-        self, points: torch.Tensor, dy: torch.Tensor, dx: torch.Tensor, flip: torch.Tensor
-    ) -> torch.Tensor:
-        """Windows (dy, dx) of the padded train images of `points`, mirrored where `flip`."""
-        batch = len(points)
-        rows = dy[:, None] + self.rows
-        mirrored = torch.where(flip[:, None], self.width - 1 - self.columns, self.columns)
-        columns = dx[:, None] + mirrored
-        start = points[:, None, None] * self.padded_pixels
-        index = start + rows[:, :, None] * self.padded_width + columns[:, None, :]
-        pixels = self.pixels.index_select(0, index.view(-1))
-        return to_network(pixels.view(batch, self.height, self.width, 3))
 
     def train_batches(
         self, order: np.ndarray, batch_size: int, seed: int, epoch: int, mirror: bool
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The augmented batches of one epoch: `full_batches` of `order` (int64 train indices)."""
-        n = len(self.train_labels)
-        drawn = augmentation(seed, epoch, n, self.padding, mirror)
+        drawn = augmentation(seed, epoch, len(self.train_labels), self.padding, mirror)
         order, size = full_batches(order, batch_size)
-        points = torch.from_numpy(order).to(self.device)
-        dy, dx, flip = (torch.from_numpy(part[order]).to(self.device) for part in drawn)
+        columns = [order, *(part[order] for part in drawn)]
+        labels = self.train_labels[torch.from_numpy(order).to(self.device)]
+        cut = cut_rows
+        if self.device.type != "cpu":
+            columns = [torch.from_numpy(column).to(self.device) for column in columns]
+            cut = cut_on_gpu
         for start in range(0, len(order), size):
             part = slice(start, start + size)
-            images = self._cut(points[part], dy[part], dx[part], flip[part])
-            yield images, self.train_labels[points[part]]
+            points, dy, dx, flip = (column[part] for column in columns)
+            images = cut(self.windows, points, dy, dx, flip if mirror else None)
+            yield to_network(images), labels[part]
 
     def evaluation_batches(self, side: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """All points of "train" or "test" in order, not augmented."""
-        labels = self.train_labels if side == "train" else self.test_labels
-        for start in range(0, len(labels), EVALUATION_BATCH):
-            part = slice(start, start + EVALUATION_BATCH)
-            if side == "test":
-                images = to_network(self.test_images[part])
-            else:
-                points = torch.arange(start, min(part.stop, len(labels)), device=self.device)
-                middle = torch.full_like(points, self.padding)
-                images = self._cut(points, middle, middle, torch.zeros_like(points, dtype=bool))
-            yield images, labels[part]
+        images, labels = self.test_images, self.test_labels
+        if side == "train":
+            images = torch.as_tensor(self.windows[:, self.padding, self.padding])
+            labels = self.train_labels
+        size = EVALUATION_BATCH[self.device.type]
+        for start in range(0, len(labels), size):
+            part = slice(start, start + size)
+            yield to_network(images[part].contiguous()), labels[part]
+
+
+def cut_rows(
+    windows: np.ndarray,
+    points: np.ndarray,
+    dy: np.ndarray,
+    dx: np.ndarray,
+    flip: np.ndarray | None,
+) -> torch.Tensor:
+    """The windows [points, dy, dx], mirrored where `flip` (bool (batch,)): uint8 (batch, h, w, 3).
+
+    None for `flip` mirrors none.
+    """
+    images = windows[points, dy, dx]
+    if flip is not None:
+        images[flip] = images[flip].take(np.arange(images.shape[2])[::-1], axis=2)
+    return torch.from_numpy(images)
+
+
+def cut_on_gpu(
+    windows: torch.Tensor,
+    points: torch.Tensor,
+    dy: torch.Tensor,
+    dx: torch.Tensor,
+    flip: torch.Tensor | None,
+) -> torch.Tensor:
+    """The same as `cut_rows`, in operations that a GPU does at once and nothing waits for."""
+    images = windows[points, dy, dx]
+    return images if flip is None else torch.where(flip.view(-1, 1, 1, 1), images.flip(2), images)
 
 
 def full_batches(order: np.ndarray, batch_size: int) -> tuple[np.ndarray, int]:

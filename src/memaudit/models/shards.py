@@ -11,7 +11,6 @@ import h5py
 import numpy as np
 
 from memaudit import store
-from memaudit.config import trials_of
 from memaudit.errors import AuditError
 from memaudit.models.recipe import Recipe
 
@@ -113,7 +112,8 @@ def _check_trials(
     path: str | Path, found: list[int], place: dict[int, int], seen: dict[int, str]
 ) -> None:
     stem = Path(path).stem
-    named = trials_of(stem) if re.fullmatch(r"\d+-\d+", stem) else found
+    ends = re.fullmatch(r"(\d+)-(\d+)", stem)
+    named = range(int(ends[1]), int(ends[2]) + 1) if ends else found
     if (wrong := set(named) ^ set(found)) or len(set(found)) < len(found):
         trial = min(wrong or found)
         raise AuditError(

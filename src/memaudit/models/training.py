@@ -6,14 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from memaudit.errors import AuditError
-from memaudit.models import networks
 from memaudit.models.checkpoint import Checkpoint
-from memaudit.models.optimizer import SGD
 from memaudit.models.recipe import Recipe
 from memaudit.models.resident_loader import ResidentLoader, batches_per_epoch
+from memaudit.models.step import Step
 from memaudit.seeds import generator, seed64
 
 
@@ -47,22 +45,24 @@ def train_model(
     test_every: int = 0,
     name: str = "",
     checkpoint: Checkpoint | None = None,
+    step: Step | None = None,
 ) -> TrainedModel:
     """Train a network by `recipe` on the points of `mask` (bool (n_train,)) and evaluate it.
 
     All randomness comes from (seed, trial): weights, order (drawn over all points and then masked)
     and augmentation. `test_every` evaluates the test accuracy every so many epochs, 0 only after
     the last. `name` ("recipe, removal") is used in errors. Training goes on from `checkpoint` where
-    that was saved, and saves to it.
+    that was saved, and saves to it. `step` is that of an earlier model of this recipe on the
+    loader's device, to be used again; the result does not depend on it.
 
     Raises AuditError when the loss of an epoch is not finite, naming recipe, removal, trial, epoch
     and rate; Stopped when the process was asked to end and the checkpoint is saved.
     """
     started = time.perf_counter()
     device = loader.device
-    network = networks.build(recipe.network, classes, seed64(seed, "initialisation", trial))
-    network = network.to(device, memory_format=torch.channels_last)
-    optimizer = SGD(network.parameters(), recipe.momentum, recipe.weight_decay)
+    step = step or Step(recipe, classes, device)
+    step.reset(seed64(seed, "initialisation", trial))
+    network, optimizer = step.network, step.optimizer
     augmentation_seed = seed64(seed, "augmentation", trial)
     per_epoch = batches_per_epoch(int(mask.sum()), recipe.batch_size)
     steps = recipe.epochs * per_epoch
@@ -75,12 +75,12 @@ def train_model(
         first, before, curves = kept["epoch"], kept["seconds"], kept["curves"]
     for epoch in range(first, recipe.epochs):
         order = generator(seed, "order", trial, epoch).permutation(len(mask))
-        rates = [recipe.rate(epoch * per_epoch + step, steps) for step in range(per_epoch)]
+        rates = [recipe.rate(epoch * per_epoch + at, steps) for at in range(per_epoch)]
         batches = loader.train_batches(
             order[mask[order]], recipe.batch_size, augmentation_seed, epoch, recipe.mirror
         )
         with _precision(recipe, device):
-            loss, accuracy = _train_epoch(network, optimizer, batches, rates)
+            loss, accuracy = _train_epoch(step, batches, rates)
         if not np.isfinite(loss):
             raise AuditError(
                 f"training diverged: {name}, trial {trial}, epoch {epoch + 1} of {recipe.epochs}: "
@@ -112,19 +112,14 @@ def _precision(recipe: Recipe, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=narrow, cache_enabled=False)
 
 
-def _train_epoch(
-    network: nn.Module, optimizer: SGD, batches, rates: list[float]
-) -> tuple[float, float]:
+def _train_epoch(step: Step, batches, rates: list[float]) -> tuple[float, float]:
     """One epoch; (mean loss, fraction right). Nothing waits for the device within it."""
-    network.train()
+    step.network.train()
     losses, right, seen = [], [], 0
     for rate, (images, labels) in zip(rates, batches, strict=True):
-        output = network(images)
-        loss = functional.cross_entropy(output.float(), labels)
-        loss.backward()
-        optimizer.step(rate)
-        losses.append(loss.detach())
-        right.append((output.detach().argmax(1) == labels).sum())
+        loss, hits = step(images, labels, rate)
+        losses.append(loss)
+        right.append(hits)
         seen += len(labels)
     return float(torch.stack(losses).mean()), float(torch.stack(right).sum()) / seen
 

@@ -1,0 +1,257 @@
+"""Our trainer beside the plain PyTorch loop and the bare computation, on the CPU.
+
+    python benchmarks/training.py              the table in benchmarks/README.md
+    python benchmarks/training.py --csv FILE   the ratios alone
+
+Each of the three trains and evaluates the same model: the same network, recipe, number of steps,
+one thread. They take turns in one process; seconds are of processor time, which other processes
+disturb less than wall time. About two minutes.
+"""
+
+import argparse
+import csv
+import dataclasses
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+from torch.nn import functional
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+from torchvision import transforms
+
+from memaudit.data.dataset import Dataset
+from memaudit.data.longtail import LongTail, generate
+from memaudit.models import networks
+from memaudit.models.optimizer import SGD
+from memaudit.models.recipe import Recipe
+from memaudit.models.resident_loader import ResidentLoader, batches_per_epoch
+from memaudit.models.step import Step
+from memaudit.models.training import train_model
+from memaudit.removals import training_mask
+
+ROOT = Path(__file__).resolve().parents[1]
+README = Path(__file__).with_name("README.md")
+BEGIN, END = "<!-- written by training.py -->", "<!-- end of training.py -->"
+CPU = torch.device("cpu")
+WAYS = {
+    "trainer": "our trainer",
+    "plain": "plain PyTorch loop",
+    "compute": "computation alone",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What is trained: the images, the points (bool mask), the recipe; `rounds` times by each."""
+
+    name: str
+    dataset: Dataset
+    mask: np.ndarray
+    recipe: Recipe
+    rounds: int
+
+
+def cases(rounds: int) -> list[Case]:
+    demo = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text(encoding="utf-8"))
+    images = generate(LongTail(**demo["dataset"]["longtail"]), seed=0)
+    subset = training_mask("subset", 0, images.train_labels, 0, fraction=0.7)
+    recipe = Recipe.of(demo["recipes"]["converged"])
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (320, 32, 32, 3), dtype=np.uint8)
+    labels = rng.integers(0, 10, 320)
+    large = Dataset(list("abcdefghij"), pixels[:256], labels[:256], pixels[256:], labels[256:])
+    deep = Recipe("resnet9", 1, 64, 0.01, 0.15, 0.9, 0.0005, 4, True)
+    return [
+        Case("the demo's `tiny`", images, subset, recipe, rounds),
+        Case("`resnet9`", large, np.ones(256, dtype=bool), deep, max(3, rounds // 3)),
+    ]
+
+
+def trainer(case: Case) -> Callable[[], None]:
+    loader = ResidentLoader(case.dataset, case.recipe.crop_padding, CPU)
+    classes = len(case.dataset.class_names)
+    step = Step(case.recipe, classes, CPU)
+
+    def run() -> None:
+        train_model(loader, case.recipe, case.mask, classes, 0, 0, step=step)
+
+    return run
+
+
+class Images(TorchDataset):
+    """PIL images and labels, through torchvision's transforms."""
+
+    def __init__(self, pixels: np.ndarray, labels: np.ndarray, change: Callable):
+        self.images = [Image.fromarray(image) for image in pixels]
+        self.labels = labels.tolist()
+        self.change = change
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, point: int):
+        return self.change(self.images[point]), self.labels[point]
+
+
+def plain(case: Case) -> Callable[[], None]:
+    """What one would write: DataLoader, torchvision's transforms, torch.optim.SGD."""
+    data, recipe = case.dataset, case.recipe
+    augment = [transforms.RandomCrop(data.train_images.shape[1], recipe.crop_padding)]
+    augment += [transforms.RandomHorizontalFlip()] if recipe.mirror else []
+    change = transforms.Compose([*augment, transforms.ToTensor()])
+    train = Images(data.train_images[case.mask], data.train_labels[case.mask], change)
+    sides = [
+        Images(data.train_images, data.train_labels, transforms.ToTensor()),
+        Images(data.test_images, data.test_labels, transforms.ToTensor()),
+    ]
+    steps = recipe.epochs * batches_per_epoch(len(train), recipe.batch_size)
+
+    def run() -> None:
+        network = networks.build(recipe.network, len(data.class_names), 0)
+        optimizer = torch.optim.SGD(
+            network.parameters(),
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+        )
+        loader = DataLoader(train, recipe.batch_size, shuffle=True, drop_last=True)
+        number = 0
+        network.train()
+        for _ in range(recipe.epochs):
+            for images, labels in loader:
+                optimizer.param_groups[0]["lr"] = recipe.rate(number, steps)
+                loss = functional.cross_entropy(network(images), labels)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                number += 1
+        network.eval()
+        with torch.no_grad():
+            for side in sides:
+                for images, labels in DataLoader(side, 1024):
+                    (network(images).argmax(1) == labels).sum().item()
+
+    return run
+
+
+def compute(case: Case) -> Callable[[], None]:
+    """The least there is to do: forward, backward, optimizer and evaluation on ready batches."""
+    data, recipe = case.dataset, case.recipe
+    loader = ResidentLoader(data, recipe.crop_padding, CPU)
+    points = np.flatnonzero(case.mask)
+    batches = list(loader.train_batches(points, recipe.batch_size, 0, 0, recipe.mirror))
+    evaluation = [batch for side in ("train", "test") for batch in loader.evaluation_batches(side)]
+    network = networks.build(recipe.network, len(data.class_names), 0)
+    network = network.to(memory_format=torch.channels_last)
+
+    def run() -> None:
+        optimizer = SGD(network.parameters(), recipe.momentum, recipe.weight_decay)
+        network.train()
+        for _ in range(recipe.epochs):
+            for images, labels in batches:
+                functional.cross_entropy(network(images), labels).backward()
+                optimizer.step(1e-6)
+        network.eval()
+        with torch.no_grad():
+            for images, labels in evaluation:
+                (network(images).argmax(1) == labels).sum()
+
+    return run
+
+
+def measure(case: Case) -> dict[str, list[tuple[float, float]]]:
+    """(processor seconds, wall seconds) of each way, round for round; the first is a warm-up."""
+    ways = {"trainer": trainer(case), "plain": plain(case), "compute": compute(case)}
+    seconds: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+    for number in range(case.rounds + 1):
+        for way, run in ways.items():
+            used, started = time.process_time(), time.perf_counter()
+            run()
+            taken = time.process_time() - used, time.perf_counter() - started
+            if number:
+                seconds[way].append(taken)
+                print(f"{case.name}, round {number}, {WAYS[way]}: {taken[0]:.3f} s", flush=True)
+    return seconds
+
+
+def ratios(seconds: dict[str, list[tuple[float, float]]], against: str) -> list[float]:
+    """How many times faster the trainer is than `against`, round for round, by processor time."""
+    pairs = zip(seconds["trainer"], seconds[against], strict=True)
+    return [other[0] / ours[0] for ours, other in pairs]
+
+
+def machine() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.machine()
+    return (
+        f"one core of {name}; Python {platform.python_version()}, torch {torch.__version__}, "
+        f"numpy {np.__version__}"
+    )
+
+
+def report(found: list[tuple[Case, dict]], load: float) -> str:
+    """The measured part of the README; `load` is the load average before the runs."""
+    rows = [
+        f"Measured on {machine()}. Seconds of processor time to train and evaluate a model, median "
+        f"(lowest to highest); load average of the machine before it began: {load:.1f}.",
+        "",
+        "| | " + " | ".join(WAYS.values()) + " | trainer against the loop | against the bare "
+        "computation |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for case, seconds in found:
+        data, recipe = case.dataset, case.recipe
+        what = (
+            f"{case.name}, {data.train_images.shape[1]} x {data.train_images.shape[2]}, "
+            f"{int(case.mask.sum())} points, batches of {recipe.batch_size}, {recipe.epochs} "
+            f"epochs, {case.rounds} rounds"
+        )
+        cells = [[used for used, _ in seconds[way]] for way in WAYS]
+        cells += [ratios(seconds, other) for other in ("plain", "compute")]
+        words = [f"{statistics.median(c):.2f} ({min(c):.2f} to {max(c):.2f})" for c in cells]
+        rows.append(f"| {what} | {' | '.join(words)} |")
+    return "\n".join(rows)
+
+
+def write_csv(found: list[tuple[Case, dict]], path: Path) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file)
+        out.writerow(["area", "what", "against", "ratio", "low", "high", "runs"])
+        for case, seconds in found:
+            for other in ("plain", "compute"):
+                values = ratios(seconds, other)
+                numbers = [statistics.median(values), min(values), max(values)]
+                what = f"trainer, {case.name.replace('`', '')}"
+                cells = [f"{number:.3f}" for number in numbers]
+                out.writerow(["training", what, WAYS[other], *cells, len(values)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--csv", type=Path, help="write the ratios here, not into the README")
+    parser.add_argument("--rounds", type=int, default=9, help="of the demo's network")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    load = os.getloadavg()[0]
+    found = [(case, measure(case)) for case in cases(given.rounds)]
+    if given.csv:
+        write_csv(found, given.csv)
+        return
+    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    text = f"{before}{BEGIN}\n{report(found, load)}\n{END}{after}"
+    README.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

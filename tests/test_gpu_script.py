@@ -1,0 +1,96 @@
+"""benchmarks/gpu.py on the CPU at toy size: pieces that add up, on a machine that lacks much."""
+
+import csv
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+from conftest import ROOT
+from test_training import content, same
+
+SCRIPT = ROOT / "benchmarks" / "gpu.py"
+# what a machine with a GPU may lack
+LACKING = "import sys, runpy; sys.modules |= dict.fromkeys(['yaml', 'scipy', 'jsonschema', 'PIL', "
+LACKING += "'torchvision', 'matplotlib', 'snakemake']); sys.argv = sys.argv[1:]; "
+LACKING += "runpy.run_path(sys.argv[0], run_name='__main__')"
+
+
+@pytest.fixture
+def gpu():
+    spec = importlib.util.spec_from_file_location("gpu", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_study_in_pieces_gives_the_files_of_the_workflow(gpu, study, monkeypatch, capsys):
+    """The shards that the workflow made and looks for, bit for bit; nothing is left to train."""
+    models = study.results / "models"
+    paths = [
+        models / "converged" / "none" / "000000-000002.h5",
+        models / "original" / "random_selected" / "000000-000002.h5",
+        models / "original" / "selected" / "000000-000002.h5",
+    ]
+    expected = [content(path) for path in paths]
+    lists = study.results / "removals"
+    lists.rename(study.folder / "kept")
+    for path in paths:
+        path.unlink()
+    config = study.folder / "small.yaml"
+    config.write_text(yaml.safe_dump(study.config))
+    arguments = ["study", "--data", study.folder / "data", "--output", study.results]
+
+    def run(*more) -> str:
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, [*arguments, *more])])
+        gpu.main()
+        return capsys.readouterr().out
+
+    with pytest.raises(SystemExit, match="give --config"):
+        run()
+    assert run("--config", config, "--minutes", "0") == ""
+    assert "1 shards of this process are left" in run("--minutes", "0.0001")
+    done = subprocess.run(
+        [sys.executable, "-c", LACKING, SCRIPT, *arguments, "--minutes", "5"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    wanted = f"snakemake {lists / 'selected.txt'}"
+    assert wanted in done.stdout
+    assert paths[0].exists() and not paths[1].exists()
+    (study.folder / "kept").rename(lists)
+    assert "every model of this process is trained" in run("--minutes", "5")
+    assert all(same(content(path), kept) for path, kept in zip(paths, expected, strict=True))
+    assert "train" not in study.planned()
+
+
+def test_speed_goes_on_where_it_was(gpu, tmp_path, monkeypatch):
+    rows = [("copy", "", "", "", 1), ("tiny", "float32", "graph", "resident", 1)]
+    rows += [("nothing", "float32", "graph", "resident", 1)]
+    monkeypatch.setattr(
+        gpu, "plan", lambda networks: [dict(zip(gpu.KEY, row, strict=True)) for row in rows]
+    )
+    path = tmp_path / "speed.csv"
+    with open(path, "w", newline="") as file:
+        out = csv.DictWriter(file, gpu.COLUMNS)
+        out.writeheader()
+        out.writerow(dict(zip(gpu.KEY, rows[0], strict=True)) | {"copied_gb_per_second": 2150})
+    monkeypatch.setitem(gpu.ROOFLINE, "tiny", 1e4)
+    command = "gpu.py speed --device cpu --images 64 --batch 16 --seconds 0.1 --minutes 5 --output"
+    monkeypatch.setattr(sys, "argv", [*command.split(), str(tmp_path)])
+    gpu.main()
+    with open(path, newline="") as file:
+        copy, tiny, nothing = csv.DictReader(file)
+    assert copy["copied_gb_per_second"] == "2150"
+    assert float(tiny["images_per_second"]) > 0
+    # half the bandwidth of the stated roofline
+    share = float(tiny["images_per_second"]) / 5e3
+    assert float(tiny["share_of_roofline"]) == pytest.approx(share, abs=1e-3)
+    assert "nothing" in nothing["error"] and not nothing["images_per_second"]
+    before = path.read_bytes()
+    gpu.main()
+    assert path.read_bytes() == before
