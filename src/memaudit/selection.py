@@ -8,7 +8,7 @@ import numpy as np
 
 from memaudit import store
 from memaudit.errors import AuditError
-from memaudit.scores import read_influence
+from memaudit.scores import InfluenceBlock, read_influence
 from memaudit.seeds import generator
 
 # F&Z's thresholds give 1,015 pairs on CIFAR-100. Beyond this, points and test points are not picked
@@ -29,6 +29,17 @@ class Pair:
     influence_se: float
 
 
+def is_strong(
+    block: InfluenceBlock, value: np.ndarray, memorization: float, influence: float, z: float
+) -> np.ndarray:
+    """Which pairs of a class are selected, bool (a, b), as `select_pairs` says.
+
+    `value` (n_train,) is the memorization of all train points.
+    """
+    strong = (block.influence >= influence) & (block.influence > z * block.influence_se)
+    return strong & (value[block.train_index] >= memorization)[:, None]
+
+
 def select_pairs(scores: str | Path, memorization: float, influence: float, z: float) -> list[Pair]:
     """Pairs with mem >= `memorization`, infl >= `influence` and infl > `z` standard errors.
 
@@ -41,8 +52,7 @@ def select_pairs(scores: str | Path, memorization: float, influence: float, z: f
     with store.reading(scores, store.SCORES) as file:
         value, se = file["memorization"][:], file["memorization_se"][:]
         for block in read_influence(file):
-            strong = (block.influence >= influence) & (block.influence > z * block.influence_se)
-            strong &= (value[block.train_index] >= memorization)[:, None]
+            strong = is_strong(block, value, memorization, influence, z)
             found, points = found + int(strong.sum()), points + int(strong.any(axis=1).sum())
             if found > MOST_PAIRS:
                 continue  # counted only, to say how many there are

@@ -176,6 +176,25 @@ def _counts(rng: np.random.Generator, n: int, draws: int) -> np.ndarray:
     return counts
 
 
+def image_part(arms: Sequence[tuple[int, Arm]], paired: bool = False) -> tuple[float, float]:
+    """What the choice of test images adds to a contrast: (variance, points^2; its freedom).
+
+    `arms` are (sign, arm), on the same images. The variance over images of what the models of an
+    arm get right on average, less the part of it that comes from having few models: what is left
+    stays however many are trained.
+    """
+    images = sum(sign * arm.correct.mean(axis=0) for sign, arm in arms)
+    if paired:
+        each = sum(sign * arm.correct.astype(np.int8) for sign, arm in arms)
+        few_models = each.var(axis=0, ddof=1).mean() / len(each)
+    else:
+        few_models = sum(
+            arm.correct.var(axis=0, ddof=1).mean() / len(arm.correct) for _, arm in arms
+        )
+    of_images = max(0.0, float(images.var(ddof=1) - few_models)) / len(images)
+    return 100**2 * of_images, len(images) - 1
+
+
 class TwoWay:
     """Contrasts of arms with the uncertainty of both the models and the test images.
 
@@ -261,15 +280,8 @@ class TwoWay:
 
     def _parts(self, arms: list[tuple[int, Arm]], paired: bool) -> list[tuple[float, float]]:
         """Variances of the contrast, (points^2, degrees of freedom): of models, and of images."""
-        images = sum(sign * arm.correct.mean(axis=0) for sign, arm in arms)
         if paired:
-            each = sum(sign * arm.correct.astype(np.int8) for sign, arm in arms)
             models = [_mean_part(sum(sign * arm.accuracy for sign, arm in arms))]
-            few_models = each.var(axis=0, ddof=1).mean() / len(each)
         else:
             models = [_mean_part(arm.accuracy) for _, arm in arms]
-            few_models = sum(
-                arm.correct.var(axis=0, ddof=1).mean() / len(arm.correct) for _, arm in arms
-            )
-        of_images = max(0.0, float(images.var(ddof=1) - few_models)) / self.n_images
-        return [*models, (100**2 * of_images, self.n_images - 1)]
+        return [*models, image_part(arms, paired)]
