@@ -1,4 +1,4 @@
-"""What `snakemake plan` says of how many models the study's questions take, and what they cannot."""
+"""What `snakemake plan` says of how many models the study's questions take."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,13 +112,11 @@ def words(config: dict[str, Any]) -> str:
             f"{f'±{row.floor:.2f}':>13}"
         )
     lines += [
-        f"±{drop:g}: for so narrow an interval of a drop on these test images; see {drop:g}: to find "
-        "a drop so",
-        f"large (one row's test, not adjusted); within {margin:g}: to show that there is none so large.",
-        f"other images: what is left with infinitely many models, for the {n_test(config):,} test "
-        "images are a",
-        "sample too: beyond that only more test images help. plan.drop and statistics.margin set the "
-        "questions.",
+        f"±{drop:g}: for an interval of a drop so narrow, on these test images",
+        f"see {drop:g}: to find a drop so large in one row, on these test images",
+        f"within {margin:g}: to show, where there is no drop, that there is none so large",
+        "other images: half-width that the interval for other test images keeps with infinitely many",
+        f"models; only more test images than these {n_test(config):,} make it smaller",
         "",
         f"How many subset models for ±{wanted:g} on a memorization score (plan.memorization):",
         *_memorization(config, wanted),

@@ -44,8 +44,9 @@ class SubsetModels:
 class Agreement:
     """What two sets of `models` models each agree on; NaN where there is nothing to compare.
 
-    `memorization`, `influence`, `strong`: Pearson correlations of the two sets' scores, of all
-    train points, all pairs of a class, and the pairs that reach the threshold in either set.
+    `memorization`, `influence`, `of_memorized`: Pearson correlations of the two sets' scores, of
+    all train points, of all pairs of a class, and of the pairs of those train points whose
+    memorization reaches the threshold in either set.
     `points`, `pairs`: Jaccard index (common to both / in either) of what they select. `here`,
     `there`: mean influence of the pairs that one set selects, by that set and by the other.
     """
@@ -53,7 +54,7 @@ class Agreement:
     models: int
     memorization: float
     influence: float
-    strong: float
+    of_memorized: float
     points: float
     pairs: float
     here: float
@@ -90,15 +91,17 @@ def agreement(
     values = [memorization(study.mask[m], study.train_correct[m]).value for m in sets]
     labels = study.train_labels, study.test_labels
     blocks = [influence_blocks(study.mask[m], study.test_correct[m], *labels) for m in sets]
-    everything, strong = _Correlation(), _Correlation()
+    # by memorization, not influence: pairs picked by the noise of either side would not correlate
+    memorized = np.maximum(*values) >= thresholds["memorization"]
+    everything, of_memorized = _Correlation(), _Correlation()
     points = np.zeros((2, len(study.train_labels)), dtype=bool)
     both = either = 0
     here = there = 0.0
     for pair in zip(*blocks, strict=True):
         one, two = (block.influence for block in pair)
         everything.add(one, two)
-        reached = np.maximum(one, two) >= thresholds["influence"]
-        strong.add(one[reached], two[reached])
+        reached = memorized[pair[0].train_index]
+        of_memorized.add(one[reached], two[reached])
         chosen = [is_strong(b, v, **thresholds) for b, v in zip(pair, values, strict=True)]
         for side, found in enumerate(chosen):
             points[side, pair[side].train_index] = found.any(axis=1)
@@ -111,7 +114,7 @@ def agreement(
         len(sets[0]),
         _Correlation().add(*values).value,
         everything.value,
-        strong.value,
+        of_memorized.value,
         _ratio(int(points.all(axis=0).sum()), int(points.any(axis=0).sum())),
         _ratio(both, either),
         _ratio(here, in_all),
@@ -194,8 +197,8 @@ MEANINGS = {
     "so many models each without a common one: mean, least and greatest over random splits",
     "influence": "the same of the influence of all pairs of a class; most have next to none, so "
     "this is mostly about noise",
-    "strong": "the same of the pairs whose influence reaches the threshold in either set; picking "
-    "them by either set's noise makes it smaller than it would be of truly influential pairs",
+    "of_memorized": "the same of the pairs of those training points whose memorization reaches the "
+    "threshold in either set",
     "points": "Jaccard index, common to both / in either, of the points that two such sets select",
     "pairs": "the same of the selected pairs",
     "here": "mean influence of the pairs that one set selects, by that set",
@@ -205,7 +208,7 @@ MEANINGS = {
 NAMES = {
     "memorization": "memorization_correlation",
     "influence": "influence_correlation",
-    "strong": "strong_influence_correlation",
+    "of_memorized": "memorized_influence_correlation",
     "points": "points_jaccard",
     "pairs": "pairs_jaccard",
     "here": "influence_of_selected",
@@ -236,7 +239,7 @@ def quantities(
         for size in sorted({a.models for a in found}):
             values = [getattr(a, name) for a in found if a.models == size]
             rows.append(Quantity(NAMES[name], size, *_mean_and_range(values), text))
-        if name in ("memorization", "influence", "strong"):
+        if name in ("memorization", "influence", "of_memorized"):
             half = max((a.models for a in found), default=0)
             values = [
                 spearman_brown(getattr(a, name), models / half) for a in found if a.models == half

@@ -126,6 +126,28 @@ def correlation(
     return r, float(np.tanh(z - half)), float(np.tanh(z + half))
 
 
+def extra_sd(
+    more: np.ndarray, less: np.ndarray, level: float = LEVEL
+) -> tuple[float, float, float]:
+    """The sd (sd, low, high) that `more` (models,) have beyond the chance that `less` have too.
+
+    The root of the difference of the two variances, 0 where that is negative; its interval by Zou
+    and Donner's method (2008, Statistics in Medicine 27:1693) from the variances' own, by
+    chi-squared. All NaN with one model on either side.
+    """
+    if min(len(more), len(less)) < 2:
+        return (float("nan"),) * 3
+    tails = (1 + level) / 2, (1 - level) / 2
+    (v, v_low, v_high), (w, w_low, w_high) = (
+        (variance, *((len(x) - 1) * variance / stats.chi2.ppf(tails, len(x) - 1)))
+        for x in (more, less)
+        for variance in (float(np.var(x, ddof=1)),)
+    )
+    low = v - w - np.hypot(v - v_low, w_high - w)
+    high = v - w + np.hypot(v_high - v, w - w_low)
+    return tuple(float(np.sqrt(max(0.0, value))) for value in (v - w, low, high))
+
+
 def is_paired(first: np.ndarray, second: np.ndarray) -> bool:
     """Whether to compare trial by trial: where the correlation's 95 % interval excludes 0.
 

@@ -1,7 +1,7 @@
 """Table 2: how far test accuracy falls when a set of points is removed, against a control."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,11 @@ COLUMNS = {
     "acc_reduced": "mean test accuracy of the latter, percent",
     "sd_reduced": "standard deviation over those models, percentage points; of a control it holds "
     "the spread of its random draws too, one for each model",
+    "draws_sd": "of a control: standard deviation over its random draws of points alone, "
+    "percentage points, sqrt(sd_reduced^2 - sd_full^2), taking training to vary as much as on all "
+    "points; 0 where that alone explains sd_reduced; empty for the others, which are not drawn",
+    "draws_sd_low": "lower end of its 95 % interval (Zou & Donner's for a difference of variances)",
+    "draws_sd_high": "its upper end",
     "drop": "acc_full - acc_reduced, percentage points",
     "sd": "standard deviation of the difference of two single models, sqrt(sd_full^2 + "
     "sd_reduced^2): how much one pair of trainings varies, not how sure the drop is",
@@ -137,6 +142,14 @@ def _read_arm(group: h5py.Group, n_test: int) -> Arm:
     return Arm(trials[order], store.unpack(group["test_correct"][:], n_test)[order])
 
 
+def read_arms(
+    accuracies: str | Path, names: Iterable[tuple[str, str]], n_test: int
+) -> dict[tuple[str, str], Arm]:
+    """The arms `names` (recipe, removal) of a file by `memaudit.store.ACCURACIES`."""
+    with store.reading(accuracies, store.ACCURACIES) as file:
+        return {(r, x): _read_arm(file[f"{r}/{x}"], n_test) for r, x in sorted(set(names))}
+
+
 def table_rows(
     accuracies: str | Path,
     rows: Sequence[tuple[str, str]],
@@ -153,8 +166,8 @@ def table_rows(
     """
     names = {*rows, *((recipe, "none") for recipe, _ in rows)}
     with store.reading(accuracies, store.ACCURACIES) as file:
-        arms = {f"{r}/{x}": _read_arm(file[f"{r}/{x}"], n_test) for r, x in sorted(names)}
-        removed = {name: int(file[f"{name}/n_removed"][0]) for name in arms}
+        removed = {f"{r}/{x}": int(file[f"{r}/{x}/n_removed"][0]) for r, x in names}
+    arms = {f"{r}/{x}": arm for (r, x), arm in read_arms(accuracies, names, n_test).items()}
     tests = {
         "": _Contrasts(arms, removed, settings),
         "drop_leak_free": _Contrasts(_on(arms, leak_free), removed, settings),
@@ -221,6 +234,8 @@ def _row(
     correlation = statistics.correlation(*common) if n_removed else (np.nan,) * 3
     paired = statistics.paired_interval(full, reduced) if both.paired else (np.nan,) * 2
     published = PUBLISHED.get((recipe, removal), (None, None))
+    is_drawn = removal.startswith(CONTROL) and n_removed
+    draws = statistics.extra_sd(reduced, full) if is_drawn else (np.nan,) * 3
     row = {
         "paper_column": PAPER_COLUMNS.get((recipe, removal), ""),
         "recipe": recipe,
@@ -232,6 +247,9 @@ def _row(
         "sd_full": np.std(full, ddof=1) if len(full) > 1 else np.nan,
         "acc_reduced": reduced.mean(),
         "sd_reduced": np.std(reduced, ddof=1) if len(reduced) > 1 else np.nan,
+        "draws_sd": draws[0],
+        "draws_sd_low": draws[1],
+        "draws_sd_high": draws[2],
         "drop": drop.drop,
         "sd": drop.sd,
         "se": drop.se,
@@ -352,6 +370,7 @@ def _further_line(row: dict) -> str:
         _with_interval(row, "drop_leak_free", "none left"),
         _with_interval(row, "drop_held_out", "not asked for"),
         _with_interval(row, "interaction"),
+        _with_interval(row, "draws_sd"),
         _with_interval(row, "seed_correlation"),
         "yes" if row["paired_low"] == row["paired_low"] else "no",
         _p(row["p_holm"]),
@@ -392,9 +411,9 @@ def markdown(rows: Sequence[dict], title: str, margin: float = Settings.margin) 
         "Values with 95 % intervals.",
         "",
         "| recipe | removed | drop, leak-free | drop, held-out half | drop less that of the "
-        "original recipe | correlation of seeds | paired | p, no drop (Holm) "
-        f"| p, {margin:g} or more |",
-        "|---|---|---:|---:|---:|---:|---|---:|---:|",
+        "original recipe | sd over a control's draws | correlation of seeds | paired "
+        f"| p, no drop (Holm) | p, {margin:g} or more |",
+        "|---|---|---:|---:|---:|---:|---:|---|---:|---:|",
         *map(_further_line, rows),
         "",
         "## The columns of `table2.csv`",

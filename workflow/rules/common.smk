@@ -62,6 +62,7 @@ CIFAIR = (
 )
 PLANTED = [f"{RESULTS}/planted.csv"] if IS_GENERATED else []
 FIGURES = ("most_memorized", "memorization", "drops")
+CHECKS = ("affected", "similarity", *(["reliability"] if SOURCE == "estimate" else []))
 EXAMPLES = ("exact_duplicates", "near_duplicates", "subpopulations")
 OWN_REMOVALS = config.get("removals", {})
 DECISIONS = config["review"]["decisions"] or []

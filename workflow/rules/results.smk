@@ -81,6 +81,60 @@ rule plan:
         "../scripts/plan.py"
 
 
+rule affected:
+    input:
+        accuracies=f"{RESULTS}/accuracies.h5",
+        pairs=f"{RESULTS}/selected_pairs.csv",
+        buckets=f"{RESULTS}/buckets.csv",
+        # for its classes only
+        dataset=ancient(DATASET),
+    output:
+        points=f"{RESULTS}/affected.csv",
+        groups=f"{RESULTS}/groups.csv",
+        summary=f"{RESULTS}/affected_summary.csv",
+        figure=report(
+            f"{RESULTS}/figures/affected.png",
+            caption="../report/affected.rst",
+            category="Figures",
+        ),
+        svg=f"{RESULTS}/figures/affected.svg",
+    log:
+        f"{RESULTS}/logs/affected.log",
+    localrule: True
+    conda:
+        "../../envs/memaudit.yaml"
+    params:
+        rows=ROWS[:4],  # the paper's
+    script:
+        "../scripts/affected.py"
+
+
+rule similarity:
+    input:
+        dataset=ancient(DATASET),
+        pairs=f"{RESULTS}/selected_pairs.csv",
+        buckets=f"{RESULTS}/buckets.csv",
+        ranked=f"{RESULTS}/ranked_pairs.csv",
+    output:
+        png=report(
+            f"{RESULTS}/figures/similarity.png",
+            caption="../report/similarity.rst",
+            category="Figures",
+        ),
+        svg=f"{RESULTS}/figures/similarity.svg",
+    log:
+        f"{RESULTS}/logs/similarity.log",
+    localrule: True
+    conda:
+        "../../envs/memaudit.yaml"
+    params:
+        near=lookup(dpath="duplicates/near", within=config),
+        review=lookup(dpath="duplicates/review", within=config),
+        influence=lookup(dpath="selection/influence", within=config),
+    script:
+        "../scripts/similarity.py"
+
+
 rule planted:
     input:
         dataset=DATASET,
@@ -137,6 +191,7 @@ rule figures:
         pairs=f"{RESULTS}/selected_pairs.csv",
         buckets=f"{RESULTS}/buckets.csv",
         table=f"{RESULTS}/table2.csv",
+        accuracies=f"{RESULTS}/accuracies.h5",
     output:
         most_memorized=report(
             f"{RESULTS}/figures/most_memorized.png",

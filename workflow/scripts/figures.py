@@ -23,4 +23,12 @@ with job(snakemake.log[0]):
     buckets = read_buckets(snakemake.input.buckets)
     most_memorized(data, memorization, se, snakemake.output.most_memorized)
     memorization_histogram(data, memorization, buckets, snakemake.output.memorization)
-    drops(read_csv(snakemake.input.table), snakemake.output.drops)
+    rows = read_csv(snakemake.input.table)
+    with store.reading(snakemake.input.accuracies, store.ACCURACIES) as file:
+        accuracies = {
+            (row["recipe"], row["removal"]): file[
+                f"{row['recipe']}/{row['removal']}/test_accuracy"
+            ][:]
+            for row in rows
+        }
+    drops(rows, snakemake.output.drops, accuracies)
