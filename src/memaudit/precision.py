@@ -113,10 +113,10 @@ def words(config: dict[str, Any]) -> str:
         )
     lines += [
         f"±{drop:g}: for an interval of a drop so narrow, on these test images",
-        f"see {drop:g}: to find a drop so large in one row, on these test images",
+        f"see {drop:g}: to find so large a drop in one row, on these test images",
         f"within {margin:g}: to show, where there is no drop, that there is none so large",
-        "other images: half-width that the interval for other test images keeps with infinitely many",
-        f"models; only more test images than these {n_test(config):,} make it smaller",
+        "other images: half-width that the interval for other test images keeps however many models",
+        f"are trained; only more test images than {n_test(config):,} make it smaller",
         "",
         f"How many subset models for ±{wanted:g} on a memorization score (plan.memorization):",
         *_memorization(config, wanted),
