@@ -123,8 +123,8 @@ def test_the_forest_plot_shows_what_there_is(tmp_path):
 def test_pairs_that_were_not_compared_are_shown_as_such(called, tmp_path):
     """Pairs of train point 2 and of 5 have no score: they stand in the band."""
     scores = {(p.train, p.test): 0.5 for p in PAIRS if p.train not in (2, 5)}
-    for name in ("one", "two"):
-        similarity(PAIRS, called, scores, 0.8, 0.45, 0.15, tmp_path / f"{name}.png")
+    for file in ("one", "two"):
+        similarity(PAIRS, called, scores, 0.8, 0.45, 0.15, tmp_path / f"{file}.png")
     text = (tmp_path / "one.svg").read_text()
     assert text == (tmp_path / "two.svg").read_text()
     for words in ("duplicate: 3 pairs, 1 not scored", "sub-population: 5 pairs, 2 not scored"):

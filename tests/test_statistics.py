@@ -238,9 +238,8 @@ def test_the_spread_of_draws_is_told_from_that_of_training(rng):
     nothing = [statistics.extra_sd(*rng.normal(0, 0.3, (2, 12)))[1] for _ in range(STUDIES)]
     assert np.mean(np.array(nothing) > 0) < 0.04
     values = np.array([1.0, 2.0, 4.0])
-    assert statistics.extra_sd(2 * values, values)[0] == pytest.approx(
-        np.sqrt(3) * values.std(ddof=1)
-    )
+    more = np.sqrt(4 - 1) * values.std(ddof=1)
+    assert statistics.extra_sd(2 * values, values)[0] == pytest.approx(more)
     assert statistics.extra_sd(values, 2 * values)[0] == 0
     assert np.isnan(statistics.extra_sd(values, values[:1])).all()
 
