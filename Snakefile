@@ -9,6 +9,10 @@ min_version("9.0")
 configfile: "config/config.yaml"
 
 
+# the front page of --report
+report: "workflow/report/workflow.rst"
+
+
 # used with --software-deployment-method apptainer only
 container: "envs/memaudit.sif"
 
@@ -20,6 +24,7 @@ include: "workflow/rules/scores.smk"
 include: "workflow/rules/buckets.smk"
 include: "workflow/rules/review.smk"
 include: "workflow/rules/results.smk"
+include: "workflow/rules/report.smk"
 
 
 localrules:
@@ -31,6 +36,8 @@ rule all:
     input:
         f"{RESULTS}/table2.csv",
         f"{RESULTS}/table2.md",
+        f"{RESULTS}/summary.md",
+        f"{RESULTS}/report/table2.html",
         f"{RESULTS}/scores/{SCORED}_fz.npz" if SOURCE == "estimate" else [],
         expand(f"{RESULTS}/figures/{{name}}.png", name=FIGURES + EXAMPLES + CHECKS),
         f"{RESULTS}/reliability.csv" if SOURCE == "estimate" else [],

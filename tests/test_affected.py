@@ -37,10 +37,10 @@ def arm(*lost):
 
 EVERY, HALF, ONE = slice(None), slice(2), slice(1)
 ARMS = {
-    ("original", "none"): arm((2, ONE)),
-    ("original", "selected"): arm((0, EVERY), (1, EVERY), (2, HALF), (3, HALF), (9, ONE)),
-    ("original", "random_selected"): arm((1, HALF), (8, ONE)),
-    ("original", "memorized"): arm((3, HALF)),
+    "original/none": arm((2, ONE)),
+    "original/selected": arm((0, EVERY), (1, EVERY), (2, HALF), (3, HALF), (9, ONE)),
+    "original/random_selected": arm((1, HALF), (8, ONE)),
+    "original/memorized": arm((3, HALF)),
 }
 
 
@@ -75,7 +75,7 @@ def test_groups_add_up_to_the_drop(selected):
         NEITHER: (1, 1),
         OTHERS: (0, 16),
     }
-    full, reduced = (ARMS["original", name].accuracy for name in ("none", "selected"))
+    full, reduced = (ARMS[f"original/{name}"].accuracy for name in ("none", "selected"))
     drop = welch_drop(full, reduced)
     assert sum(g.contribution for g in groups) == pytest.approx(drop.drop)
     assert by_name[DUPLICATES].contribution == pytest.approx(100 / N_TEST)
@@ -90,7 +90,7 @@ def test_groups_add_up_to_the_drop(selected):
 
 
 def _control():
-    return (ARMS["original", "none"], 1), (ARMS["original", "random_selected"], -1)
+    return (ARMS["original/none"], 1), (ARMS["original/random_selected"], -1)
 
 
 def test_the_summary(selected):
@@ -120,7 +120,7 @@ def test_a_bucket_counts_its_own_points_only():
 
 
 def test_nothing_removed():
-    arms = {("original", name): ARMS["original", "none"] for name in ("none", "memorized")}
+    arms = {f"original/{name}": ARMS["original/none"] for name in ("none", "memorized")}
     called = [row for row in CALLED if row.bucket != "memorized"]
     summary, groups, points = affected.view(arms, "original", "memorized", PAIRS, called, CLASSES)
     assert (points, summary.influenced, summary.drop) == ([], 0, 0)

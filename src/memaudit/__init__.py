@@ -1,3 +1,41 @@
-"""Memorization Audit: does memorization matter for this dataset?"""
+"""Memorization Audit: does memorization matter for this dataset?
+
+For notebooks the main functions are here, imported when they are first used:
+
+    from memaudit import memorization, influence_blocks, select, assign, welch_drop
+"""
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "subset_mask": ("removals", "subset_mask"),
+    "memorization": ("scores", "memorization"),
+    "influence_blocks": ("scores", "influence_blocks"),
+    "select": ("selection", "select"),
+    "find_duplicates": ("duplicates", "find_duplicates"),
+    "shared_links": ("subpopulations", "shared_links"),
+    "assign": ("buckets", "assign"),
+    "removal_lists": ("buckets", "removal_lists"),
+    "control_points": ("removals", "control_points"),
+    "Arm": ("statistics", "Arm"),
+    "TwoWay": ("statistics", "TwoWay"),
+    "welch_drop": ("statistics", "welch_drop"),
+    "no_effect": ("statistics", "no_effect"),
+    "equivalence": ("statistics", "equivalence"),
+    "holm": ("statistics", "holm"),
+}
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'memaudit' has no attribute {name!r}")
+    module, inside = _HOME[name]
+    return getattr(import_module(f"memaudit.{module}"), inside)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -126,7 +126,7 @@ def contribution(full: Arm, reduced: Arm, images: np.ndarray) -> Drop:
 
 
 def view(
-    arms: Mapping[tuple[str, str], Arm],
+    arms: Mapping[str, Arm],
     recipe: str,
     removal: str,
     pairs: Sequence[Pair],
@@ -135,12 +135,12 @@ def view(
 ) -> tuple[Summary, list[Group], list[Point]]:
     """What the removal `removal` (selected, or a bucket) does to the test points it influences.
 
-    `arms` by (recipe, removal), on all test points, with that of the control where there is one;
+    `arms` by "recipe/removal", on all test points, with that of the control where there is one;
     `test_classes` names the class of each test point. Groups come by what they contribute, the
     other test points last; points by what is predicted for them, greatest first.
     """
-    full, reduced = arms[recipe, "none"], arms[recipe, removal]
-    control = arms.get((recipe, CONTROL + removal))
+    full, reduced = arms[f"{recipe}/none"], arms[f"{recipe}/{removal}"]
+    control = arms.get(f"{recipe}/{CONTROL}{removal}")
     rows = {row.index: row for row in assignments}
     removed = [rows[index] for index in removal_lists(assignments)[removal]]
     on_test = _influences(pairs, {row.index for row in removed})

@@ -85,7 +85,7 @@ def agreement(
 ) -> Agreement:
     """Compare two sets of models, int64 (models,) each, as `disjoint_sets` gives them.
 
-    `thresholds` are the arguments of `selection.select_pairs`. Memory is that of the sets' masks
+    `thresholds` are the arguments of `selection.select`. Memory is that of the sets' masks
     and the influence of one class.
     """
     values = [memorization(study.mask[m], study.train_correct[m]).value for m in sets]

@@ -47,7 +47,7 @@ def control_points(points: np.ndarray, labels: np.ndarray, trial: int, seed: int
     Drawn from all points of the class. The draws of nested lists are nested too: the control of a
     bucket is part of the control of a larger one, trial by trial.
     """
-    drawn = []
+    points, drawn = np.asarray(points, dtype=np.int64), []
     for label, count in zip(*np.unique(labels[points], return_counts=True), strict=True):
         members = np.flatnonzero(labels == label)
         rng = generator(seed, "control", trial, int(label))

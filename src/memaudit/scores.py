@@ -134,6 +134,12 @@ def write_scores(
     return scores
 
 
+def read_memorization(file: h5py.File) -> Memorization:
+    """The scores of all train points in an open scores file."""
+    names = ("memorization", "memorization_se", "n_in", "n_out")
+    return Memorization(*(file[name][:] for name in names))
+
+
 def read_influence(file: h5py.File) -> Iterator[InfluenceBlock]:
     """The blocks of an open scores file, by class number."""
     for name in sorted(file["influence"], key=lambda text: int(text.removeprefix("class"))):

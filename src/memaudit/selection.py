@@ -1,6 +1,7 @@
 """Which points matter: memorized ones that influence a test point of their class."""
 
 import csv
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -8,7 +9,12 @@ import numpy as np
 
 from memaudit import store
 from memaudit.errors import AuditError
-from memaudit.scores import InfluenceBlock, read_influence
+from memaudit.scores import (
+    InfluenceBlock,
+    Memorization,
+    read_influence,
+    read_memorization,
+)
 from memaudit.seeds import generator
 
 # F&Z's thresholds give 1,015 pairs on CIFAR-100. Beyond this, points and test points are not picked
@@ -32,7 +38,7 @@ class Pair:
 def is_strong(
     block: InfluenceBlock, value: np.ndarray, memorization: float, influence: float, z: float
 ) -> np.ndarray:
-    """Which pairs of a class are selected, bool (a, b), as `select_pairs` says.
+    """Which pairs of a class are selected, bool (a, b), as `select` says.
 
     `value` (n_train,) is the memorization of all train points.
     """
@@ -40,35 +46,38 @@ def is_strong(
     return strong & (value[block.train_index] >= memorization)[:, None]
 
 
-def select_pairs(scores: str | Path, memorization: float, influence: float, z: float) -> list[Pair]:
+def select(
+    scores: Memorization,
+    blocks: Iterable[InfluenceBlock],
+    memorization: float = 0.25,
+    influence: float = 0.15,
+    z: float = 4.0,
+) -> list[Pair]:
     """Pairs with mem >= `memorization`, infl >= `influence` and infl > `z` standard errors.
 
     F&Z's rule (thresholds 0.25 and 0.15) with the demand of significance added: at their 4,000
-    models it changes nothing, at a few hundred it takes out the pairs that are noise. `scores` is a
-    file by the contract `memaudit.store.SCORES`. Ordered by train point, then test point. Raises
-    AuditError when there are more than `MOST_PAIRS`.
+    models it changes nothing, at a few hundred it takes out the pairs that are noise. Ordered by
+    train point, then test point. Raises AuditError when there are more than `MOST_PAIRS`.
     """
     pairs, found, points = [], 0, 0
-    with store.reading(scores, store.SCORES) as file:
-        value, se = file["memorization"][:], file["memorization_se"][:]
-        for block in read_influence(file):
-            strong = is_strong(block, value, memorization, influence, z)
-            found, points = found + int(strong.sum()), points + int(strong.any(axis=1).sum())
-            if found > MOST_PAIRS:
-                continue  # counted only, to say how many there are
-            for row, column in np.argwhere(strong):
-                train = int(block.train_index[row])
-                pairs.append(
-                    Pair(
-                        train,
-                        int(block.test_index[column]),
-                        block.label,
-                        float(value[train]),
-                        float(se[train]),
-                        float(block.influence[row, column]),
-                        float(block.influence_se[row, column]),
-                    )
+    for block in blocks:
+        strong = is_strong(block, scores.value, memorization, influence, z)
+        found, points = found + int(strong.sum()), points + int(strong.any(axis=1).sum())
+        if found > MOST_PAIRS:
+            continue  # counted only, to say how many there are
+        for row, column in np.argwhere(strong):
+            train = int(block.train_index[row])
+            pairs.append(
+                Pair(
+                    train,
+                    int(block.test_index[column]),
+                    block.label,
+                    float(scores.value[train]),
+                    float(scores.se[train]),
+                    float(block.influence[row, column]),
+                    float(block.influence_se[row, column]),
                 )
+            )
     if found > MOST_PAIRS:
         raise AuditError(
             f"selection.memorization = {memorization}, selection.influence = {influence}, "
@@ -76,6 +85,12 @@ def select_pairs(scores: str | Path, memorization: float, influence: float, z: f
             f"{MOST_PAIRS:,} can be. Raise them."
         )
     return sorted(pairs, key=lambda pair: (pair.train, pair.test))
+
+
+def select_pairs(path: str | Path, memorization: float, influence: float, z: float) -> list[Pair]:
+    """`select` of the scores in a file by the contract `memaudit.store.SCORES`."""
+    with store.reading(path, store.SCORES) as file:
+        return select(read_memorization(file), read_influence(file), memorization, influence, z)
 
 
 def selecting_half(test_labels: np.ndarray, seed: int) -> np.ndarray:

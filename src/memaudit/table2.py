@@ -1,7 +1,7 @@
 """Table 2: how far test accuracy falls when a set of points is removed, against a control."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,11 +143,17 @@ def _read_arm(group: h5py.Group, n_test: int) -> Arm:
 
 
 def read_arms(
-    accuracies: str | Path, names: Iterable[tuple[str, str]], n_test: int
-) -> dict[tuple[str, str], Arm]:
-    """The arms `names` (recipe, removal) of a file by `memaudit.store.ACCURACIES`."""
+    accuracies: str | Path, rows: Sequence[tuple[str, str]], n_test: int
+) -> tuple[dict[str, Arm], dict[str, int]]:
+    """The models of each (recipe, removal) and of its recipe on all points; points left out.
+
+    Both by the arm's name, "recipe/removal".
+    """
+    names = {*rows, *((recipe, "none") for recipe, _ in rows)}
     with store.reading(accuracies, store.ACCURACIES) as file:
-        return {(r, x): _read_arm(file[f"{r}/{x}"], n_test) for r, x in sorted(set(names))}
+        arms = {f"{r}/{x}": _read_arm(file[f"{r}/{x}"], n_test) for r, x in sorted(names)}
+        removed = {name: int(file[f"{name}/n_removed"][0]) for name in arms}
+    return arms, removed
 
 
 def table_rows(
@@ -164,14 +170,11 @@ def table_rows(
     those that had no part in the selection, int64 (points,) each. A row has a value for each of
     `COLUMNS`; what cannot be said is NaN, or None.
     """
-    names = {*rows, *((recipe, "none") for recipe, _ in rows)}
-    with store.reading(accuracies, store.ACCURACIES) as file:
-        removed = {f"{r}/{x}": int(file[f"{r}/{x}/n_removed"][0]) for r, x in names}
-    arms = {f"{r}/{x}": arm for (r, x), arm in read_arms(accuracies, names, n_test).items()}
+    arms, removed = read_arms(accuracies, rows, n_test)
     tests = {
-        "": _Contrasts(arms, removed, settings),
-        "drop_leak_free": _Contrasts(_on(arms, leak_free), removed, settings),
-        "drop_held_out": _Contrasts(_on(arms, held_out), removed, settings),
+        "": Contrasts(arms, removed, settings),
+        "drop_leak_free": Contrasts(_on(arms, leak_free), removed, settings),
+        "drop_held_out": Contrasts(_on(arms, held_out), removed, settings),
     }
     table = [_row(recipe, removal, arms, removed, tests, settings) for recipe, removal in rows]
     _adjust(table)
@@ -182,10 +185,14 @@ def _on(arms: dict[str, Arm], images: np.ndarray) -> dict[str, Arm]:
     return {name: arm.on(images) for name, arm in arms.items()}
 
 
-class _Contrasts:
-    """What the table asks of the two-way bootstrap, on one set of test images."""
+class Contrasts:
+    """Differences between arms by the two-way bootstrap, on one set of test images.
+
+    `arms` and `removed` as `read_arms` gives them, percentage points throughout.
+    """
 
     def __init__(self, arms: dict[str, Arm], removed: dict[str, int], settings: Settings):
+        self.removed = removed
         self.two_way = TwoWay(arms, settings.bootstrap, settings.seed)
         # with nothing removed: the same models, not other ones of equal accuracy
         self.names = {
@@ -194,13 +201,14 @@ class _Contrasts:
         }
 
     def contrast(self, plus: Sequence[str], minus: Sequence[str]) -> Estimate | None:
-        """None where there is no such arm."""
+        """Accuracies of the arms `plus` less those of `minus`; None where there is no such arm."""
         if not {*plus, *minus} <= self.names.keys():
             return None
         sides = ([self.names[name] for name in side] for side in (plus, minus))
         return self.two_way.contrast(*sides)
 
     def drop(self, recipe: str, removal: str) -> Estimate | None:
+        """How far accuracy falls from the models on all points."""
         return self.contrast([f"{recipe}/none"], [f"{recipe}/{removal}"])
 
     def beyond_random(self, recipe: str, removal: str) -> Estimate | None:
@@ -208,6 +216,7 @@ class _Contrasts:
         return self.contrast([f"{recipe}/{CONTROL}{removal}"], [f"{recipe}/{removal}"])
 
     def interaction(self, recipe: str, removal: str) -> Estimate | None:
+        """The drop less that of the original recipe; None for that recipe."""
         if recipe == "original":
             return None
         return self.contrast(
@@ -220,7 +229,7 @@ def _row(
     removal: str,
     arms: dict[str, Arm],
     removed: dict[str, int],
-    tests: dict[str, _Contrasts],
+    tests: dict[str, Contrasts],
     settings: Settings,
 ) -> dict:
     """A row; its p_holm is not adjusted yet."""

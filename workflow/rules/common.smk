@@ -102,6 +102,18 @@ RECIPES = list(dict.fromkeys(recipe for recipe, _ in ROWS))
 ARMS = [(recipe, "none") for recipe in RECIPES] + ROWS
 
 
+# The models that the summary counts, by "recipe/removal".
+SUMMED_UP = {
+    f"{recipe}/{removal}": shards(recipe, removal)
+    for recipe, removal in ([(SCORED, "subset")] if SOURCE == "estimate" else []) + ARMS
+}
+
+
+def summed_up(wildcards):
+    """Their shards."""
+    return [path for paths in SUMMED_UP.values() for path in paths]
+
+
 def train_machine():
     """Where training jobs run: on this machine, or on the nodes of a cluster."""
     if not workflow.non_local_exec:

@@ -32,7 +32,7 @@ rule table2:
         # for its test labels only; where they change, so do the accuracies
         dataset=ancient(DATASET),
     output:
-        csv=report(f"{RESULTS}/table2.csv", caption="../report/table2.rst", category="Table 2"),
+        csv=f"{RESULTS}/table2.csv",
         markdown=f"{RESULTS}/table2.md",
     log:
         f"{RESULTS}/logs/table2.log",
@@ -95,7 +95,8 @@ rule affected:
         figure=report(
             f"{RESULTS}/figures/affected.png",
             caption="../report/affected.rst",
-            category="Figures",
+            category="4 Which test points pay",
+            labels={"what": "Test points that pay for the drop"},
         ),
         svg=f"{RESULTS}/figures/affected.svg",
     log:
@@ -119,7 +120,8 @@ rule similarity:
         png=report(
             f"{RESULTS}/figures/similarity.png",
             caption="../report/similarity.rst",
-            category="Figures",
+            category="4 Which test points pay",
+            labels={"what": "Influence against likeness"},
         ),
         svg=f"{RESULTS}/figures/similarity.svg",
     log:
@@ -162,17 +164,20 @@ rule examples:
         exact=report(
             f"{RESULTS}/figures/exact_duplicates.png",
             caption="../report/exact_duplicates.rst",
-            category="What was removed",
+            category="3 What was removed",
+            labels={"what": "Exact duplicates (the paper's figure 1)"},
         ),
         near=report(
             f"{RESULTS}/figures/near_duplicates.png",
             caption="../report/near_duplicates.rst",
-            category="What was removed",
+            category="3 What was removed",
+            labels={"what": "Near duplicates (figure 2)"},
         ),
         groups=report(
             f"{RESULTS}/figures/subpopulations.png",
             caption="../report/subpopulations.rst",
-            category="What was removed",
+            category="3 What was removed",
+            labels={"what": "Sub-populations (figure 3)"},
         ),
         svg=expand(f"{RESULTS}/figures/{{name}}.svg", name=EXAMPLES),
     log:
@@ -196,17 +201,20 @@ rule figures:
         most_memorized=report(
             f"{RESULTS}/figures/most_memorized.png",
             caption="../report/most_memorized.rst",
-            category="Figures",
+            category="5 The scores",
+            labels={"what": "Most memorized images"},
         ),
         memorization=report(
             f"{RESULTS}/figures/memorization.png",
             caption="../report/memorization.rst",
-            category="Figures",
+            category="5 The scores",
+            labels={"what": "Memorization, all points and by bucket"},
         ),
         drops=report(
             f"{RESULTS}/figures/drops.png",
             caption="../report/drops.rst",
-            category="Figures",
+            category="1 The answer: Table 2",
+            labels={"what": "Drops with their intervals"},
         ),
         svg=expand(f"{RESULTS}/figures/{{name}}.svg", name=FIGURES),
     log:

@@ -34,7 +34,8 @@ rule reliability:
         figure=report(
             f"{RESULTS}/figures/reliability.png",
             caption="../report/reliability.rst",
-            category="Figures",
+            category="5 The scores",
+            labels={"what": "How reliable the scores are"},
         ),
         svg=f"{RESULTS}/figures/reliability.svg",
     log:

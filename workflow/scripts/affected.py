@@ -12,9 +12,8 @@ from memaudit.table2 import read_arms
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)
     rows = [tuple(row) for row in snakemake.params.rows]
-    names = [(r, x) for recipe, removal in rows for r, x in ((recipe, "none"), (recipe, removal))]
-    names += [(recipe, CONTROL + removal) for recipe, removal in rows]
-    arms = read_arms(snakemake.input.accuracies, names, data.n_test)
+    controls = [(recipe, CONTROL + removal) for recipe, removal in rows]
+    arms, _ = read_arms(snakemake.input.accuracies, rows + controls, data.n_test)
     pairs, buckets = read_pairs(snakemake.input.pairs), read_buckets(snakemake.input.buckets)
     classes = [data.class_names[label] for label in data.test_labels]
     views = [affected.view(arms, *row, pairs, buckets, classes) for row in rows]

@@ -11,9 +11,9 @@ class Recipe:
 
     SGD with momentum on the cross-entropy; the rate rises linearly from 0 to `learning_rate` over
     the first `warmup` part of the steps, then falls linearly to 0 (F&Z's triangular schedule).
-    `weight_decay` is torch's, on all parameters. `crop_padding` in pixels. `precision` is that of the
-    network's products and sums: "float32", or "bfloat16" (torch's autocast; the weights, their
-    gradients' sums and the loss stay float32).
+    `weight_decay` is torch's, on all parameters. `crop_padding` in pixels. `precision` is that of
+    the network's products and sums: "float32", or "bfloat16" (torch's autocast; weights, their
+    updates and the loss stay float32).
     """
 
     network: str

@@ -1,0 +1,311 @@
+"""What the two papers claim, beside what this study found: each with a verdict that is computed.
+
+A claim says which way a difference should go. The verdict follows from its p value, adjusted for
+the number of claims tested (Holm), and from a test of equivalence: nothing is concluded from
+intervals that overlap, or from a claim that could not be tested here.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from memaudit import statistics, store
+from memaudit.buckets import LEAKAGE_SHIFT, MEMORIZED, Assignment
+from memaudit.leaks import Leak
+from memaudit.statistics import Estimate
+from memaudit.table2 import SIGNIFICANT, Contrasts, Settings
+
+SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
+UNTESTED = "not tested"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim, what the papers report for it, and what was found here.
+
+    `measure` says what `value` is, with its unit; `low` and `high` are its 95 % interval over
+    models and test images (`memaudit.statistics.TwoWay`) or, for the odds ratio, the exact one.
+    What cannot be said is NaN. `verdict` is "supported", "contradicted", "undecided" or "not
+    tested".
+    """
+
+    claim: str
+    source: str
+    published: str
+    measure: str
+    value: float
+    low: float
+    high: float
+    p_holm: float
+    verdict: str
+    because: str
+
+
+@dataclass(frozen=True)
+class _Test:
+    """A claim before its p is adjusted.
+
+    `sign` of the difference claimed: 1, -1, or 0 where none to speak of is claimed, and less than
+    none would do as well. `same_p` is the p of the test that the difference is within the margin,
+    `null` what no difference would be, `missing` why nothing could be measured.
+    """
+
+    claim: str
+    source: str
+    published: str
+    measure: str
+    found: Estimate
+    sign: int
+    p: float
+    same_p: float = float("nan")
+    null: float = 0.0
+    missing: str = ""
+
+
+def judge(
+    contrasts: Contrasts,
+    assignments: Sequence[Assignment],
+    leaks: Iterable[Leak],
+    n_train: int,
+    settings: Settings,
+) -> list[Claim]:
+    """The claims of both papers, judged by this study.
+
+    `contrasts` are those of Table 2 on all test images; `assignments` the selected points with
+    their buckets; `leaks` the duplicates that count; `n_train` the number of training points.
+    """
+    tests = [
+        _drop(contrasts, settings),
+        _beyond_random(contrasts, settings),
+        _better(contrasts, settings),
+        _converged(contrasts, settings),
+        _duplicates(assignments, leaks, n_train),
+        _bucket_against_bucket(contrasts, assignments, settings),
+        _memorized(contrasts, assignments, settings),
+    ]
+    tested = [test.p for test in tests if test.p == test.p]
+    adjusted = iter(statistics.holm(tested))
+    return [
+        _judged(test, float(next(adjusted)) if test.p == test.p else float("nan"), settings.margin)
+        for test in tests
+    ]
+
+
+def _judged(test: _Test, p: float, margin: float) -> Claim:
+    """A claim with its verdict."""
+    found = test.found
+    above, within = found.value > test.null, test.same_p < SIGNIFICANT
+    small = f"smaller than {margin:g} points either way (p {_p(test.same_p)})"
+    if test.missing:
+        verdict, because = UNTESTED, test.missing
+    elif p != p:
+        verdict, because = UNTESTED, "with one model an arm nothing can be tested"
+    elif p < SIGNIFICANT:
+        agrees = above if test.sign > 0 else not above
+        verdict = SUPPORTED if agrees or (within and not test.sign) else CONTRADICTED
+        because = f"{'above' if above else 'below'} {test.null:g} (p {_p(p)})"
+        because += f", but {small}" if within else ""
+    elif within:
+        verdict = CONTRADICTED if test.sign else SUPPORTED
+        because = small
+    else:
+        verdict = UNDECIDED
+        because = f"not shown to differ from {test.null:g} (p {_p(p)})"
+        because += f", nor to be smaller than {margin:g}" if test.same_p == test.same_p else ""
+    return Claim(
+        test.claim,
+        test.source,
+        test.published,
+        test.measure,
+        found.value,
+        found.low,
+        found.high,
+        p,
+        verdict,
+        because,
+    )
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+def _of_accuracies(
+    words: tuple[str, str, str, str],
+    found: Estimate | None,
+    sign: int,
+    settings: Settings,
+    missing: str = "",
+) -> _Test:
+    found = found or Estimate(float("nan"))
+    if missing:
+        return _Test(*words, Estimate(float("nan")), sign, float("nan"), missing=missing)
+    same = statistics.equivalence(found, settings.margin)
+    return _Test(*words, found, sign, statistics.no_effect(found), same)
+
+
+def _none_removed(contrasts: Contrasts, *arms: str) -> str:
+    empty = [arm for arm in arms if not contrasts.removed[arm]]
+    return f"no point was removed: {', '.join(empty)}" if empty else ""
+
+
+def _drop(contrasts: Contrasts, settings: Settings) -> _Test:
+    words = (
+        "Without the memorized points that test points depend on, test accuracy falls.",
+        "F&Z; the paper, Table 2, Original",
+        "2.54 ± 0.20",
+        "drop, original recipe, all selected points; percentage points",
+    )
+    missing = _none_removed(contrasts, "original/selected")
+    return _of_accuracies(words, contrasts.drop("original", "selected"), 1, settings, missing)
+
+
+def _beyond_random(contrasts: Contrasts, settings: Settings) -> _Test:
+    words = (
+        "It falls further than without as many random points.",
+        "F&Z, figure 2",
+        "a curve, without numbers",
+        "that drop less the drop of its random control; percentage points",
+    )
+    missing = _none_removed(contrasts, "original/selected")
+    found = contrasts.beyond_random("original", "selected")
+    return _of_accuracies(words, found, 1, settings, missing)
+
+
+def _better(contrasts: Contrasts, settings: Settings) -> _Test:
+    words = (
+        "Models without weight decay have not converged: with it they generalize better.",
+        "the paper",
+        "not given",
+        "test accuracy on all points, converged less original; percentage points",
+    )
+    found = contrasts.contrast(["converged/none"], ["original/none"])
+    return _of_accuracies(words, found, 1, settings)
+
+
+def _converged(contrasts: Contrasts, settings: Settings) -> _Test:
+    words = (
+        "Part of the fall came from that: with weight decay it is smaller.",
+        "the paper, Table 2, Model convergence",
+        "2.54 → 1.78, so -0.76",
+        "drop of all selected points, converged less original; percentage points",
+    )
+    missing = _none_removed(contrasts, "converged/selected")
+    return _of_accuracies(
+        words, contrasts.interaction("converged", "selected"), -1, settings, missing
+    )
+
+
+def _duplicates(assignments: Sequence[Assignment], leaks: Iterable[Leak], n_train: int) -> _Test:
+    """Whether selected points have a duplicate in the test set more often than the others."""
+    words = (
+        "The selected points are those that have duplicates in the test set (leakage).",
+        "the paper",
+        "277 of 1,015",
+        "odds of a duplicate in the test set, selected points against the others; ratio",
+    )
+    selected = {row.index for row in assignments}
+    leaked = {leak.train for leak in leaks}
+    both, rest = len(selected & leaked), len(leaked - selected)
+    table = [[both, len(selected) - both], [rest, n_train - len(selected) - rest]]
+    nothing = Estimate(float("nan"))
+    if not selected or not leaked:
+        missing = "no point was selected" if not selected else "no duplicates were found"
+        return _Test(*words, nothing, 1, float("nan"), null=1.0, missing=missing)
+    ratio = stats.contingency.odds_ratio(np.array(table))
+    interval = ratio.confidence_interval(statistics.LEVEL)
+    found = Estimate(float(ratio.statistic), low=float(interval.low), high=float(interval.high))
+    return _Test(*words, found, 1, float(stats.fisher_exact(table).pvalue), null=1.0)
+
+
+def _bucket_against_bucket(
+    contrasts: Contrasts, assignments: Sequence[Assignment], settings: Settings
+) -> _Test:
+    count = Counter(row.bucket for row in assignments)
+    words = (
+        "Most of what is left is due to leaked points and to sub-populations removed whole.",
+        "the paper, Table 2, Leakage + Shift and Memorized",
+        "1.25 and 0.54, so 0.71",
+        f"drop of the {count[LEAKAGE_SHIFT]:,} points in leakage_shift less that of the "
+        f"{count[MEMORIZED]:,} in memorized, converged recipe; percentage points",
+    )
+    arms = [f"converged/{bucket}" for bucket in (MEMORIZED, LEAKAGE_SHIFT)]
+    missing = _none_removed(contrasts, *arms)
+    return _of_accuracies(words, contrasts.contrast(arms[:1], arms[1:]), 1, settings, missing)
+
+
+def _memorized(
+    contrasts: Contrasts, assignments: Sequence[Assignment], settings: Settings
+) -> _Test:
+    count = sum(row.bucket == MEMORIZED for row in assignments)
+    words = (
+        "Points that are memorized, and nothing else, are hardly needed.",
+        "the paper, Table 2, Memorized",
+        "0.54 ± 0.29",
+        f"drop of the {count:,} points in memorized less that of its random control, converged "
+        "recipe; percentage points",
+    )
+    missing = _none_removed(contrasts, f"converged/{MEMORIZED}")
+    found = contrasts.beyond_random("converged", MEMORIZED)
+    return _of_accuracies(words, found, 0, settings, missing)
+
+
+HEADER = list(Claim.__dataclass_fields__)
+
+
+def write_claims(claims: Sequence[Claim], path: str | Path) -> None:
+    """Write claims as CSV, a column for each field of `Claim`; what cannot be said is empty."""
+
+    def cell(value: str | float) -> str:
+        if isinstance(value, str):
+            return value
+        return "" if value != value else f"{value:.4g}"
+
+    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(HEADER)
+        writer.writerows([cell(getattr(claim, name)) for name in HEADER] for claim in claims)
+
+
+def markdown(claims: Sequence[Claim], title: str, margin: float) -> str:
+    """The claims for readers."""
+    lines = [
+        f"# {title}",
+        "",
+        "The claims of Feldman and Zhang (F&Z) and of *Is Memorization Actually Necessary for "
+        "Generalization?* (the paper), which are about CIFAR-100, beside what this study found on "
+        "its own data.",
+        "",
+        "| claim | where | published | found here (95 %) | verdict | because |",
+        "|---|---|---|---:|---|---|",
+        *(_line(claim) for claim in claims),
+        "",
+        "What was measured, in the same order:",
+        "",
+        *(f"{number}. {claim.measure}" for number, claim in enumerate(claims, start=1)),
+        "",
+        "A claim is *supported* where the difference goes the way it says and the test against no "
+        "difference has p < 0.05, adjusted for the number of claims tested (Holm); *contradicted* "
+        f"where it goes the other way, or is shown to be smaller than {margin:g} percentage "
+        "points (two one-sided tests); *undecided* where the data show neither. The last claim, "
+        "that there is hardly any difference, is supported by the second test, or where there is "
+        "less than none. Intervals and tests of accuracies are over models and test images; those "
+        "of the odds ratio are exact (Fisher), over points.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _line(claim: Claim) -> str:
+    found = "" if claim.value != claim.value else f"{claim.value:.2f}"
+    if claim.low == claim.low:
+        found += f" ({claim.low:.2f} to {claim.high:.2f})"
+    return (
+        f"| {claim.claim} | {claim.source} | {claim.published} | {found} | **{claim.verdict}** "
+        f"| {claim.because} |"
+    )

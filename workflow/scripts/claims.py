@@ -1,0 +1,28 @@
+"""Judge the papers' claims by this study."""
+
+from memaudit import claims, store, table2
+from memaudit.buckets import read_buckets
+from memaudit.data.dataset import load
+from memaudit.jobs import job
+from memaudit.leaks import read_leaks
+
+with job(snakemake.log[0]) as report:
+    params = snakemake.params
+    settings = table2.Settings(**params.statistics, seed=params.seed)
+    data = load(snakemake.input.dataset)
+    rows = [tuple(row) for row in params.rows]
+    found = claims.judge(
+        table2.Contrasts(
+            *table2.read_arms(snakemake.input.accuracies, rows, data.n_test), settings
+        ),
+        read_buckets(snakemake.input.buckets),
+        read_leaks(snakemake.input.leaks),
+        data.n_train,
+        settings,
+    )
+    claims.write_claims(found, snakemake.output.csv)
+    text = claims.markdown(found, f"What the papers claim, and {params.name}", settings.margin)
+    with store.whole(snakemake.output.markdown) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    for claim in found:
+        report(f"{claim.verdict}: {claim.claim} ({claim.because})")

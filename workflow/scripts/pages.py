@@ -1,0 +1,13 @@
+"""Pages of the report from the study's Markdown."""
+
+from pathlib import Path
+
+from memaudit import pages, store
+from memaudit.jobs import job
+
+with job(snakemake.log[0]):
+    for name in ("table", "claims", "summary"):
+        text = Path(snakemake.input[name]).read_text(encoding="utf-8")
+        title = text.splitlines()[0].removeprefix("# ")
+        with store.whole(snakemake.output[name]) as temporary:
+            temporary.write_text(pages.page(text, title), encoding="utf-8")

@@ -1,0 +1,33 @@
+"""Write the study's summary."""
+
+from pathlib import Path
+
+from memaudit import store, summary
+from memaudit.buckets import read_buckets
+from memaudit.data.dataset import load
+from memaudit.jobs import job
+from memaudit.leaks import read_leaks
+from memaudit.selection import read_pairs
+
+with job(snakemake.log[0]):
+    params = snakemake.params
+    data = load(snakemake.input.dataset)
+    models = [
+        summary.trained(*arm.split("/"), shards, data.n_train)
+        for arm, shards in params.shards.items()
+    ]
+    tables = {
+        name: summary.first_table(Path(snakemake.input[name]).read_text(encoding="utf-8"))
+        for name in ("table", "claims")
+    }
+    text = summary.markdown(
+        params.config,
+        data,
+        models,
+        read_buckets(snakemake.input.buckets),
+        read_leaks(snakemake.input.leaks),
+        len(read_pairs(snakemake.input.pairs)),
+        **tables,
+    )
+    with store.whole(snakemake.output[0]) as temporary:
+        temporary.write_text(text, encoding="utf-8")
