@@ -109,7 +109,7 @@ def test_the_forest_plot_shows_what_there_is(tmp_path):
     for key, rows in shown.items():
         drops(rows, tmp_path / "drops.png", {("original", "random_selected"): np.array([98, 99])})
         figures[key] = (tmp_path / "drops.svg").read_text()
-    legend = ("points removed --", "as many at random --", "its ± --", "each draw of these")
+    legend = ("points removed --", "as many at random --", "its ± --", "a single random draw")
     words = {key: [text in figure for text in legend] for key, figure in figures.items()}
     assert words == {
         "all": [True, True, True, True],

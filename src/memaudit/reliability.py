@@ -263,7 +263,8 @@ def quantities(
         "expected_wrongly_in",
         wrong[selected].sum(),
         "selected points whose true memorization is expected to be below the threshold: the sum "
-        "of their probabilities of it (wrong_side in reliability_points.csv)",
+        "of their probabilities of it (wrong_side in reliability_points.csv); whether their "
+        "influence reaches its threshold is another question, which points_jaccard holds too",
     )
     add(
         "expected_wrongly_out",

@@ -41,7 +41,7 @@ def drops(
                 markersize=6,
                 alpha=0.6,
                 markeredgewidth=0,
-                label="each draw of these, one model" if len(drawn) else None,
+                label="a single random draw, one model" if len(drawn) else None,
             )
             _drop(axis, control, place, GREY, "s", "as many at random")
         if row["published_drop"]:
