@@ -19,7 +19,7 @@ from memaudit.removals import read_points
 from memaudit.selection import read_pairs, selecting_half
 
 TRAINED = {"train"}
-AFTER_BUCKETS = {"removals", "planted", "examples", "similarity", "figures"}
+AFTER_BUCKETS = {"removals", "planted", "examples", "figures"}
 AFTER_SELECTION = {"subpopulations", "buckets"} | AFTER_BUCKETS
 AFTER_SCORES = {"export_fz", "selection", "review", "reliability"} | AFTER_SELECTION
 TABLE = {"accuracies", "table2", "figures", "affected"}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtr
 
 from memaudit import store
 from memaudit.removals import block_size
@@ -173,7 +173,7 @@ def wrong_side(value: np.ndarray, se: np.ndarray, threshold: float) -> np.ndarra
     to 2.5 times at 60 to 100. A normal prior fitted to the scores, or one fitted without a form,
     did no better: the standard error depends on the value itself.
     """
-    return stats.norm.cdf(-np.abs(value - threshold) / se)
+    return ndtr(-np.abs(value - threshold) / se)
 
 
 @dataclass(frozen=True)

@@ -110,33 +110,6 @@ rule affected:
         "../scripts/affected.py"
 
 
-rule similarity:
-    input:
-        dataset=ancient(DATASET),
-        pairs=f"{RESULTS}/selected_pairs.csv",
-        buckets=f"{RESULTS}/buckets.csv",
-        ranked=f"{RESULTS}/ranked_pairs.csv",
-    output:
-        png=report(
-            f"{RESULTS}/figures/similarity.png",
-            caption="../report/similarity.rst",
-            category="4 Which test points pay",
-            labels={"what": "Influence against likeness"},
-        ),
-        svg=f"{RESULTS}/figures/similarity.svg",
-    log:
-        f"{RESULTS}/logs/similarity.log",
-    localrule: True
-    conda:
-        "../../envs/memaudit.yaml"
-    params:
-        near=lookup(dpath="duplicates/near", within=config),
-        review=lookup(dpath="duplicates/review", within=config),
-        influence=lookup(dpath="selection/influence", within=config),
-    script:
-        "../scripts/similarity.py"
-
-
 rule planted:
     input:
         dataset=DATASET,
@@ -197,6 +170,7 @@ rule figures:
         buckets=f"{RESULTS}/buckets.csv",
         table=f"{RESULTS}/table2.csv",
         accuracies=f"{RESULTS}/accuracies.h5",
+        ranked=f"{RESULTS}/ranked_pairs.csv",
     output:
         most_memorized=report(
             f"{RESULTS}/figures/most_memorized.png",
@@ -216,11 +190,21 @@ rule figures:
             category="1 The answer: Table 2",
             labels={"what": "Drops with their intervals"},
         ),
+        similarity=report(
+            f"{RESULTS}/figures/similarity.png",
+            caption="../report/similarity.rst",
+            category="4 Which test points pay",
+            labels={"what": "Influence against likeness"},
+        ),
         svg=expand(f"{RESULTS}/figures/{{name}}.svg", name=FIGURES),
     log:
         f"{RESULTS}/logs/figures.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
+    params:
+        near=lookup(dpath="duplicates/near", within=config),
+        review=lookup(dpath="duplicates/review", within=config),
+        influence=lookup(dpath="selection/influence", within=config),
     script:
         "../scripts/figures.py"
