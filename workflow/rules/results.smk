@@ -188,7 +188,7 @@ rule figures:
             f"{RESULTS}/figures/drops.png",
             caption="../report/drops.rst",
             category="1 The answer: Table 2",
-            labels={"what": "Drops with their intervals"},
+            labels={"what": "The same, drawn"},
         ),
         similarity=report(
             f"{RESULTS}/figures/similarity.png",
