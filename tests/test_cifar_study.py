@@ -211,6 +211,7 @@ def test_the_plan_says_what_it_costs(tmp_path, mirror):
     text = study.snakemake("plan").stdout
     assert "converged    random_memorized" in text
     assert "stated rate" in text
+    assert "How many models an arm" in text
     assert "data/cifar-100-binary.tar.gz: to be fetched" in text
     assert ["train", "10"] in [line.split() for line in text.splitlines()]
 

@@ -9,6 +9,7 @@ from memaudit.figures import examples
 from memaudit.figures.drawing import name
 from memaudit.figures.drops import drops
 from memaudit.figures.scores import most_memorized
+from memaudit.figures.similarity import similarity
 from memaudit.selection import Pair
 from memaudit.table2 import COLUMNS
 
@@ -90,6 +91,7 @@ def test_no_sub_population_is_said(data, tmp_path):
 
 def drop_row(removal, drop, ends=("", "", "", ""), published=("", "")):
     values = dict.fromkeys(COLUMNS, "") | {"recipe": "original", "removal": removal}
+    values["acc_full"] = "100"
     names = ("drop", "ci_low", "ci_high", "boot_low", "boot_high")
     values |= dict(zip(names, (drop, *ends), strict=True))
     return values | dict(zip(("published_drop", "published_sd"), published, strict=True))
@@ -105,14 +107,25 @@ def test_the_forest_plot_shows_what_there_is(tmp_path):
     }
     figures = {}
     for key, rows in shown.items():
-        drops(rows, tmp_path / "drops.png")
+        drops(rows, tmp_path / "drops.png", {("original", "random_selected"): np.array([98, 99])})
         figures[key] = (tmp_path / "drops.svg").read_text()
-    legend = ("points removed --", "as many at random --", "its ± --")
+    legend = ("points removed --", "as many at random --", "its ± --", "a single random draw")
     words = {key: [text in figure for text in legend] for key, figure in figures.items()}
     assert words == {
-        "all": [True, True, True],
-        "no paper": [True, True, False],
-        "one model": [True, False, False],
+        "all": [True, True, True, True],
+        "no paper": [True, True, False, True],
+        "one model": [True, False, False, False],
     }
     thick = {key: figure.count("stroke-width: 3.5") for key, figure in figures.items()}
     assert thick == {"all": 2, "no paper": 2, "one model": 0}
+
+
+def test_pairs_that_were_not_compared_are_shown_as_such(called, tmp_path):
+    """Pairs of train point 2 and of 5 have no score: they stand in the band."""
+    scores = {(p.train, p.test): 0.5 for p in PAIRS if p.train not in (2, 5)}
+    for file in ("one", "two"):
+        similarity(PAIRS, called, scores, 0.8, 0.45, 0.15, tmp_path / f"{file}.png")
+    text = (tmp_path / "one.svg").read_text()
+    assert text == (tmp_path / "two.svg").read_text()
+    for words in ("duplicate: 3 pairs, 1 not scored", "sub-population: 5 pairs, 2 not scored"):
+        assert words in text

@@ -227,6 +227,23 @@ def test_another_arm_leaves_an_interval_as_it_is(rng):
     assert intervals[0] != TwoWay(few, 300, 1).contrast(["full"], ["removed"])
 
 
+def test_the_spread_of_draws_is_told_from_that_of_training(rng):
+    """Variances of both add up; the interval holds the draws' sd as often as it says."""
+    found = [
+        statistics.extra_sd(rng.normal(0, np.hypot(0.3, draws), 12), rng.normal(0, 0.3, 12))
+        for draws in (0.4,) * STUDIES
+    ]
+    assert np.median([f[0] for f in found]) == pytest.approx(0.4, abs=0.03)
+    assert 0.93 < covered([f[1:] for f in found], 0.4) < 0.98
+    nothing = [statistics.extra_sd(*rng.normal(0, 0.3, (2, 12)))[1] for _ in range(STUDIES)]
+    assert np.mean(np.array(nothing) > 0) < 0.04
+    values = np.array([1.0, 2.0, 4.0])
+    more = np.sqrt(4 - 1) * values.std(ddof=1)
+    assert statistics.extra_sd(2 * values, values)[0] == pytest.approx(more)
+    assert statistics.extra_sd(values, 2 * values)[0] == 0
+    assert np.isnan(statistics.extra_sd(values, values[:1])).all()
+
+
 def test_what_no_interval_can_be_given_for(rng):
     arms = crossed_study(rng, 3)
     single = {name: Arm(arm.trials[:1], arm.correct[:1]) for name, arm in arms.items()}

@@ -6,9 +6,12 @@ import hashlib
 import h5py
 import numpy as np
 import pytest
-from conftest import Study
+import yaml
+from conftest import ROOT, Study
+from snakemake.utils import update_config
 
-from memaudit import store, table2
+from memaudit import config as settings
+from memaudit import precision, store, table2
 from memaudit.buckets import read_buckets
 from memaudit.data.dataset import load
 from memaudit.leaks import read_leaks
@@ -18,16 +21,10 @@ from memaudit.selection import read_pairs, selecting_half
 
 TRAINED = {"train"}
 REPORT = {"claims", "summary", "pages"}
-AFTER_SELECTION = {
-    "subpopulations",
-    "buckets",
-    "removals",
-    "planted",
-    "examples",
-    "figures",
-} | REPORT
-AFTER_SCORES = {"export_fz", "selection", "review"} | AFTER_SELECTION
-TABLE = {"accuracies", "table2", "figures"} | REPORT
+AFTER_BUCKETS = {"removals", "planted", "examples", "figures"}
+AFTER_SELECTION = {"subpopulations", "buckets"} | AFTER_BUCKETS | REPORT
+AFTER_SCORES = {"export_fz", "selection", "review", "reliability"} | AFTER_SELECTION
+TABLE = {"accuracies", "table2", "figures", "affected"} | REPORT
 
 
 def digest(path):
@@ -69,6 +66,52 @@ def test_shards_hold_what_others_rely_on(finished):
         assert file["memorization"].shape == (count,)
 
 
+def test_the_drop_is_split_among_the_test_points(finished):
+    """Contributions of groups add up to the drops of Table 2, for each row of the paper's."""
+    drops = {
+        (r["recipe"], r["removal"]): float(r["drop"])
+        for r in table2.read_csv(finished.results / "table2.csv")[:4]
+    }
+    groups = table2.read_csv(finished.results / "groups.csv")
+    summaries = table2.read_csv(finished.results / "affected_summary.csv")
+    points = table2.read_csv(finished.results / "affected.csv")
+    assert [(s["recipe"], s["removal"]) for s in summaries] == list(drops)
+    for summary in summaries:
+        arm = summary["recipe"], summary["removal"]
+        of = [g for g in groups if (g["recipe"], g["removal"]) == arm]
+        assert sum(float(g["contribution"]) for g in of) == pytest.approx(drops[arm], abs=0.01)
+        assert sum(int(g["test_points"]) for g in of) == int(summary["test_points"])
+        here = [p for p in points if (p["recipe"], p["removal"]) == arm]
+        assert len(here) == int(summary["influenced"]) > 0
+
+
+def test_reliability_is_of_the_scores_and_the_selection(finished):
+    rows = table2.read_csv(finished.results / "reliability.csv")
+    by_name = {(r["quantity"], r["models"]): r["value"] for r in rows}
+    pairs = read_pairs(finished.results / "selected_pairs.csv")
+    assert int(by_name["points_selected", "60"]) == len({pair.train for pair in pairs})
+    halves = float(by_name["memorization_correlation", "30"])
+    assert 0.5 < halves < float(by_name["memorization_reliability", "60"]) < 1
+
+
+def test_the_plan_counts_models_by_those_that_are_trained(finished, monkeypatch):
+    monkeypatch.chdir(finished.folder)
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    update_config(config, yaml.safe_load(yaml.safe_dump(finished.config)))
+    settings.check(config, ROOT / "config/schema.yaml")
+    table = table2.read_csv("results/small/table2.csv")[:4]
+    rows = precision.rows(config)
+    for row, written in zip(rows, table, strict=True):
+        assert row.models == (3, 3)
+        sds = float(written["sd_full"]), float(written["sd_reduced"])
+        assert row.sds == pytest.approx(sds, abs=1e-3)
+    text = precision.words(config)
+    assert "by the 60 scored: " in text
+    assert "stated" not in text
+    config["recipes"]["converged"]["weight_decay"] = 0.01  # models of another recipe are none
+    assert [row.models for row in precision.rows(config)] == [(3, 3), None, None, None]
+
+
 def test_every_selected_point_has_one_bucket(finished):
     with open(finished.results / "buckets.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -93,7 +136,7 @@ def test_half_of_the_test_points_have_no_part_in_the_selection(study):
 
 
 def test_figures_are_pictures(finished):
-    names = ("most_memorized", "memorization", "drops")
+    names = ("most_memorized", "memorization", "drops", "reliability", "affected", "similarity")
     for name in (*names, "exact_duplicates", "near_duplicates", "subpopulations"):
         assert (finished.results / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
         assert "</svg>" in (finished.results / f"figures/{name}.svg").read_text()
@@ -130,7 +173,8 @@ def test_the_summary_counts_what_was_trained(finished):
 def test_another_folder_gives_the_same_table(finished, tmp_path):
     again = Study(tmp_path)
     again.snakemake()
-    for name in ("table2.csv", "table2.md", "buckets.csv", "planted.csv", "duplicates.csv"):
+    names = ("table2.csv", "table2.md", "buckets.csv", "planted.csv", "duplicates.csv")
+    for name in (*names, "reliability.csv", "affected.csv", "groups.csv", "affected_summary.csv"):
         assert digest(again.results / name) == digest(finished.results / name), name
 
 
@@ -205,7 +249,7 @@ def test_a_persons_word_makes_anew_what_it_changes(study):
     lines.append(f"group,{' '.join(map(str, members))},,different")
     (study.folder / "said.csv").write_text("\n".join(["item,train,test,decision", *lines, ""]))
     study.config["review"] = {"decisions": "said.csv"}
-    again = {"leaks", "buckets", "removals", "planted", "examples"} | TABLE
+    again = {"leaks", "buckets"} | AFTER_BUCKETS | TABLE
     assert study.planned() == {"train": 8} | dict.fromkeys(again, 1)
     study.snakemake("results/small/table2.csv")
     now = {r.index: r for r in read_buckets(buckets)}

@@ -15,6 +15,7 @@ PURPOSES = {
     "control": 5,
     "bootstrap": 6,
     "half": 7,
+    "split": 8,
 }
 
 

@@ -35,6 +35,17 @@ class Pair:
     influence_se: float
 
 
+def is_strong(
+    block: InfluenceBlock, value: np.ndarray, memorization: float, influence: float, z: float
+) -> np.ndarray:
+    """Which pairs of a class are selected, bool (a, b), as `select` says.
+
+    `value` (n_train,) is the memorization of all train points.
+    """
+    strong = (block.influence >= influence) & (block.influence > z * block.influence_se)
+    return strong & (value[block.train_index] >= memorization)[:, None]
+
+
 def select(
     scores: Memorization,
     blocks: Iterable[InfluenceBlock],
@@ -50,8 +61,7 @@ def select(
     """
     pairs, found, points = [], 0, 0
     for block in blocks:
-        strong = (block.influence >= influence) & (block.influence > z * block.influence_se)
-        strong &= (scores.value[block.train_index] >= memorization)[:, None]
+        strong = is_strong(block, scores.value, memorization, influence, z)
         found, points = found + int(strong.sum()), points + int(strong.any(axis=1).sum())
         if found > MOST_PAIRS:
             continue  # counted only, to say how many there are

@@ -126,6 +126,28 @@ def correlation(
     return r, float(np.tanh(z - half)), float(np.tanh(z + half))
 
 
+def extra_sd(
+    more: np.ndarray, less: np.ndarray, level: float = LEVEL
+) -> tuple[float, float, float]:
+    """The sd (sd, low, high) that `more` (models,) have beyond the chance that `less` have too.
+
+    The root of the difference of the two variances, 0 where that is negative; its interval by Zou
+    and Donner's method (2008, Statistics in Medicine 27:1693) from the variances' own, by
+    chi-squared. All NaN with one model on either side.
+    """
+    if min(len(more), len(less)) < 2:
+        return (float("nan"),) * 3
+    tails = (1 + level) / 2, (1 - level) / 2
+    (v, v_low, v_high), (w, w_low, w_high) = (
+        (variance, *((len(x) - 1) * variance / stats.chi2.ppf(tails, len(x) - 1)))
+        for x in (more, less)
+        for variance in (float(np.var(x, ddof=1)),)
+    )
+    low = v - w - np.hypot(v - v_low, w_high - w)
+    high = v - w + np.hypot(v_high - v, w - w_low)
+    return tuple(float(np.sqrt(max(0.0, value))) for value in (v - w, low, high))
+
+
 def is_paired(first: np.ndarray, second: np.ndarray) -> bool:
     """Whether to compare trial by trial: where the correlation's 95 % interval excludes 0.
 
@@ -174,6 +196,25 @@ def _counts(rng: np.random.Generator, n: int, draws: int) -> np.ndarray:
         drawn = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
         counts[first : first + rows] = np.bincount(drawn.ravel(), minlength=rows * n).reshape(-1, n)
     return counts
+
+
+def image_part(arms: Sequence[tuple[int, Arm]], paired: bool = False) -> tuple[float, float]:
+    """What the choice of test images adds to a contrast: (variance, points^2; its freedom).
+
+    `arms` are (sign, arm), on the same images. The variance over images of what the models of an
+    arm get right on average, less the part of it that comes from having few models: what is left
+    stays however many are trained.
+    """
+    images = sum(sign * arm.correct.mean(axis=0) for sign, arm in arms)
+    if paired:
+        each = sum(sign * arm.correct.astype(np.int8) for sign, arm in arms)
+        few_models = each.var(axis=0, ddof=1).mean() / len(each)
+    else:
+        few_models = sum(
+            arm.correct.var(axis=0, ddof=1).mean() / len(arm.correct) for _, arm in arms
+        )
+    of_images = max(0.0, float(images.var(ddof=1) - few_models)) / len(images)
+    return 100**2 * of_images, len(images) - 1
 
 
 class TwoWay:
@@ -261,15 +302,8 @@ class TwoWay:
 
     def _parts(self, arms: list[tuple[int, Arm]], paired: bool) -> list[tuple[float, float]]:
         """Variances of the contrast, (points^2, degrees of freedom): of models, and of images."""
-        images = sum(sign * arm.correct.mean(axis=0) for sign, arm in arms)
         if paired:
-            each = sum(sign * arm.correct.astype(np.int8) for sign, arm in arms)
             models = [_mean_part(sum(sign * arm.accuracy for sign, arm in arms))]
-            few_models = each.var(axis=0, ddof=1).mean() / len(each)
         else:
             models = [_mean_part(arm.accuracy) for _, arm in arms]
-            few_models = sum(
-                arm.correct.var(axis=0, ddof=1).mean() / len(arm.correct) for _, arm in arms
-            )
-        of_images = max(0.0, float(images.var(ddof=1) - few_models)) / self.n_images
-        return [*models, (100**2 * of_images, self.n_images - 1)]
+        return [*models, image_part(arms, paired)]

@@ -43,6 +43,11 @@ COLUMNS = {
     "acc_reduced": "mean test accuracy of the latter, percent",
     "sd_reduced": "standard deviation over those models, percentage points; of a control it holds "
     "the spread of its random draws too, one for each model",
+    "draws_sd": "of a control: standard deviation over its random draws of points alone, "
+    "percentage points, sqrt(sd_reduced^2 - sd_full^2), taking training to vary as much as on all "
+    "points; 0 where that alone explains sd_reduced; empty for the others, which are not drawn",
+    "draws_sd_low": "lower end of its 95 % interval (Zou & Donner's for a difference of variances)",
+    "draws_sd_high": "its upper end",
     "drop": "acc_full - acc_reduced, percentage points",
     "sd": "standard deviation of the difference of two single models, sqrt(sd_full^2 + "
     "sd_reduced^2): how much one pair of trainings varies, not how sure the drop is",
@@ -238,6 +243,8 @@ def _row(
     correlation = statistics.correlation(*common) if n_removed else (np.nan,) * 3
     paired = statistics.paired_interval(full, reduced) if both.paired else (np.nan,) * 2
     published = PUBLISHED.get((recipe, removal), (None, None))
+    is_drawn = removal.startswith(CONTROL) and n_removed
+    draws = statistics.extra_sd(reduced, full) if is_drawn else (np.nan,) * 3
     row = {
         "paper_column": PAPER_COLUMNS.get((recipe, removal), ""),
         "recipe": recipe,
@@ -249,6 +256,9 @@ def _row(
         "sd_full": np.std(full, ddof=1) if len(full) > 1 else np.nan,
         "acc_reduced": reduced.mean(),
         "sd_reduced": np.std(reduced, ddof=1) if len(reduced) > 1 else np.nan,
+        "draws_sd": draws[0],
+        "draws_sd_low": draws[1],
+        "draws_sd_high": draws[2],
         "drop": drop.drop,
         "sd": drop.sd,
         "se": drop.se,
@@ -370,6 +380,7 @@ def _further_line(row: dict) -> str:
         _with_interval(row, "drop_leak_free", "none left"),
         _with_interval(row, "drop_held_out", "not asked for"),
         _with_interval(row, "interaction"),
+        _with_interval(row, "draws_sd"),
         _with_interval(row, "seed_correlation"),
         "yes" if row["paired_low"] == row["paired_low"] else "no",
         _p(row["p_holm"]),
@@ -410,9 +421,9 @@ def markdown(rows: Sequence[dict], title: str, margin: float = Settings.margin) 
         "Values with 95 % intervals.",
         "",
         "| recipe | removed | drop, leak-free | drop, held-out half | drop less that of the "
-        "original recipe | correlation of seeds | paired | p, no drop (Holm) "
-        f"| p, {margin:g} or more |",
-        "|---|---|---:|---:|---:|---:|---|---:|---:|",
+        "original recipe | sd over a control's draws | correlation of seeds | paired "
+        f"| p, no drop (Holm) | p, {margin:g} or more |",
+        "|---|---|---:|---:|---:|---:|---:|---|---:|---:|",
         *map(_further_line, rows),
         "",
         "## The columns of `table2.csv`",

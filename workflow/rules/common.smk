@@ -66,7 +66,8 @@ CIFAIR = (
     sourced(KIND.replace("cifar", "cifair")) if IS_CIFAR and config["duplicates"]["cifair"] else []
 )
 PLANTED = [f"{RESULTS}/planted.csv"] if IS_GENERATED else []
-FIGURES = ("most_memorized", "memorization", "drops")
+FIGURES = ("most_memorized", "memorization", "drops", "similarity")
+CHECKS = ("affected", *(["reliability"] if SOURCE == "estimate" else []))
 EXAMPLES = ("exact_duplicates", "near_duplicates", "subpopulations")
 OWN_REMOVALS = config.get("removals", {})
 DECISIONS = config["review"]["decisions"] or []

@@ -81,6 +81,35 @@ rule plan:
         "../scripts/plan.py"
 
 
+rule affected:
+    input:
+        accuracies=f"{RESULTS}/accuracies.h5",
+        pairs=f"{RESULTS}/selected_pairs.csv",
+        buckets=f"{RESULTS}/buckets.csv",
+        # for its classes only
+        dataset=ancient(DATASET),
+    output:
+        points=f"{RESULTS}/affected.csv",
+        groups=f"{RESULTS}/groups.csv",
+        summary=f"{RESULTS}/affected_summary.csv",
+        figure=report(
+            f"{RESULTS}/figures/affected.png",
+            caption="../report/affected.rst",
+            category="4 Which test points pay",
+            labels={"what": "Test points that pay for the drop"},
+        ),
+        svg=f"{RESULTS}/figures/affected.svg",
+    log:
+        f"{RESULTS}/logs/affected.log",
+    localrule: True
+    conda:
+        "../../envs/memaudit.yaml"
+    params:
+        rows=ROWS[:4],  # the paper's
+    script:
+        "../scripts/affected.py"
+
+
 rule planted:
     input:
         dataset=DATASET,
@@ -140,6 +169,8 @@ rule figures:
         pairs=f"{RESULTS}/selected_pairs.csv",
         buckets=f"{RESULTS}/buckets.csv",
         table=f"{RESULTS}/table2.csv",
+        accuracies=f"{RESULTS}/accuracies.h5",
+        ranked=f"{RESULTS}/ranked_pairs.csv",
     output:
         most_memorized=report(
             f"{RESULTS}/figures/most_memorized.png",
@@ -159,11 +190,21 @@ rule figures:
             category="1 The answer: Table 2",
             labels={"what": "The same, drawn"},
         ),
+        similarity=report(
+            f"{RESULTS}/figures/similarity.png",
+            caption="../report/similarity.rst",
+            category="4 Which test points pay",
+            labels={"what": "Influence against likeness"},
+        ),
         svg=expand(f"{RESULTS}/figures/{{name}}.svg", name=FIGURES),
     log:
         f"{RESULTS}/logs/figures.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
+    params:
+        near=lookup(dpath="duplicates/near", within=config),
+        review=lookup(dpath="duplicates/review", within=config),
+        influence=lookup(dpath="selection/influence", within=config),
     script:
         "../scripts/figures.py"

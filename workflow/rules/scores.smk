@@ -46,6 +46,38 @@ rule all_pairs:
         "../scripts/all_pairs.py"
 
 
+rule reliability:
+    input:
+        dataset=DATASET,
+        shards=lambda wildcards: shards(SCORED, "subset"),
+        scores=SCORES,
+        pairs=f"{RESULTS}/selected_pairs.csv",
+    output:
+        csv=f"{RESULTS}/reliability.csv",
+        points=f"{RESULTS}/reliability_points.csv",
+        figure=report(
+            f"{RESULTS}/figures/reliability.png",
+            caption="../report/reliability.rst",
+            category="5 The scores",
+            labels={"what": "How reliable the scores are"},
+        ),
+        svg=f"{RESULTS}/figures/reliability.svg",
+    log:
+        f"{RESULTS}/logs/reliability.log",
+    conda:
+        "../../envs/memaudit.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        models=config["memorization"]["models"],
+        fraction=config["memorization"]["subset_fraction"],
+        seed=config["seed"],
+        recipe=config["recipes"][config["memorization"]["recipe"]],
+        thresholds=lookup(dpath="selection", within=config),
+    script:
+        "../scripts/reliability.py"
+
+
 if SOURCE in ("published_matrix", "published_runs"):
 
     rule published_scores:

@@ -5,22 +5,40 @@ import numpy as np
 from memaudit import store
 from memaudit.buckets import read_buckets
 from memaudit.data.dataset import load
+from memaudit.duplicates.files import read_scores
 from memaudit.figures.drops import drops
 from memaudit.figures.scores import memorization_histogram, most_memorized
+from memaudit.figures.similarity import similarity
 from memaudit.jobs import job
 from memaudit.selection import read_pairs
 from memaudit.table2 import read_csv
 
 with job(snakemake.log[0]):
-    data = load(snakemake.input.dataset)
+    data, params = load(snakemake.input.dataset), snakemake.params
+    pairs = read_pairs(snakemake.input.pairs)
     if scores := snakemake.input.get("scores"):
         with store.reading(scores, store.SCORES) as file:
             memorization, se = file["memorization"][:], file["memorization_se"][:]
     else:  # of the published pairs only the selected points' scores are known
         memorization, se = np.full((2, data.n_train), np.nan)
-        for pair in read_pairs(snakemake.input.pairs):
+        for pair in pairs:
             memorization[pair.train], se[pair.train] = pair.memorization, pair.memorization_se
     buckets = read_buckets(snakemake.input.buckets)
     most_memorized(data, memorization, se, snakemake.output.most_memorized)
     memorization_histogram(data, memorization, buckets, snakemake.output.memorization)
-    drops(read_csv(snakemake.input.table), snakemake.output.drops)
+    rows = read_csv(snakemake.input.table)
+    with store.reading(snakemake.input.accuracies, store.ACCURACIES) as file:
+        accuracies = {
+            (row["recipe"], row["removal"]): file[
+                f"{row['recipe']}/{row['removal']}/test_accuracy"
+            ][:]
+            for row in rows
+        }
+    drops(rows, snakemake.output.drops, accuracies)
+    alike = read_scores(
+        snakemake.input.ranked,
+        data.train_names or range(data.n_train),
+        data.test_names or range(data.n_test),
+    )
+    limits = params.near, params.review, params.influence
+    similarity(pairs, buckets, alike, *limits, snakemake.output.similarity)

@@ -143,3 +143,23 @@ def read_duplicates(path: str | Path) -> list[tuple[int, int, str]]:
     """Read the pairs called "exact" or "near": (train, test, kind)."""
     rows = store.read_rows(path, {"train": int, "test": int, "kind": str})
     return [(train, test, kind) for train, test, kind in rows if kind != "candidate"]
+
+
+def read_scores(
+    path: str | Path, train_names: Sequence[str], test_names: Sequence[str]
+) -> dict[tuple[int, int], float]:
+    """The score of each pair (train, test) that `write_pairs` wrote, by the images' indices.
+
+    The names are those that it was given. Raises AuditError for one that is not among them.
+    """
+    kinds = {"train_path": str, "test_path": str, "score": float}
+    train, test = (
+        {str(name): index for index, name in enumerate(names)}
+        for names in (train_names, test_names)
+    )
+    scores = {}
+    for a, b, score in store.read_rows(path, kinds):
+        if a not in train or b not in test:
+            raise AuditError(f"{path}: {a}, {b} is no pair of this dataset. {store.again(path)}")
+        scores[train[a], test[b]] = score
+    return scores

@@ -1,21 +1,30 @@
 """What removing points costs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 
 from memaudit.figures.drawing import BLUE, GREY, ORANGE, save
 from memaudit.removals import CONTROL
 
 _APART = 0.22  # between the lines of one removal
+_DRAWS = 0.1  # single draws stand so far below their mean
 
 
-def drops(rows: Sequence[dict[str, str]], path: str | Path) -> None:
+def drops(
+    rows: Sequence[dict[str, str]],
+    path: str | Path,
+    accuracies: Mapping[tuple[str, str], np.ndarray] = MappingProxyType({}),
+) -> None:
     """Drops of Table 2 with both 95 % intervals, each beside its control and what was published.
 
-    `rows` are those of table2.csv, as text.
+    `rows` are those of table2.csv, as text. A small dot beside a control is one of its draws, by
+    the test accuracies (models,) of its arm (recipe, removal): the mean on all points less that of
+    the model trained without the drawn points.
     """
     tests = [r for r in rows if not r["removal"].startswith(CONTROL)]
     controls = {(r["recipe"], r["removal"]): r for r in rows if r not in tests}
@@ -23,6 +32,17 @@ def drops(rows: Sequence[dict[str, str]], path: str | Path) -> None:
     for place, row in enumerate(tests):
         _drop(axis, row, place - _APART, BLUE, "o", "points removed")
         if control := controls.get((row["recipe"], CONTROL + row["removal"])):
+            drawn = accuracies.get((control["recipe"], control["removal"]), [])
+            axis.plot(
+                [float(control["acc_full"]) - accuracy for accuracy in drawn],
+                [place + _DRAWS] * len(drawn),
+                ".",
+                color=GREY,
+                markersize=6,
+                alpha=0.6,
+                markeredgewidth=0,
+                label="a single random draw, one model" if len(drawn) else None,
+            )
             _drop(axis, control, place, GREY, "s", "as many at random")
         if row["published_drop"]:
             axis.errorbar(
@@ -53,7 +73,7 @@ def drops(rows: Sequence[dict[str, str]], path: str | Path) -> None:
         frameon=False,
         loc="lower center",
         bbox_to_anchor=(0.5, axis.get_position().y1),
-        ncols=3,
+        ncols=2,
     )
     axis.spines[["top", "right"]].set_visible(False)
     save(figure, path)

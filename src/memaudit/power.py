@@ -1,0 +1,125 @@
+"""How many models a question takes, and what no number of models can give.
+
+Accuracies are in percent, differences in percentage points. Two arms of `models` models each are
+compared by Welch's t test and interval, as in `memaudit.statistics`; `sds` are the standard
+deviations of their test accuracies over models. The answers take these as known: sds measured on a
+dozen models may be a third too small or too large.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import stats
+
+from memaudit.statistics import LEVEL, Arm, image_part
+
+POWER = 0.8
+MOST_MODELS = 10**9  # a question that takes more is taken for one that models cannot answer
+
+
+def _welch(sds: tuple[float, float], models: float) -> tuple[float, float]:
+    """(standard error, degrees of freedom) of the difference of two arms' means."""
+    a, b = (sd**2 for sd in sds)
+    return np.sqrt((a + b) / models), (models - 1) * (a + b) ** 2 / (a**2 + b**2)
+
+
+def half_width(sds: tuple[float, float], models: int, level: float = LEVEL) -> float:
+    """Half the width of the interval of a drop over models; NaN for one model an arm."""
+    if models < 2 or not any(sds):
+        return float("nan") if models < 2 else 0.0
+    se, freedom = _welch(sds, models)
+    return float(stats.t.ppf((1 + level) / 2, freedom) * se)
+
+
+def power(sds: tuple[float, float], models: int, drop: float, level: float = LEVEL) -> float:
+    """Probability that the two-sided test finds a true `drop`, and with the right sign."""
+    if models < 2 or not any(sds):
+        return float(models > 1 and drop != 0)
+    se, freedom = _welch(sds, models)
+    bound = stats.t.ppf((1 + level) / 2, freedom)
+    return float(stats.nct.sf(bound, freedom, abs(drop) / se))
+
+
+def equivalence_power(
+    sds: tuple[float, float], models: int, margin: float, level: float = LEVEL
+) -> float:
+    """Probability that no drop is shown to be smaller than `margin` (TOST), where there is none.
+
+    Both one-sided tests must reject; 1 less the sum of the probabilities that one does not, which
+    is exact but where both may fail at once, and then too small.
+    """
+    if models < 2 or not any(sds):
+        return float(models > 1)
+    se, freedom = _welch(sds, models)
+    bound = stats.t.ppf(level, freedom)
+    return max(0.0, float(2 * stats.nct.sf(bound, freedom, margin / se) - 1))
+
+
+def _fewest(enough: Callable[[int], bool]) -> int | None:
+    """The smallest number of models, from 2, that is enough; None beyond `MOST_MODELS`."""
+    high = 2
+    while not enough(high):
+        high *= 2
+        if high > MOST_MODELS:
+            return None
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return max(high, 2)
+
+
+def models_for_half_width(sds: tuple[float, float], wanted: float) -> int | None:
+    """Models an arm for an interval of the drop no wider than `wanted` percentage points a side."""
+    return _fewest(lambda models: half_width(sds, models) <= wanted)
+
+
+def models_for_power(sds: tuple[float, float], drop: float, wanted: float = POWER) -> int | None:
+    """Models an arm to see a true `drop` with probability `wanted`."""
+    return _fewest(lambda models: power(sds, models, drop) >= wanted)
+
+
+def models_for_equivalence(
+    sds: tuple[float, float], margin: float, wanted: float = POWER
+) -> int | None:
+    """Models an arm to show a drop of 0 to be smaller than `margin`, with probability `wanted`."""
+    return _fewest(lambda models: equivalence_power(sds, models, margin) >= wanted)
+
+
+def image_floor(full: Arm, reduced: Arm, level: float = LEVEL) -> float:
+    """Half-width of a drop's interval for other test images, with infinitely many models.
+
+    Percentage points; NaN with one model an arm or fewer than two test images. What more test
+    images would make smaller, and more models would not.
+    """
+    if min(len(full.correct), len(reduced.correct), full.correct.shape[1]) < 2:
+        return float("nan")
+    variance, freedom = image_part([(1, full), (-1, reduced)])
+    return float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance))
+
+
+def memorization_half_width(
+    models: int, fraction: float, p_in: float = 0.5, p_out: float = 0.5, level: float = LEVEL
+) -> float:
+    """Half the width of the interval of one memorization score; by default at its worst.
+
+    1.96 sqrt(p_in (1 - p_in) / n_in + p_out (1 - p_out) / n_out), where a point is in n_in =
+    `fraction` x `models` of them; p_in, p_out are the probabilities of being right with and without
+    it. At one half each this is 1.96 sqrt(1 / (4 n_in) + 1 / (4 n_out)).
+    """
+    n_in = fraction * models
+    variance = p_in * (1 - p_in) / n_in + p_out * (1 - p_out) / (models - n_in)
+    return float(stats.norm.ppf((1 + level) / 2) * np.sqrt(variance))
+
+
+def models_for_memorization(
+    wanted: float, fraction: float, p_in: float = 0.5, p_out: float = 0.5
+) -> int:
+    """Subset models for an interval of one memorization score of `wanted` a side."""
+    return int(np.ceil((memorization_half_width(1, fraction, p_in, p_out) / wanted) ** 2 - 1e-9))
+
+
+def models_for_measured(wanted: float, se: float, models: int, level: float = LEVEL) -> int:
+    """The same for a point whose standard error is `se` with `models` models."""
+    width = stats.norm.ppf((1 + level) / 2) * se
+    return int(np.ceil(models * (width / wanted) ** 2 - 1e-9))

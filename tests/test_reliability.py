@@ -1,0 +1,168 @@
+"""How far scores can be relied on: known cases, and studies of which the truth is known."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from memaudit import reliability
+from memaudit.figures.reliability import reliability as draw
+from memaudit.reliability import SubsetModels, agreement, agreements, disjoint_sets
+from memaudit.removals import subset_mask
+from memaudit.scores import influence_blocks, memorization, standard_error
+from memaudit.selection import is_strong
+
+THRESHOLDS = {"memorization": 0.25, "influence": 0.15, "z": 2}
+
+
+def known_study(models, seed=0, n=200, classes=10):
+    """Models that are right with known probabilities; memorization and influences are known too.
+
+    Test point j depends on train point j (the first half of each class) and on nothing else.
+    """
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(classes), n // classes)
+    own = np.where(rng.random(n) < 0.6, 0.0, rng.random(n))
+    tests = np.flatnonzero(np.arange(n) % (n // classes) < n // classes // 2)
+    mask = np.array([subset_mask(n, model, 0.7, seed) for model in range(models)])
+    train = rng.random((models, n)) < np.where(mask, 1.0, 1.0 - own)
+    test = rng.random((models, len(tests))) < 0.95 - own[tests] * (~mask[:, tests]) * 0.9
+    influence = np.zeros((n, len(tests)))
+    influence[tests, np.arange(len(tests))] = 0.9 * own[tests]
+    return SubsetModels(mask, train, test, labels, labels[tests], 0.7), own, influence
+
+
+@pytest.mark.parametrize(("models", "sizes"), [(400, [50, 100, 200]), (65, [10, 30]), (19, [])])
+def test_sets_to_compare_are_studies_of_their_own(models, sizes):
+    """Whole blocks without a common model; each leaves out each point equally often."""
+    found = [size for size in reliability.sizes(models, 0.7) if 2 * size <= models]
+    assert found == sizes
+    mask = np.array([subset_mask(53, model, 0.7, 0) for model in range(models)])
+    for size in sizes:
+        one, two = disjoint_sets(models, 0.7, size, split=3, seed=0)
+        assert len(set(one) | set(two)) == 2 * size
+        for members in (one, two):
+            assert (mask[members].sum(axis=0) == 0.7 * size).all()
+    if len(sizes) > 1:
+        larger, smaller = (disjoint_sets(models, 0.7, size, 3, 0)[0] for size in sizes[:-3:-1])
+        assert set(smaller) < set(larger)
+        assert set(larger) != set(disjoint_sets(models, 0.7, sizes[-1], 4, 0)[0])
+
+
+def test_a_set_agrees_with_itself():
+    study, *_ = known_study(20)
+    same = np.arange(20)
+    found = agreement(study, (same, same), THRESHOLDS)
+    numbers = [found.memorization, found.influence, found.of_memorized, found.points, found.pairs]
+    assert numbers == pytest.approx([1] * 5)
+    assert found.here == found.there > 0.15
+
+
+def test_what_is_in_common_is_counted():
+    """Two train points, one test point: one set selects both pairs, the other only the first."""
+    half = np.array([[1, 1], [1, 0], [0, 1], [0, 0]] * 2, dtype=bool)
+    mask = np.tile(half, (2, 1))
+    both, first = mask[:8].any(axis=1), mask[8:, 0]
+    study = SubsetModels(
+        mask,
+        mask,
+        np.concatenate([both, first])[:, None],
+        np.zeros(2, dtype=np.int64),
+        np.zeros(1, dtype=np.int64),
+        0.5,
+    )
+    thresholds = {"memorization": 0.25, "influence": 0.15, "z": 0}
+    found = agreement(study, (np.arange(8), np.arange(8, 16)), thresholds)
+    # influences by the first set 0.5 and 0.5, by the second 1 and 0
+    assert (found.points, found.pairs) == (0.5, 0.5)
+    assert found.here == pytest.approx((0.5 + 0.5 + 1) / 3)
+    assert found.there == pytest.approx((1 + 0 + 0.5) / 3)
+
+
+def test_halves_say_how_the_whole_correlates_with_the_truth():
+    """Spearman and Brown's value is the squared correlation with what the scores estimate."""
+    study, own, _ = known_study(120)
+    found = agreements(study, THRESHOLDS, seed=0)
+    assert [a.models for a in found] == [10] * 10 + [30] * 10 + [60] * 10
+    halves = np.mean([a.memorization for a in found[-10:]])
+    scores = memorization(study.mask, study.train_correct).value
+    assert halves < reliability.spearman_brown(halves)
+    truth = np.corrcoef(scores, own)[0, 1] ** 2
+    assert reliability.spearman_brown(halves) == pytest.approx(truth, abs=0.01)
+
+
+def test_the_other_set_tells_the_truth_about_selected_pairs():
+    """What a set selects looks better there than it is: it was lucky to be selected."""
+    study, _, influence = known_study(400)
+    here, there, true = [], [], []
+    for split in range(5):
+        sets = disjoint_sets(400, 0.7, 50, split, seed=0)
+        found = agreement(study, sets, THRESHOLDS)
+        here.append(found.here)
+        there.append(found.there)
+        for members in sets:
+            mask, labels = study.mask[members], (study.train_labels, study.test_labels)
+            value = memorization(mask, study.train_correct[members]).value
+            for block in influence_blocks(mask, study.test_correct[members], *labels):
+                chosen = np.argwhere(is_strong(block, value, **THRESHOLDS))
+                true += [influence[block.train_index[i], block.test_index[j]] for i, j in chosen]
+    assert np.mean(there) == pytest.approx(np.mean(true), abs=0.02)
+    assert np.mean(here) > np.mean(true) + 0.05
+
+
+def test_spearman_and_browns_formula():
+    assert reliability.spearman_brown(0.5) == pytest.approx(2 / 3)
+    assert reliability.spearman_brown(0.5, 1) == 0.5
+    assert reliability.spearman_brown(2 / 3, 0.5) == pytest.approx(0.5)
+
+
+def test_the_probability_of_the_wrong_side():
+    found = reliability.wrong_side(np.array([0.25, 0.348, 0.152, 0.9]), np.full(4, 0.05), 0.25)
+    assert found == pytest.approx([0.5, 0.025, 0.025, 0], abs=1e-4)
+
+
+@pytest.mark.parametrize("models", [400, 1000])
+def test_as_many_points_are_on_the_wrong_side_as_expected(models, rng):
+    """Of points mostly hardly memorized, the others uniformly: 20,000, binomial counts."""
+    true = np.where(rng.random(20_000) < 0.8, 0.02 * rng.random(20_000), rng.random(20_000))
+    n_in, n_out = int(0.7 * models), int(0.3 * models)
+    right_in, right_out = rng.binomial(n_in, 1.0, 20_000), rng.binomial(n_out, 1 - true)
+    value = right_in / n_in - right_out / n_out
+    wrong = reliability.wrong_side(value, standard_error(right_in, n_in, right_out, n_out), 0.25)
+    for above in (True, False):
+        side = (value >= 0.25) == above
+        expected, found = wrong[side].sum(), ((true >= 0.25) != above)[side].sum()
+        assert 0.7 < expected / found < 1.5
+    assert reliability.wrong_side(value, np.full(20_000, 1e-9), 0.25)[value > 0.25].sum() < 1e-6
+
+
+@pytest.mark.parametrize("models", [40, 10])
+def test_rows_and_figure_say_what_they_can(models, tmp_path):
+    study, *_ = known_study(models)
+    found = agreements(study, THRESHOLDS, seed=0)
+    scores = memorization(study.mask, study.train_correct)
+    selected = scores.value > 0.4
+    rows = reliability.quantities(
+        found, models, scores.value, scores.se, (0.1, 0.2), selected, 0.25
+    )
+    reliability.write_quantities(rows, tmp_path / "r.csv")
+    reliability.write_points(scores.value, scores.se, selected, 0.25, tmp_path / "points.csv")
+    with open(tmp_path / "r.csv", newline="") as file:
+        by_name = {(r["quantity"], r["models"]): r for r in csv.DictReader(file)}
+    with open(tmp_path / "points.csv", newline="") as file:
+        points = list(csv.DictReader(file))
+    assert int(by_name["points_selected", str(models)]["value"]) == selected.sum()
+    wrong = sum(float(p["wrong_side"]) for p in points if p["selected"] == "yes")
+    expected = float(by_name["expected_wrongly_in", str(models)]["value"])
+    assert wrong == pytest.approx(expected, rel=1e-3)
+    halves = by_name.get(("memorization_correlation", "20"))
+    whole = by_name["memorization_reliability", str(models)]
+    if models == 10:
+        assert halves is None
+        assert whole["value"] == ""
+    else:
+        assert float(halves["low"]) <= float(halves["value"]) <= float(halves["high"])
+        assert float(whole["value"]) > float(halves["value"])
+    draw((scores.value, scores.value), found, 0.25, models, tmp_path / "r.png")
+    is_said = "too few" in (tmp_path / "r.svg").read_text()
+    assert is_said == (models == 10)

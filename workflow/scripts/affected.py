@@ -1,0 +1,33 @@
+"""Say which test points pay for each removal of the paper's table, and how the drop adds up."""
+
+from memaudit import affected
+from memaudit.buckets import read_buckets
+from memaudit.data.dataset import load
+from memaudit.figures.affected import affected as draw
+from memaudit.jobs import job
+from memaudit.removals import CONTROL
+from memaudit.selection import read_pairs
+from memaudit.table2 import read_arms
+
+with job(snakemake.log[0]) as report:
+    data = load(snakemake.input.dataset)
+    rows = [tuple(row) for row in snakemake.params.rows]
+    controls = [(recipe, CONTROL + removal) for recipe, removal in rows]
+    arms, _ = read_arms(snakemake.input.accuracies, rows + controls, data.n_test)
+    pairs, buckets = read_pairs(snakemake.input.pairs), read_buckets(snakemake.input.buckets)
+    classes = [data.class_names[label] for label in data.test_labels]
+    views = [affected.view(arms, *row, pairs, buckets, classes) for row in rows]
+    summaries = [summary for summary, _, _ in views]
+    groups = [group for _, found, _ in views for group in found]
+    points = [point for _, _, found in views for point in found]
+    affected.write(points, affected.Point, snakemake.output.points)
+    affected.write(groups, affected.Group, snakemake.output.groups)
+    affected.write(summaries, affected.Summary, snakemake.output.summary)
+    draw([(summary, found) for summary, _, found in views], snakemake.output.figure)
+    for s in summaries:
+        report.say(
+            f"{s.recipe}, {s.removal}: {s.influenced} test points that the removed points "
+            f"influence carry {s.drop_influenced:.2f} of the drop of {s.drop:.2f}, the other "
+            f"{s.test_points - s.influenced} carry {s.drop_rest:.2f}; the influences add up to "
+            f"{s.predicted:.2f}"
+        )
