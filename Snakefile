@@ -25,6 +25,7 @@ include: "workflow/rules/buckets.smk"
 include: "workflow/rules/review.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/sweeps.smk"
 
 
 localrules:
@@ -40,6 +41,7 @@ rule all:
         f"{RESULTS}/report/table2.html",
         f"{RESULTS}/scores/{SCORED}_fz.npz" if SOURCE == "estimate" else [],
         expand(f"{RESULTS}/figures/{{name}}.png", name=FIGURES + EXAMPLES),
+        f"{RESULTS}/figures/learning_curves.png",
         f"{RESULTS}/review/index.html",
         PLANTED,
         f"{RESULTS}/agreement.csv" if CIFAIR else [],
