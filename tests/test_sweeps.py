@@ -1,6 +1,8 @@
 """Sweeps and learning curves: what they are made of, their statistics, and that they run."""
 
 import copy
+import csv
+import shutil
 
 import h5py
 import numpy as np
@@ -231,41 +233,67 @@ def test_every_column_is_explained():
             assert f"- `{column}`: {meaning}" in readme, column
 
 
-def test_sweeps_run(study):
-    """Three targets on the small study; a new threshold then trains its own models alone."""
+def test_sweeps_over_values_run(study):
+    """Values that the study has are taken from it; a new threshold then trains its own alone."""
     study.config["sweeps"] = {
-        "weight_decay": [0.005, 0.05],
+        "weight_decay": [0.005],
         "thresholds": [0.5],
         "recipes": ["original"],
         "trials": 2,
     }
-    assert study.planned("sweeps")["train"] == 3 + 2 + 2
-    study.snakemake("sweeps")
-    rows = table2.read_csv(study.results / "weight_decay.csv")
-    assert [(r["weight_decay"], r["recipe"], r["n_models_full"]) for r in rows[::2]] == [
-        ("0.005", "converged", "3"),
-        ("0.05", "weight_decay_0.05", "2"),
+    study.snakemake("weight_decay", "threshold_curve")
+    trained = [
+        path.parent.parent.name for path in study.results.glob("models/*/*/000000-000001.h5")
     ]
-    by_name = {
-        (r["recipe"], r["removal"]): r for r in table2.read_csv(study.results / "table2.csv")
-    }
-    same = by_name["converged", "random_selected"]
-    assert [rows[1][c] for c in ("drop", "ci_low")] == [same[c] for c in ("drop", "ci_low")]
-    (row, control) = table2.read_csv(study.results / "threshold_curve.csv")
+    assert trained == ["original"] * 2
+    table = table2.read_csv(study.results / "table2.csv")
+    of_table = {(row["recipe"], row["removal"]): row for row in table}
+    rows = table2.read_csv(study.results / "weight_decay.csv")
+    assert [(r["weight_decay"], r["recipe"], r["removal"]) for r in rows] == [
+        ("0.005", "converged", "selected"),
+        ("0.005", "converged", "random_selected"),
+    ]
+    same = of_table["converged", "selected"]
+    columns = ("drop", "ci_low", "boot_high", "drop_vs_random_low")
+    assert [rows[0][c] for c in columns] == [same[c] for c in columns]
+    row, control = table2.read_csv(study.results / "threshold_curve.csv")
     points = read_points(study.results / "removals/above_0.5.txt")
     with h5py.File(study.results / "scores/original.h5") as file:
         assert np.array_equal(points, np.flatnonzero(file["memorization"][:] >= 0.5))
     assert row["n_removed"] == control["n_removed"] == str(len(points))
-    compared = (study.results / "rescored.csv").read_text()
-    assert '"Jaccard overlap of the selected points, original, half and half"' in compared
-    for name in ("weight_decay", "threshold_curve", "rescored"):
+    for name in ("weight_decay", "threshold_curve"):
         assert "</svg>" in (study.results / f"figures/{name}.svg").read_text()
-    study.config["sweeps"]["thresholds"] = [0.5, 0.9]
-    planned = study.planned("sweeps")
-    assert planned == {
+    study.config["sweeps"] |= {"weight_decay": [0.005, 0.05], "thresholds": [0.5, 0.9]}
+    assert study.planned("weight_decay", "threshold_curve") == {
         "above": 1,
-        "train": 2,
+        "train": 3 + 2,
+        "weight_decay_accuracies": 1,
+        "weight_decay": 1,
         "threshold_accuracies": 1,
         "threshold_curve": 1,
-        "sweeps": 1,
     }
+
+
+def test_a_recipe_is_compared_with_itself(study):
+    """`converged` with the settings and the subset models of `original` says just the same."""
+    study.config["recipes"]["converged"] = study.config["recipes"]["original"]
+    models = study.results / "models"
+    shutil.copytree(models / "original/subset", models / "converged/subset")
+    study.snakemake("rescored")
+    with open(study.results / "rescored.csv", newline="") as file:
+        found = {row["quantity"]: row["value"] for row in csv.DictReader(file)}
+    for quantity in ("correlation of memorization (Pearson)", "Jaccard overlap of the selected"):
+        same = [v for name, v in found.items() if name.startswith(quantity) and "half" not in name]
+        assert same == ["1.0000"] * (1 if "Pearson" in quantity else 2)
+    with open(study.results / "buckets.csv", newline="") as file:
+        points = len(list(csv.DictReader(file)))
+    assert [found[f"points selected, {name}"] for name in ("original", "converged")] == [
+        str(points)
+    ] * 2
+    for quantity in (
+        "Jaccard overlap of the selected points",
+        "correlation of memorization (Pearson)",
+    ):
+        within = found[f"{quantity}, original, half and half"]
+        assert within == found[f"{quantity}, original and converged, half and half"] != "1.0000"
+    assert "</svg>" in (study.results / "figures/rescored.svg").read_text()
