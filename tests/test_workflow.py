@@ -16,9 +16,17 @@ from memaudit.removals import read_points
 from memaudit.selection import read_pairs, selecting_half
 
 TRAINED = {"train"}
-AFTER_SELECTION = {"subpopulations", "buckets", "removals", "planted", "examples", "figures"}
+REPORT = {"claims", "summary", "pages"}
+AFTER_SELECTION = {
+    "subpopulations",
+    "buckets",
+    "removals",
+    "planted",
+    "examples",
+    "figures",
+} | REPORT
 AFTER_SCORES = {"export_fz", "selection", "review"} | AFTER_SELECTION
-TABLE = {"accuracies", "table2", "figures"}
+TABLE = {"accuracies", "table2", "figures"} | REPORT
 
 
 def digest(path):
@@ -88,6 +96,34 @@ def test_figures_are_pictures(finished):
     for name in (*names, "exact_duplicates", "near_duplicates", "subpopulations"):
         assert (finished.results / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
         assert "</svg>" in (finished.results / f"figures/{name}.svg").read_text()
+
+
+def test_the_report_is_one_file_in_reading_order(finished):
+    finished.snakemake("--report", "report.html")
+    text = (finished.folder / "report.html").read_text()
+    assert "Does memorization matter for this dataset?" in text
+    categories = [line for line in text.splitlines() if "1 The answer: Table 2" in line]
+    assert categories
+    for name in ("table2.html", "claims.html", "drops.png", "subpopulations.png"):
+        assert f"results/small/{name}" in text.replace("report/", "").replace("figures/", "")
+    page = (finished.results / "report/table2.html").read_text()
+    for column in table2.COLUMNS:
+        assert f"<code>{column}</code>" in page
+
+
+def test_the_summary_counts_what_was_trained(finished):
+    text = (finished.results / "summary.md").read_text()
+    models = [row for row in text.splitlines() if row.startswith("| original | subset")]
+    assert "| 60 |" in models[0] and "CPU" in models[0]
+    assert "**Models.** 90 models" in text
+    selected = read_buckets(finished.results / "buckets.csv")
+    assert f": {len(selected):,} points in" in text
+    with open(finished.results / "claims.csv", newline="") as file:
+        claims = list(csv.DictReader(file))
+    assert len(claims) == 7
+    for claim in claims:
+        assert claim["verdict"] in ("supported", "contradicted", "undecided", "not tested")
+        assert claim["claim"] in text
 
 
 def test_another_folder_gives_the_same_table(finished, tmp_path):

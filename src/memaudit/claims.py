@@ -18,7 +18,7 @@ from memaudit import statistics, store
 from memaudit.buckets import LEAKAGE_SHIFT, MEMORIZED, Assignment
 from memaudit.leaks import Leak
 from memaudit.statistics import Estimate
-from memaudit.table2 import SIGNIFICANT, Contrasts, Settings
+from memaudit.table2 import SIGNIFICANT, Contrasts, Settings, number
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 UNTESTED = "not tested"
@@ -204,7 +204,7 @@ def _converged(contrasts: Contrasts, settings: Settings) -> _Test:
 def _duplicates(assignments: Sequence[Assignment], leaks: Iterable[Leak], n_train: int) -> _Test:
     """Whether selected points have a duplicate in the test set more often than the others."""
     words = (
-        "The selected points are those that have duplicates in the test set (leakage).",
+        "Selected points have a duplicate in the test set more often than others: it leaks.",
         "the paper",
         "277 of 1,015",
         "odds of a duplicate in the test set, selected points against the others; ratio",
@@ -302,9 +302,9 @@ def markdown(claims: Sequence[Claim], title: str, margin: float) -> str:
 
 
 def _line(claim: Claim) -> str:
-    found = "" if claim.value != claim.value else f"{claim.value:.2f}"
+    found = "" if claim.value != claim.value else number(claim.value)
     if claim.low == claim.low:
-        found += f" ({claim.low:.2f} to {claim.high:.2f})"
+        found += f" ({number(claim.low)} to {number(claim.high)})"
     return (
         f"| {claim.claim} | {claim.source} | {claim.published} | {found} | **{claim.verdict}** "
         f"| {claim.because} |"

@@ -321,12 +321,13 @@ def read_csv(path: str | Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Percentage points, to two decimals."""
     return f"{round(value, 2) + 0.0:.2f}"  # never -0.00
 
 
 def _range(low: float, high: float) -> str:
-    return f"{_number(low)} to {_number(high)}" if low == low else NO_INTERVAL
+    return f"{number(low)} to {number(high)}" if low == low else NO_INTERVAL
 
 
 def _with_interval(row: dict, name: str, nothing: str = "") -> str:
@@ -335,8 +336,8 @@ def _with_interval(row: dict, name: str, nothing: str = "") -> str:
     if value != value:
         return nothing
     if low != low:
-        return _number(value)
-    return f"{_number(value)} ({_range(low, high)})"
+        return number(value)
+    return f"{number(value)} ({_range(low, high)})"
 
 
 def _p(value: float) -> str:
@@ -368,7 +369,7 @@ def _main_line(row: dict, margin: float) -> str:
     return (
         f"| {name} | {row['recipe']} | {row['removal']} | {row['n_removed']} "
         f"| {row['n_models_full']} / {row['n_models_reduced']} "
-        f"| {row['acc_full']:.2f} → {row['acc_reduced']:.2f} | {_number(row['drop'])} "
+        f"| {row['acc_full']:.2f} → {row['acc_reduced']:.2f} | {number(row['drop'])} "
         f"| {_range(row['ci_low'], row['ci_high'])} | {_range(row['boot_low'], row['boot_high'])} "
         f"| {_with_interval(row, 'drop_vs_random')} | {verdict(row, margin)} | {published} |"
     )

@@ -177,7 +177,7 @@ rule figures:
             f"{RESULTS}/figures/drops.png",
             caption="../report/drops.rst",
             category="1 The answer: Table 2",
-            labels={"what": "Drops with their intervals"},
+            labels={"what": "The same, drawn"},
         ),
         svg=expand(f"{RESULTS}/figures/{{name}}.svg", name=FIGURES),
     log:

@@ -21,7 +21,9 @@ with job(snakemake.log[0]) as report:
         settings,
     )
     claims.write_claims(found, snakemake.output.csv)
-    text = claims.markdown(found, f"What the papers claim, and {params.name}", settings.margin)
+    text = claims.markdown(
+        found, f"What the papers claim, and what {params.name} shows", settings.margin
+    )
     with store.whole(snakemake.output.markdown) as temporary:
         temporary.write_text(text, encoding="utf-8")
     for claim in found:
