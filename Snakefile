@@ -25,6 +25,7 @@ include: "workflow/rules/buckets.smk"
 include: "workflow/rules/review.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/sweeps.smk"
 
 
 localrules:
@@ -43,6 +44,7 @@ rule all:
         expand(f"{RESULTS}/figures/{{name}}.png", name=FIGURES + EXAMPLES + CHECKS),
         f"{RESULTS}/reliability.csv" if SOURCE == "estimate" else [],
         f"{RESULTS}/affected.csv",
+        f"{RESULTS}/figures/learning_curves.png",
         f"{RESULTS}/review/index.html",
         PLANTED,
         f"{RESULTS}/agreement.csv" if CIFAIR else [],

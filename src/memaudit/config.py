@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 BUCKETS = ("leakage_shift", "memorized")
 LISTED = ("selected", *BUCKETS)
+# What the names of recipes and removals of a sweep begin with (`memaudit.sweeps`).
+WEIGHT_DECAY, ABOVE = "weight_decay_", "above_"
 CIFAR_TRAIN = 50_000
 PUBLISHED_THRESHOLDS = {"memorization": 0.25, "influence": 0.15}
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
@@ -101,6 +103,20 @@ def arms(config: Config) -> list[tuple[str, str]]:
     return paper + controls + [arm for r, name in own for arm in ((r, name), (r, CONTROL + name))]
 
 
+def table2_arms(config: Config) -> list[tuple[str, str]]:
+    """(recipe, removal) of every arm of Table 2: each recipe's models on all points, the rows."""
+    rows = arms(config)
+    return [(recipe, "none") for recipe in dict.fromkeys(recipe for recipe, _ in rows)] + rows
+
+
+def models_of(config: Config, recipe: str, removal: str) -> int:
+    """Models of one recipe and removal: of the subsets, of an arm of Table 2, or of a sweep."""
+    if removal == "subset":
+        return config["memorization"]["models"]
+    is_in_table = (recipe, removal) in table2_arms(config)
+    return config["trials"] if is_in_table else config["sweeps"]["trials"]
+
+
 def chunks(models: int, per_job: int) -> list[str]:
     """Names of the shards of trials 0 to `models` - 1, `per_job` in each: "000000-000049"."""
     return [
@@ -146,6 +162,8 @@ def _mend_text(node: Any, rules: dict) -> Any:
         other = rules.get("additionalProperties") or {}
         for key, value in node.items():
             node[key] = _mend_text(value, rules.get("properties", {}).get(key, other))
+    if isinstance(node, list):
+        node[:] = [_mend_text(value, rules.get("items", {})) for value in node]
     kinds = rules.get("type", [])
     kinds = [kinds] if isinstance(kinds, str) else kinds
     if isinstance(node, str):
@@ -182,6 +200,8 @@ def _one_form(node: Any, rules: dict) -> Any:
         values = {key: _one_form(node[key], known.get(key, other)) for key in ordered}
         node.clear()
         node.update(values)
+    elif isinstance(node, list):
+        node[:] = [_one_form(value, rules.get("items", {})) for value in node]
     elif isinstance(node, int | float) and not isinstance(node, bool):
         if "integer" in kinds:
             return int(node)
@@ -260,6 +280,7 @@ def _cross_checks(config: Config) -> list[str]:
             f"memorization.recipe = {memorization['recipe']!r}: must be a name under recipes "
             f"({', '.join(recipes)})"
         )
+    problems += _sweep_problems(config)
     fraction = memorization["subset_fraction"]
     parts, kept = block_size(fraction)
     if abs(kept / parts - fraction) > 1e-9:
@@ -279,6 +300,23 @@ def _cross_checks(config: Config) -> list[str]:
     problems += _source_problems(config)
     if not problems:
         problems += _size_problems(config)
+    return problems
+
+
+def _sweep_problems(config: Config) -> list[str]:
+    """Recipes that a sweep names and there are not, and names that it keeps for its own."""
+    recipes = config["recipes"]
+    problems = [
+        f"sweeps.recipes = {name!r}: must be names under recipes ({', '.join(recipes)})"
+        for name in config["sweeps"]["recipes"]
+        if name not in recipes
+    ]
+    problems += [
+        f"recipes.{name}: names that begin with {WEIGHT_DECAY} are those of the sweep over weight "
+        "decay; give it another"
+        for name in recipes
+        if name.startswith(WEIGHT_DECAY)
+    ]
     return problems
 
 
@@ -350,10 +388,11 @@ def _size_problems(config: Config) -> list[str]:
     if path := config["review"]["decisions"]:
         problems += _decisions_problems(path)
     for name, path in config.get("removals", {}).items():
-        if name in (*LISTED, "none", "subset") or name.startswith(CONTROL):
+        if name in (*LISTED, "none", "subset") or name.startswith((CONTROL, ABOVE)):
             problems.append(
                 f"removals.{name} = {path!r}: the name is taken; names of removals of your own are "
-                f"other than none, subset, {', '.join(LISTED)} and do not begin with {CONTROL}"
+                f"other than none, subset, {', '.join(LISTED)} and do not begin with {CONTROL} or "
+                f"{ABOVE}"
             )
             continue
         if not Path(path).is_file():

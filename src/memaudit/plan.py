@@ -5,12 +5,12 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from memaudit import config as settings
-from memaudit import store
+from memaudit import store, sweeps
 from memaudit.errors import AuditError
 
 # Training throughput, images a second at 32 x 32 pixels (scaled by area), forward and backward.
@@ -106,9 +106,11 @@ def part(config: dict[str, Any], machine: Machine, recipe: str, removal: str, mo
     measured = _measured(folder.glob(f"{removal}/*.h5"), machine.kind)
     if measured is None:
         measured = _measured(folder.glob("*/*.h5"), machine.kind)
+    if measured is None and recipe not in config["recipes"]:  # it differs in weight decay alone
+        return replace(part(config, machine, "converged", removal, models), recipe=recipe)
     if measured is not None:
         return Part(recipe, removal, models, measured, "measured")
-    wanted = config["recipes"][recipe]
+    wanted = sweeps.recipes(config)[recipe]
     n, side = _images(config)
     kept = config["memorization"]["subset_fraction"] if removal == "subset" else 1.0
     rate = IMAGES_PER_SECOND[machine.kind][wanted["network"]] * (32 / side) ** 2
@@ -155,12 +157,33 @@ def whole_study(config: dict[str, Any]) -> Counter[tuple[str, str]]:
     models: Counter[tuple[str, str]] = Counter()
     if config["memorization"]["source"] == "estimate":
         models[config["memorization"]["recipe"], "subset"] = config["memorization"]["models"]
-    rows = settings.arms(config)
-    for recipe in dict.fromkeys(recipe for recipe, _ in rows):
-        models[recipe, "none"] = config["trials"]
-    for arm in rows:
-        models[arm] = config["trials"]
+    for arm in settings.table2_arms(config):
+        models[arm] = settings.models_of(config, *arm)
     return models
+
+
+def sweep_words(config: dict[str, Any], machine: Machine) -> str:
+    """What each sweep would cost on top of the study, a line a sweep; and all of them."""
+    study = whole_study(config)
+    more = {
+        sweep: Counter({arm: count for arm, count in needed.items() if arm not in study})
+        for sweep, needed in sweeps.models(config).items()
+    }
+    together: Counter[tuple[str, str]] = Counter()
+    for needed in more.values():
+        together |= needed
+    lines = ["On top of the study:"]
+    for target, needed in (more | {"sweeps": together}).items():
+        parts = estimate(config, machine, needed)
+        hours = sum(p.hours for p in parts)
+        lines.append(
+            f"  snakemake {target:<16} {needed.total():>7} models {hours:>10,.1f} hours, "
+            f"{duration(hours / machine.workers)} on this machine"
+        )
+    lines += [
+        f"  snakemake {name:<16} needs {what}" for name, what in sweeps.lacking(config).items()
+    ]
+    return "\n".join(lines)
 
 
 def estimate(

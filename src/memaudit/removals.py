@@ -1,8 +1,9 @@
 """Which training points a model is trained without.
 
 A removal is a name: `none`, `subset` (a random part, another for each model), `selected`,
-`leakage_shift`, `memorized` or one of the user's own (a list of points), and `random_<name>`, the
-control of a list: as many points of the same classes, drawn anew for each trial.
+`leakage_shift`, `memorized`, `above_<threshold>` or one of the user's own (a list of points), and
+`random_<name>`, the control of a list: as many points of the same classes, drawn anew for each
+trial.
 """
 
 from fractions import Fraction
@@ -53,6 +54,20 @@ def control_points(points: np.ndarray, labels: np.ndarray, trial: int, seed: int
         rng = generator(seed, "control", trial, int(label))
         drawn.append(rng.permutation(members)[:count])
     return np.sort(np.concatenate(drawn)) if drawn else np.empty(0, dtype=np.int64)
+
+
+def points_above(memorization: np.ndarray, threshold: float) -> list[int]:
+    """The points of memorization `threshold` or more, ascending; `memorization` is (n_train,).
+
+    Raises AuditError where that leaves none to train on.
+    """
+    points = np.flatnonzero(memorization >= threshold).tolist()
+    if len(points) == len(memorization):
+        raise AuditError(
+            f"sweeps.thresholds: all {len(points)} training points have memorization of "
+            f"{threshold:g} or more, none would be left; take {threshold:g} off the list"
+        )
+    return points
 
 
 def training_mask(

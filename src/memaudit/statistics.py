@@ -105,10 +105,14 @@ def paired_interval(
     full: np.ndarray, reduced: np.ndarray, level: float = LEVEL
 ) -> tuple[float, float]:
     """Student's interval of the mean of full - reduced, accuracies (models,) of the same trials."""
-    if len(full) < 2:
+    return mean_interval(full - reduced, level)
+
+
+def mean_interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+    """Student's interval of the mean of `values` (models,)."""
+    if len(values) < 2:
         return float("nan"), float("nan")
-    differences = full - reduced
-    return _around(float(differences.mean()), *_sum([_mean_part(differences)]), level)
+    return _around(float(values.mean()), *_sum([_mean_part(values)]), level)
 
 
 def correlation(

@@ -92,6 +92,9 @@ ACCURACIES = {
     "*/trial": Field("int64", ("models",), "trial"),
     "*/test_accuracy": Field("float64", ("models",), "percent"),
     "*/test_correct": Field("uint8", ("models", "test_bytes"), "bit: predicted its label"),
+    "*/train_accuracy": Field(
+        "float64", ("models",), "percent, on the points trained on as they are", optional=True
+    ),
     "*/n_removed": Field("int64", ("models",), "train points left out"),
 }
 

@@ -1,7 +1,7 @@
 """Table 2: how far test accuracy falls when a set of points is removed, against a control."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,17 +111,19 @@ class Settings:
 
 
 def gather_accuracies(
-    arms: Sequence[tuple[Origin, str, Sequence[str]]], trials: range, path: str | Path
+    arms: Sequence[tuple[Origin, str, int, Sequence[str]]], path: str | Path
 ) -> None:
     """Gather the test accuracy of every model of every arm, by `memaudit.store.ACCURACIES`.
 
-    An arm is (how its models must have been trained, the recipe's name, the shards). Raises what
-    `read_shards` raises, and AuditError when models of an arm removed different numbers.
+    An arm is (how its models must have been trained, the recipe's name, the number of models, the
+    shards). Raises what `read_shards` raises, and AuditError when models of an arm removed
+    different numbers.
     """
+    fields = ["test_correct", "train_mask", "train_correct"]
     with store.create(path, store.ACCURACIES, {}) as out:
-        for origin, recipe, paths in arms:
+        for origin, recipe, models, paths in arms:
             removal = origin.removal
-            arm = read_shards(list(paths), trials, ["test_correct", "train_mask"], origin)
+            arm = read_shards(list(paths), range(models), fields, origin)
             removed = (~arm["train_mask"]).sum(axis=1)
             if len(set(removed.tolist())) > 1:
                 raise AuditError(
@@ -129,10 +131,19 @@ def gather_accuracies(
                     f"points; delete {Path(paths[0]).parent} and run the same command again"
                 )
             group = f"{recipe}/{removal}"
-            out.add(f"{group}/trial", np.array(trials))
+            out.add(f"{group}/trial", np.arange(models))
             out.add(f"{group}/test_accuracy", 100 * arm["test_correct"].mean(axis=1))
             out.add(f"{group}/test_correct", store.pack(arm["test_correct"]))
+            out.add(f"{group}/train_accuracy", 100 * fit(arm["train_mask"], arm["train_correct"]))
             out.add(f"{group}/n_removed", removed)
+
+
+def fit(train_mask: np.ndarray, train_correct: np.ndarray) -> np.ndarray:
+    """The part of the points it was trained on that each model is right on at the end: (models,).
+
+    Both arguments are bool (models, n_train); the images as they are, not augmented.
+    """
+    return (train_mask & train_correct).sum(axis=1) / train_mask.sum(axis=1)
 
 
 def _read_arm(group: h5py.Group, n_test: int) -> Arm:
@@ -298,8 +309,9 @@ def _adjust(table: list[dict]) -> None:
         row["p_holm"] = float(p)
 
 
-def write_csv(rows: Sequence[dict], path: str | Path) -> None:
+def write_csv(rows: Sequence[dict], path: str | Path, columns: Iterable[str] = COLUMNS) -> None:
     """Write rows as CSV; what cannot be said is an empty cell."""
+    columns = list(columns)
 
     def cell(column: str, value) -> str:
         if value is None or value != value:  # None or NaN
@@ -309,8 +321,8 @@ def write_csv(rows: Sequence[dict], path: str | Path) -> None:
 
     with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([cell(column, row[column]) for column in COLUMNS] for row in rows)
+        writer.writerow(columns)
+        writer.writerows([cell(column, row[column]) for column in columns] for row in rows)
 
 
 def read_csv(path: str | Path) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 try:
     from memaudit import config as settings
-    from memaudit import endings, plan, progress
+    from memaudit import endings, plan, progress, sweeps
     from memaudit.errors import AuditError
     from memaudit.fetch import fetch as fetch_file
     from memaudit.fetch import read_sources
@@ -84,27 +84,31 @@ NEEDED_FILES = [
 ]
 
 
+# those of config["recipes"], and those of the sweep over weight decay
+ALL_RECIPES = sweeps.recipes(config)
+
+
 wildcard_constraints:
-    recipe="|".join(config["recipes"]),
-    removal=r"[A-Za-z0-9_]+",
+    recipe="|".join(map(re.escape, ALL_RECIPES)),
+    removal=r"[A-Za-z0-9_.]+",
     chunk=r"\d{6}-\d{6}",
 
 
 def shards(recipe, removal):
     """The shards of all models of one recipe and removal."""
-    models = config["memorization"]["models"] if removal == "subset" else config["trials"]
+    models = settings.models_of(config, recipe, removal)
     chunks = settings.chunks(models, config["training"]["models_per_job"])
     return [f"{RESULTS}/models/{recipe}/{removal}/{chunk}.h5" for chunk in chunks]
 
 
-def arm_shards(wildcards=None):
-    """The shards of every arm of Table 2, each recipe's models on all points first."""
-    return [path for recipe, removal in ARMS for path in shards(recipe, removal)]
+def shards_of(arms):
+    """The shards of several arms (recipe, removal)."""
+    return [path for recipe, removal in arms for path in shards(recipe, removal)]
 
 
 ROWS = settings.arms(config)
-RECIPES = list(dict.fromkeys(recipe for recipe, _ in ROWS))
-ARMS = [(recipe, "none") for recipe in RECIPES] + ROWS
+ARMS = settings.table2_arms(config)
+RECIPES = list(dict.fromkeys(recipe for recipe, _ in ARMS))
 
 
 # The models that the summary counts, by "recipe/removal".
@@ -157,7 +161,20 @@ def list_of(removal):
     return OWN_REMOVALS.get(name, f"{RESULTS}/removals/{name}.txt")
 
 
-ARM_LISTS = {removal: list_of(removal) for _, removal in ROWS}
+def lists_of(arms):
+    """The lists that several arms go by."""
+    return sorted({list_of(removal) for _, removal in arms if removal != "none"})
+
+
+def gathered(arms):
+    """What the rule that gathers the accuracies of some arms must know of them."""
+    return {
+        "arms": [(*arm, settings.models_of(config, *arm)) for arm in arms],
+        "shards": {f"{recipe}/{removal}": shards(recipe, removal) for recipe, removal in arms},
+        "lists": {removal: list_of(removal) for _, removal in arms},
+        "recipes": {recipe: ALL_RECIPES[recipe] for recipe, _ in arms},
+        "seed": config["seed"],
+    }
 
 
 def removal_list(wildcards):

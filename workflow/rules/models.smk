@@ -23,7 +23,7 @@ rule train:
         runtime=lambda wildcards, attempt: attempt * train_cost(wildcards).minutes,
         mem_mb=lambda wildcards, attempt: attempt * train_cost(wildcards).memory_mb,
     params:
-        recipe=lookup(dpath="recipes/{recipe}", within=config),
+        recipe=lookup(dpath="{recipe}", within=ALL_RECIPES),
         seed=config["seed"],
         fraction=branch(
             lambda wildcards: wildcards.removal == "subset",

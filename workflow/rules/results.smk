@@ -3,10 +3,10 @@
 
 rule accuracies:
     input:
-        arm_shards,
+        shards_of(ARMS),
         # to check the shards by; models are trained anew when they change, and that counts
         dataset=ancient(DATASET),
-        lists=ancient(sorted(set(ARM_LISTS.values()))),
+        lists=ancient(lists_of(ARMS)),
     output:
         f"{RESULTS}/accuracies.h5",
     log:
@@ -15,12 +15,7 @@ rule accuracies:
     conda:
         "../../envs/memaudit.yaml"
     params:
-        arms=ARMS,
-        shards={f"{recipe}/{removal}": shards(recipe, removal) for recipe, removal in ARMS},
-        lists=ARM_LISTS,
-        trials=config["trials"],
-        seed=config["seed"],
-        recipes={recipe: config["recipes"][recipe] for recipe in RECIPES},
+        gathered=gathered(ARMS),
     script:
         "../scripts/accuracies.py"
 
@@ -160,6 +155,31 @@ rule examples:
         "../../envs/memaudit.yaml"
     script:
         "../scripts/examples.py"
+
+
+rule learning_curves:
+    input:
+        shards=shards_of((recipe, "none") for recipe in RECIPES),
+        # to check the shards by
+        dataset=ancient(DATASET),
+    output:
+        csv=f"{RESULTS}/learning_curves.csv",
+        png=report(
+            f"{RESULTS}/figures/learning_curves.png",
+            caption="../report/learning_curves.rst",
+            category="4 The models",
+            labels={"what": "Learning curves"},
+        ),
+        svg=f"{RESULTS}/figures/learning_curves.svg",
+    log:
+        f"{RESULTS}/logs/learning_curves.log",
+    localrule: True
+    conda:
+        "../../envs/memaudit.yaml"
+    params:
+        gathered=gathered([(recipe, "none") for recipe in RECIPES]),
+    script:
+        "../scripts/learning_curves.py"
 
 
 rule figures:

@@ -17,7 +17,7 @@ rule scores:
         models=config["memorization"]["models"],
         fraction=config["memorization"]["subset_fraction"],
         seed=config["seed"],
-        recipe=lookup(dpath="recipes/{recipe}", within=config),
+        recipe=lookup(dpath="{recipe}", within=ALL_RECIPES),
     script:
         "../scripts/scores.py"
 

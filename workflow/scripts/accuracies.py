@@ -1,4 +1,4 @@
-"""Gather the test accuracies of all arms of Table 2."""
+"""Gather the test accuracies of all arms of Table 2, or of a sweep."""
 
 from memaudit.data.dataset import load
 from memaudit.jobs import job
@@ -9,23 +9,27 @@ from memaudit.table2 import gather_accuracies
 
 def origin(data, digest: str, recipe: str, removal: str) -> Origin:
     """How the models of one arm must have been trained."""
-    params = snakemake.params
-    points = read_points(params.lists[removal], data.n_train) if removal != "none" else None
+    points = read_points(gathered["lists"][removal], data.n_train) if removal != "none" else None
     return Origin(
         removal,
-        params.recipes[recipe],
-        params.seed,
+        gathered["recipes"][recipe],
+        gathered["seed"],
         digest,
-        lambda trial: training_mask(removal, trial, data.train_labels, params.seed, points),
+        lambda trial: training_mask(removal, trial, data.train_labels, gathered["seed"], points),
     )
 
 
 with job(snakemake.log[0]):
-    params = snakemake.params
+    gathered = snakemake.params.gathered
     data = load(snakemake.input.dataset)
     digest = data.digest()
     arms = [
-        (origin(data, digest, recipe, removal), recipe, params.shards[f"{recipe}/{removal}"])
-        for recipe, removal in params.arms
+        (
+            origin(data, digest, recipe, removal),
+            recipe,
+            models,
+            gathered["shards"][f"{recipe}/{removal}"],
+        )
+        for recipe, removal, models in gathered["arms"]
     ]
-    gather_accuracies(arms, range(params.trials), snakemake.output[0])
+    gather_accuracies(arms, snakemake.output[0])

@@ -14,6 +14,7 @@ with job(snakemake.log[0]):
     machine = plan.this_machine(config["training"]["device"])
     parts = plan.estimate(config, machine, plan.whole_study(config))
     print(plan.words(config, machine, parts))
+    print(plan.sweep_words(config, machine))
     for source in snakemake.params.sources:
         path = Path("data", source["file"])
         size = path.stat().st_size if path.exists() else source["size"]

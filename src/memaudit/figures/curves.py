@@ -1,0 +1,106 @@
+"""How models learn: loss and accuracies by epoch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from memaudit.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
+
+_LINES = (
+    ("train_accuracy", ORANGE, "training, augmented"),
+    ("test_accuracy", BLUE, "test"),
+)
+
+
+def learning_curves(rows: Sequence[dict[str, str]], path: str | Path) -> None:
+    """Training loss with the learning rate, and accuracies; a column of panels for each recipe.
+
+    `rows` are those of learning_curves.csv, as text. Lines are means over models, bands one
+    standard deviation over models either way.
+    """
+    recipes = list(dict.fromkeys(row["recipe"] for row in rows))
+    figure, axes = plt.subplots(
+        2, len(recipes), figsize=(4.2 * len(recipes), 5.6), sharex=True, sharey="row", squeeze=False
+    )
+    for (losses, accuracies), recipe in zip(axes.T, recipes, strict=True):
+        mine = [row for row in rows if row["recipe"] == recipe]
+        _line(losses, mine, "loss", GREEN, "training loss")
+        _rate(losses, mine)
+        losses.set_title(f"{recipe}, {mine[0]['models']} models", fontsize=10)
+        for name, colour, label in _LINES:
+            _line(accuracies, mine, name, colour, label)
+        _fitted(accuracies, mine[-1])
+        accuracies.set_xlabel("epoch")
+    axes[0, 0].set_ylabel("training loss, nats")
+    axes[0, 0].set_ylim(bottom=0)
+    axes[1, 0].set_ylabel("accuracy, %")
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].legend(frameon=False, fontsize=8)
+    axes[1, 0].legend(frameon=False, fontsize=8, loc="lower right")
+    figure.suptitle("Models on all points: mean and, as a band, ± 1 sd over models", fontsize=10)
+    figure.tight_layout()
+    save(figure, path)
+
+
+def _numbers(rows: Sequence[dict[str, str]], name: str) -> np.ndarray:
+    """A column; NaN where the cell is empty."""
+    return np.array([float(row[name] or "nan") for row in rows])
+
+
+def _line(axis: Axes, rows: Sequence[dict[str, str]], name: str, colour: str, label: str) -> None:
+    """A curve over the epochs at which it is known, with its band; points where they are few."""
+    epochs, values, spread = (_numbers(rows, key) for key in ("epoch", name, f"{name}_sd"))
+    known = ~np.isnan(values)
+    marker = "o" if known.sum() < len(known) else None
+    axis.plot(
+        epochs[known], values[known], color=colour, label=label, marker=marker, markersize=3.5
+    )
+    spread = np.nan_to_num(spread[known])
+    axis.fill_between(
+        epochs[known],
+        values[known] - spread,
+        values[known] + spread,
+        color=colour,
+        alpha=0.25,
+        linewidth=0,
+    )
+
+
+def _rate(axis: Axes, rows: Sequence[dict[str, str]]) -> None:
+    """The learning rate, in its shape only: its peak is as high as the axis' top."""
+    rate = _numbers(rows, "learning_rate")
+    axis.plot(
+        _numbers(rows, "epoch"),
+        rate / rate.max(),
+        color=GREY,
+        linestyle="--",
+        linewidth=1,
+        transform=axis.get_xaxis_transform(),
+        label=f"learning rate (top: {rate.max():.3g})",
+    )
+
+
+def _fitted(axis: Axes, last: dict[str, str]) -> None:
+    """What the models get right of their training images at the end, without augmentation."""
+    axis.errorbar(
+        float(last["epoch"]),
+        float(last["fitted"]),
+        yerr=float(last["fitted_sd"] or "nan"),
+        fmt="D",
+        color="black",
+        markersize=4,
+        markerfacecolor="white",
+        label="training at the end, as they are",
+    )
+    axis.annotate(
+        f"{float(last['fitted']):.1f}",
+        (float(last["epoch"]), float(last["fitted"])),
+        xytext=(-6, -12),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8,
+    )

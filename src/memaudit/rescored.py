@@ -1,0 +1,148 @@
+"""Memorization under another recipe: does the other one memorize, and select, the same points?
+
+Two sets of selected points differ by chance, too. What chance does is seen in two halves of the
+models of one recipe, which share no model and no subset; beside it stand a half of one recipe and
+the other half of the other, which differ in the recipe as well.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from memaudit import store
+from memaudit.removals import block_size
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What some models of one recipe say.
+
+    memorization (n_train,), NaN where it is not known; `pairs` (train, test) are those selected.
+    """
+
+    memorization: np.ndarray
+    pairs: frozenset[tuple[int, int]]
+
+    @property
+    def points(self) -> frozenset[int]:
+        """The selected train points."""
+        return frozenset(train for train, _ in self.pairs)
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A row of rescored.csv; `models`: of each of the two studies compared. NaN: cannot be said."""
+
+    quantity: str
+    value: float
+    models: int
+    meaning: str
+
+
+def halves(models: int, fraction: float) -> tuple[range, range]:
+    """Two sets of subset models, as large as can be, each of whole balanced blocks; or empty ones.
+
+    Each is a study of its own: every point is left out equally often in it.
+    """
+    parts, _ = block_size(fraction)
+    size = models // (2 * parts) * parts
+    return range(size), range(size, 2 * size)
+
+
+def _jaccard(one: frozenset, other: frozenset) -> float:
+    return len(one & other) / len(one | other) if one or other else float("nan")
+
+
+def _correlations(one: Scored, other: Scored) -> tuple[float, float]:
+    """Pearson's and Spearman's, over the points that both score."""
+    known = ~np.isnan(one.memorization) & ~np.isnan(other.memorization)
+    values = one.memorization[known], other.memorization[known]
+    if known.sum() < 2 or not np.ptp(values[0]) or not np.ptp(values[1]):
+        return float("nan"), float("nan")
+    return float(stats.pearsonr(*values).statistic), float(stats.spearmanr(*values).statistic)
+
+
+def _alike(one: Scored, other: Scored) -> np.ndarray:
+    """Pearson's and Spearman's correlation; Jaccard overlap of selected points, of pairs: (4,)."""
+    overlaps = _jaccard(one.points, other.points), _jaccard(one.pairs, other.pairs)
+    return np.array([*_correlations(one, other), *overlaps])
+
+
+_ALIKE = {
+    "correlation of memorization (Pearson)": "over all points that both score",
+    "correlation of memorization (Spearman)": "the same of ranks",
+    "Jaccard overlap of the selected points": "points in both, of those in either",
+    "Jaccard overlap of the selected pairs": "of a train point and a test point",
+}
+
+
+def compare(
+    names: tuple[str, str],
+    whole: tuple[Scored, Scored],
+    models: int,
+    parts: tuple[tuple[Scored, Scored], tuple[Scored, Scored]] | None = None,
+    half: int = 0,
+) -> list[Quantity]:
+    """Two recipes, by all `models` of each and, where there are `parts`, by halves of them.
+
+    `parts[r]` are the two halves of recipe r, `half` models each; None where there are too few.
+    """
+    first, second = whole
+    both = first.points & second.points
+    rows = []
+    for name, mine in zip(names, whole, strict=True):
+        rows.append(
+            Quantity(f"mean memorization, {name}", float(np.nanmean(mine.memorization)), models, "")
+        )
+    for chosen, by in zip(whole, names, strict=True):
+        at = sorted(chosen.points)
+        for name, mine in zip(names, whole, strict=True):
+            value = float(np.nanmean(mine.memorization[at])) if at else float("nan")
+            quantity = f"mean memorization of the points that {by} selects, {name}"
+            meaning = "chosen for being high: the other recipe's is lower by chance, too"
+            rows.append(Quantity(quantity, value, models, meaning))
+    for name, mine in zip(names, whole, strict=True):
+        rows.append(Quantity(f"points selected, {name}", len(mine.points), models, ""))
+        rows.append(Quantity(f"pairs selected, {name}", len(mine.pairs), models, ""))
+    rows.append(Quantity("points selected by both", len(both), models, ""))
+    rows.append(Quantity("pairs selected by both", len(first.pairs & second.pairs), models, ""))
+    compared = [
+        (
+            f"{names[0]} and {names[1]}",
+            _alike(first, second),
+            models,
+            "; the subsets of both are the same, so that chance is partly shared",
+        )
+    ]
+    if parts:
+        for name, (one, other) in zip(names, parts, strict=True):
+            why = "; the noise floor: two halves of one recipe's models, none in both"
+            compared.append((f"{name}, half and half", _alike(one, other), half, why))
+        crossed = [_alike(parts[0][at], parts[1][1 - at]) for at in (0, 1)]
+        why = "; a half of one recipe and the other half of the other, beside the noise floor"
+        across = f"{names[0]} and {names[1]}, half and half"
+        compared.append((across, np.mean(crossed, axis=0), half, why))
+    for who, values, count, why in compared:
+        rows += [
+            Quantity(f"{quantity}, {who}", float(value), count, meaning + why)
+            for (quantity, meaning), value in zip(_ALIKE.items(), values, strict=True)
+        ]
+    return rows
+
+
+def write_quantities(rows: Sequence[Quantity], path: str | Path) -> None:
+    """Write quantities as CSV, a column for each field of `Quantity`; empty where NaN."""
+
+    def text(value: float | str) -> str:
+        if isinstance(value, float):
+            return "" if np.isnan(value) else f"{value:.4f}"
+        return str(value)
+
+    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow([field.name for field in fields(Quantity)])
+        writer.writerows([text(value) for value in astuple(row)] for row in rows)

@@ -1,0 +1,299 @@
+"""Sweeps and learning curves: what they are made of, their statistics, and that they run."""
+
+import copy
+import csv
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT, SMALL
+from scipy import stats
+from test_config import merged
+
+from memaudit import config as settings
+from memaudit import curves, plan, rescored, statistics, store, sweep_tables, sweeps, table2
+from memaudit.errors import AuditError
+from memaudit.figures.curves import learning_curves
+from memaudit.figures.sweeps import _log_places
+from memaudit.removals import points_above, read_points, subset_mask
+from memaudit.rescored import Scored
+
+SWEEPS = {"weight_decay": ["0", 1e-05, 0.005], "thresholds": [1, 0.25], "trials": 2}
+
+
+@pytest.fixture
+def config():
+    base = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    small = merged(merged(base, SMALL), {"sweeps": SWEEPS})
+    settings.check(small, ROOT / "config" / "schema.yaml")
+    return small
+
+
+def test_a_value_that_a_recipe_has_is_that_recipe(config):
+    """0 is original and 0.005 converged, as they differ in weight decay alone; 1e-5 is new."""
+    found = sweeps.decayed(config)
+    assert found == {"0": "original", "0.00001": "weight_decay_0.00001", "0.005": "converged"}
+    derived = sweeps.recipes(config)["weight_decay_0.00001"]
+    assert derived == config["recipes"]["converged"] | {"weight_decay": 1e-05}
+    assert {name: sweeps.recipes(config)[name] for name in config["recipes"]} == config["recipes"]
+    config["recipes"]["original"]["epochs"] = 19
+    assert sweeps.decayed(config)["0"] == "weight_decay_0"
+
+
+def test_the_arms_of_a_sweep_and_their_models(config):
+    """An arm that Table 2 has too has as many models as there (3), the others `sweeps.trials`."""
+    found = sweeps.models(config)
+    assert found["weight_decay"] == {
+        (recipe, removal): 2 if recipe == "weight_decay_0.00001" else 3
+        for recipe in ("original", "weight_decay_0.00001", "converged")
+        for removal in ("none", "selected", "random_selected")
+    }
+    lists = ("above_1", "random_above_1", "above_0.25", "random_above_0.25")
+    assert found["threshold_curve"] == {
+        (recipe, removal): 3 if removal == "none" else 2
+        for recipe in ("original", "converged")
+        for removal in ("none", *lists)
+    }
+    assert found["rescored"] == {("original", "subset"): 60, ("converged", "subset"): 60}
+    config["memorization"]["recipe"] = "converged"
+    assert sweeps.other_recipe(config) == "original"
+
+
+def test_the_plan_says_what_a_sweep_costs_on_top(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = plan.sweep_words(config, plan.Machine("cpu", 1)).splitlines()
+    models = {line.split()[1]: line.split()[2] for line in lines[1:]}
+    expected = {"weight_decay": "6", "rescored": "60", "threshold_curve": "16", "sweeps": "82"}
+    assert models == expected
+    # a recipe of a sweep takes as long as the one that it is derived from
+    machine = plan.Machine("cpu", 1)
+    ours, theirs = (
+        plan.part(config, machine, recipe, "none", 2)
+        for recipe in ("weight_decay_0.00001", "converged")
+    )
+    assert (ours.recipe, ours.seconds) == ("weight_decay_0.00001", theirs.seconds)
+
+
+@pytest.mark.parametrize(
+    ("source", "lacking"),
+    [
+        ("estimate", set()),
+        ("published_matrix", {"rescored"}),
+        ("published_runs", {"rescored"}),
+        ("published", {"rescored", "threshold_curve"}),
+    ],
+)
+def test_published_scores_do_not_do_for_every_sweep(config, source, lacking):
+    config["memorization"]["source"] = source
+    assert set(sweeps.lacking(config)) == lacking
+    assert set(sweeps.models(config)) == {"weight_decay", "rescored", "threshold_curve"} - lacking
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sweeps": {"weight_decay": [0.1, "1e-1"]}}, r"sweeps\.weight_decay = .*non-unique"),
+        ({"sweeps": {"weight_decay": [-1]}}, r"sweeps\.weight_decay\.0 = -1: must be at least 0"),
+        ({"sweeps": {"thresholds": []}}, r"sweeps\.thresholds = \[\]"),
+        ({"sweeps": {"thresholds": [0]}}, r"sweeps\.thresholds\.0 = 0: must be greater than 0"),
+        ({"sweeps": {"thresholds": [1.1]}}, r"sweeps\.thresholds\.0 = 1\.1: must be at most 1"),
+        ({"sweeps": {"recipes": ["best"]}}, r"sweeps\.recipes = 'best': must be names under recip"),
+        ({"sweeps": {"trials": 0}}, r"sweeps\.trials = 0: must be at least 1"),
+        ({"removals": {"above_1": "x"}}, r"removals\.above_1 = 'x': the name is taken"),
+    ],
+)
+def test_what_is_wrong_is_named(config, change, message):
+    with pytest.raises(AuditError, match=message):
+        settings.check(merged(config, change), ROOT / "config" / "schema.yaml")
+
+
+def test_a_recipe_does_not_take_a_name_of_the_sweep(config):
+    config["recipes"]["weight_decay_0"] = copy.deepcopy(config["recipes"]["original"])
+    with pytest.raises(AuditError, match=r"recipes\.weight_decay_0: names that begin with"):
+        settings.check(config, ROOT / "config" / "schema.yaml")
+
+
+def test_points_at_and_above_a_threshold():
+    memorization = np.array([0.3, np.nan, 0.25, 0.2, 1.0])
+    assert points_above(memorization, 0.25) == [0, 2, 4]
+    assert points_above(memorization[:4], 1) == []
+    with pytest.raises(AuditError, match=r"sweeps\.thresholds: all 2 training points have mem"):
+        points_above(memorization[[0, 4]], 0.25)
+
+
+def test_the_interval_of_a_mean_is_students(rng):
+    values = rng.normal(76, 0.3, 9)
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert statistics.mean_interval(values) == pytest.approx((expected.low, expected.high))
+    assert np.isnan(statistics.mean_interval(values[:1])).all()
+
+
+@pytest.mark.parametrize(("models", "size"), [(40, 20), (59, 20), (60, 30), (19, 0)])
+def test_halves_are_of_whole_blocks(models, size):
+    one, other = rescored.halves(models, 0.7)
+    assert (one, other) == (range(size), range(size, 2 * size))
+    for half in (one, other):
+        masks = np.array([subset_mask(50, model, 0.7, 0) for model in half]).reshape(-1, 50)
+        assert (masks.sum(axis=0) == 7 * size // 10).all()
+
+
+def scored(memorization, *pairs):
+    return Scored(np.array(memorization), frozenset(pairs))
+
+
+def test_two_recipes_are_compared():
+    """Points 1 and 2 of three selected ones in common, one of four pairs; halves as made up."""
+    first = scored([0.2, 0.4, 0.6, np.nan], (1, 5), (2, 6))
+    second = scored([0.1, 0.2, 0.3, 0.4], (1, 5), (2, 7), (3, 5))
+    same, none = scored([0.2, 0.4, 0.6, 0.8], (1, 5)), scored([0.8, 0.6, 0.4, 0.2])
+    rows = rescored.compare(("a", "b"), (first, second), 40, ((same, same), (same, none)), 20)
+    found = {row.quantity: (row.value, row.models) for row in rows}
+    assert found["mean memorization, a"] == (pytest.approx(0.4), 40)
+    assert found["mean memorization of the points that b selects, a"][0] == pytest.approx(0.5)
+    assert found["points selected, b"] == (3, 40)
+    assert found["points selected by both"] == (2, 40)
+    assert found["pairs selected by both"] == (1, 40)
+    assert found["correlation of memorization (Pearson), a and b"][0] == pytest.approx(1)
+    assert found["Jaccard overlap of the selected points, a and b"][0] == pytest.approx(2 / 3)
+    assert found["Jaccard overlap of the selected pairs, a and b"][0] == pytest.approx(1 / 4)
+    assert found["Jaccard overlap of the selected pairs, a, half and half"] == (1, 20)
+    assert found["Jaccard overlap of the selected pairs, b, half and half"] == (0, 20)
+    spearman = "correlation of memorization (Spearman), b, half and half"
+    assert found[spearman][0] == pytest.approx(-1)
+    # a's first half with b's second, and a's second with b's first: 0 and 1
+    assert found["Jaccard overlap of the selected pairs, a and b, half and half"] == (0.5, 20)
+    few = rescored.compare(("a", "b"), (none, none), 10)
+    assert not [row for row in few if "half" in row.quantity]
+    assert np.isnan([row.value for row in few if row.quantity.startswith("Jaccard")]).all()
+
+
+def test_learning_curves_are_means_over_models(tmp_path):
+    """Two models, two epochs; the first was evaluated in the last epoch only."""
+    models = {
+        "rate": np.array([[0.1, 0.3], [0.1, 0.3]], dtype=np.float32),
+        "loss": np.array([[2, 1], [4, 1]], dtype=np.float32),
+        "train_accuracy": np.array([[0.5, 0.75], [0.25, 0.75]], dtype=np.float32),
+        "test_accuracy": np.array([[np.nan, 0.5], [0.25, 0.75]], dtype=np.float32),
+        "train_mask": np.array([[1, 1, 1, 1], [1, 1, 1, 0]], dtype=bool),
+        "train_correct": np.array([[1, 1, 0, 0], [1, 1, 1, 1]], dtype=bool),
+    }
+    first, last = curves.curve_rows("a", models)
+    assert (first["loss"], first["loss_sd"]) == (3, pytest.approx(2**0.5))
+    assert (first["train_accuracy"], first["test_accuracy"]) == (37.5, 25)
+    assert (first["test_models"], last["test_models"], last["models"]) == (1, 2, 2)
+    assert np.isnan([first["test_accuracy_sd"], first["fitted"]]).all()
+    assert (last["test_accuracy"], last["fitted"]) == (62.5, 75)
+    assert last["learning_rate"] == pytest.approx(0.3)
+    table2.write_csv([first, last], tmp_path / "c.csv", curves.COLUMNS)
+    read = table2.read_csv(tmp_path / "c.csv")
+    assert list(read[0]) == list(curves.COLUMNS)
+    assert read[0]["fitted"] == ""
+    learning_curves(read, tmp_path / "c.png")
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_zero_has_a_place_on_the_log_scale():
+    places = _log_places(np.array([0, 0.001, 0.01, 0.1]))
+    assert places == pytest.approx([-4.5, -3, -2, -1])
+    assert _log_places(np.array([0.0])) == pytest.approx([0])
+
+
+def test_a_sweeps_rows_are_table_2s(tmp_path):
+    rng = np.random.default_rng(3)
+    rows = [("0", "a", "selected"), ("0", "a", "random_selected")]
+    with store.create(tmp_path / "s.h5", store.ACCURACIES, {}) as out:
+        for removal, models, removed in (("none", 5, 0), ("selected", 3, 7)):
+            for name in (removal, f"random_{removal}")[: 2 if removed else 1]:
+                correct = rng.random((models, 40)) < 0.7
+                out.add(f"a/{name}/trial", np.arange(models))
+                out.add(f"a/{name}/test_accuracy", 100 * correct.mean(axis=1))
+                out.add(f"a/{name}/test_correct", store.pack(correct))
+                out.add(f"a/{name}/train_accuracy", np.linspace(90, 100, models))
+                out.add(f"a/{name}/n_removed", np.full(models, removed))
+    config = table2.Settings(bootstrap=200)
+    found = sweep_tables.sweep_rows(tmp_path / "s.h5", "weight_decay", rows, 40, config)
+    assert list(found[0]) == ["weight_decay", *sweep_tables.COLUMNS]
+    none = np.empty(0, dtype=int)
+    table = table2.table_rows(tmp_path / "s.h5", [r[1:] for r in rows], 40, none, none, config)
+    for mine, theirs in zip(found, table, strict=True):
+        shared = [column for column in sweep_tables.COLUMNS if column in table2.COLUMNS]
+        np.testing.assert_equal([mine[c] for c in shared], [theirs[c] for c in shared])
+        assert mine["acc_full_low"] < mine["acc_full"] < mine["acc_full_high"]
+    assert (found[0]["n_models_full"], found[0]["n_models_reduced"]) == (5, 3)
+    assert (found[0]["fitted"], found[0]["weight_decay"]) == (pytest.approx(95), "0")
+
+
+def test_every_column_is_explained():
+    assert {*sweep_tables.COLUMNS} <= {*table2.COLUMNS, *sweep_tables.OWN_COLUMNS}
+    readme = (ROOT / "docs" / "sweeps.md").read_text()
+    for columns in (sweep_tables.OWN_COLUMNS, curves.COLUMNS):
+        for column, meaning in columns.items():
+            assert f"- `{column}`: {meaning}" in readme, column
+
+
+def test_sweeps_over_values_run(study):
+    """Values that the study has are taken from it; a new threshold then trains its own alone."""
+    study.config["sweeps"] = {
+        "weight_decay": [0.005],
+        "thresholds": [0.5],
+        "recipes": ["original"],
+        "trials": 2,
+    }
+    study.snakemake("weight_decay", "threshold_curve")
+    trained = [
+        path.parent.parent.name for path in study.results.glob("models/*/*/000000-000001.h5")
+    ]
+    assert trained == ["original"] * 2
+    table = table2.read_csv(study.results / "table2.csv")
+    of_table = {(row["recipe"], row["removal"]): row for row in table}
+    rows = table2.read_csv(study.results / "weight_decay.csv")
+    assert [(r["weight_decay"], r["recipe"], r["removal"]) for r in rows] == [
+        ("0.005", "converged", "selected"),
+        ("0.005", "converged", "random_selected"),
+    ]
+    same = of_table["converged", "selected"]
+    columns = ("drop", "ci_low", "boot_high", "drop_vs_random_low")
+    assert [rows[0][c] for c in columns] == [same[c] for c in columns]
+    row, control = table2.read_csv(study.results / "threshold_curve.csv")
+    points = read_points(study.results / "removals/above_0.5.txt")
+    with h5py.File(study.results / "scores/original.h5") as file:
+        assert np.array_equal(points, np.flatnonzero(file["memorization"][:] >= 0.5))
+    assert row["n_removed"] == control["n_removed"] == str(len(points))
+    for name in ("weight_decay", "threshold_curve"):
+        assert "</svg>" in (study.results / f"figures/{name}.svg").read_text()
+    study.config["sweeps"] |= {"weight_decay": [0.005, 0.05], "thresholds": [0.5, 0.9]}
+    assert study.planned("weight_decay", "threshold_curve") == {
+        "above": 1,
+        "train": 3 + 2,
+        "weight_decay_accuracies": 1,
+        "weight_decay": 1,
+        "threshold_accuracies": 1,
+        "threshold_curve": 1,
+    }
+
+
+def test_a_recipe_is_compared_with_itself(study):
+    """`converged` with the settings and the subset models of `original` says just the same."""
+    study.config["recipes"]["converged"] = study.config["recipes"]["original"]
+    models = study.results / "models"
+    shutil.copytree(models / "original/subset", models / "converged/subset")
+    study.snakemake("rescored")
+    with open(study.results / "rescored.csv", newline="") as file:
+        found = {row["quantity"]: row["value"] for row in csv.DictReader(file)}
+    for quantity in ("correlation of memorization (Pearson)", "Jaccard overlap of the selected"):
+        same = [v for name, v in found.items() if name.startswith(quantity) and "half" not in name]
+        assert same == ["1.0000"] * (1 if "Pearson" in quantity else 2)
+    with open(study.results / "buckets.csv", newline="") as file:
+        points = len(list(csv.DictReader(file)))
+    assert [found[f"points selected, {name}"] for name in ("original", "converged")] == [
+        str(points)
+    ] * 2
+    for quantity in (
+        "Jaccard overlap of the selected points",
+        "correlation of memorization (Pearson)",
+    ):
+        within = found[f"{quantity}, original, half and half"]
+        assert within == found[f"{quantity}, original and converged, half and half"] != "1.0000"
+    assert "</svg>" in (study.results / "figures/rescored.svg").read_text()
