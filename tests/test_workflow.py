@@ -11,7 +11,7 @@ from conftest import ROOT, Study
 from snakemake.utils import update_config
 
 from memaudit import config as settings
-from memaudit import precision, store, table2
+from memaudit import models_needed, store, table2
 from memaudit.buckets import read_buckets
 from memaudit.data.dataset import load
 from memaudit.leaks import read_leaks
@@ -100,16 +100,16 @@ def test_the_plan_counts_models_by_those_that_are_trained(finished, monkeypatch)
     update_config(config, yaml.safe_load(yaml.safe_dump(finished.config)))
     settings.check(config, ROOT / "config/schema.yaml")
     table = table2.read_csv("results/small/table2.csv")[:4]
-    rows = precision.rows(config)
+    rows = models_needed.rows(config)
     for row, written in zip(rows, table, strict=True):
         assert row.models == (3, 3)
         sds = float(written["sd_full"]), float(written["sd_reduced"])
         assert row.sds == pytest.approx(sds, abs=1e-3)
-    text = precision.words(config)
+    text = models_needed.words(config)
     assert "by the 60 scored: " in text
     assert "stated" not in text
     config["recipes"]["converged"]["weight_decay"] = 0.01  # models of another recipe are none
-    assert [row.models for row in precision.rows(config)] == [(3, 3), None, None, None]
+    assert [row.models for row in models_needed.rows(config)] == [(3, 3), None, None, None]
 
 
 def test_every_selected_point_has_one_bucket(finished):

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from memaudit import plan, precision
+from memaudit import models_needed, plan
 from memaudit.jobs import job
 
 with job(snakemake.log[0]):
@@ -20,7 +20,7 @@ with job(snakemake.log[0]):
         size = path.stat().st_size if path.exists() else source["size"]
         state = "is there" if path.exists() else "to be fetched"
         print(f"{path}: {state}, {f'{size / 1e6:.3g} MB' if size else 'of unknown size'}")
-    print(f"\n{precision.words(config)}")
+    print(f"\n{models_needed.words(config)}")
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(config, file)
         file.flush()
