@@ -150,22 +150,22 @@ def test_two_recipes_are_compared():
     same, none = scored([0.2, 0.4, 0.6, 0.8], (1, 5)), scored([0.8, 0.6, 0.4, 0.2])
     rows = rescored.compare(("a", "b"), (first, second), 40, ((same, same), (same, none)), 20)
     found = {row.quantity: (row.value, row.models) for row in rows}
-    assert found["mean memorization, a"] == (pytest.approx(0.4), 40)
-    assert found["mean memorization of the points that b selects, a"][0] == pytest.approx(0.5)
-    assert found["points selected, b"] == (3, 40)
-    assert found["points selected by both"] == (2, 40)
-    assert found["pairs selected by both"] == (1, 40)
-    assert found["correlation of memorization (Pearson), a and b"][0] == pytest.approx(1)
-    assert found["Jaccard overlap of the selected points, a and b"][0] == pytest.approx(2 / 3)
-    assert found["Jaccard overlap of the selected pairs, a and b"][0] == pytest.approx(1 / 4)
-    assert found["Jaccard overlap of the selected pairs, a, half and half"] == (1, 20)
-    assert found["Jaccard overlap of the selected pairs, b, half and half"] == (0, 20)
-    spearman = "correlation of memorization (Spearman), b, half and half"
+    assert found["mean memorization under a"] == (pytest.approx(0.4), 40)
+    assert found["mean memorization under a of what b selects"][0] == pytest.approx(0.5)
+    assert found["points selected under b"] == (3, 40)
+    assert found["points selected under both"] == (2, 40)
+    assert found["pairs selected under both"] == (1, 40)
+    assert found["correlation of memorization (Pearson): a and b"][0] == pytest.approx(1)
+    assert found["Jaccard overlap of the selected points: a and b"][0] == pytest.approx(2 / 3)
+    assert found["Jaccard overlap of the selected pairs: a and b"][0] == pytest.approx(1 / 4)
+    assert found["Jaccard overlap of the selected pairs: two halves of a"] == (1, 20)
+    assert found["Jaccard overlap of the selected pairs: two halves of b"] == (0, 20)
+    spearman = "correlation of memorization (Spearman): two halves of b"
     assert found[spearman][0] == pytest.approx(-1)
     # a's first half with b's second, and a's second with b's first: 0 and 1
-    assert found["Jaccard overlap of the selected pairs, a and b, half and half"] == (0.5, 20)
+    assert found["Jaccard overlap of the selected pairs: half of a and half of b"] == (0.5, 20)
     few = rescored.compare(("a", "b"), (none, none), 10)
-    assert not [row for row in few if "half" in row.quantity]
+    assert not [row for row in few if "hal" in row.quantity]
     assert np.isnan([row.value for row in few if row.quantity.startswith("Jaccard")]).all()
 
 
@@ -283,17 +283,17 @@ def test_a_recipe_is_compared_with_itself(study):
     with open(study.results / "rescored.csv", newline="") as file:
         found = {row["quantity"]: row["value"] for row in csv.DictReader(file)}
     for quantity in ("correlation of memorization (Pearson)", "Jaccard overlap of the selected"):
-        same = [v for name, v in found.items() if name.startswith(quantity) and "half" not in name]
+        same = [v for name, v in found.items() if name.startswith(quantity) and "hal" not in name]
         assert same == ["1.0000"] * (1 if "Pearson" in quantity else 2)
     with open(study.results / "buckets.csv", newline="") as file:
         points = len(list(csv.DictReader(file)))
-    assert [found[f"points selected, {name}"] for name in ("original", "converged")] == [
+    assert [found[f"points selected under {name}"] for name in ("original", "converged")] == [
         str(points)
     ] * 2
     for quantity in (
         "Jaccard overlap of the selected points",
         "correlation of memorization (Pearson)",
     ):
-        within = found[f"{quantity}, original, half and half"]
-        assert within == found[f"{quantity}, original and converged, half and half"] != "1.0000"
+        within = found[f"{quantity}: two halves of original"]
+        assert within == found[f"{quantity}: half of original and half of converged"] != "1.0000"
     assert "</svg>" in (study.results / "figures/rescored.svg").read_text()

@@ -136,7 +136,8 @@ def test_half_of_the_test_points_have_no_part_in_the_selection(study):
 
 
 def test_figures_are_pictures(finished):
-    names = ("most_memorized", "memorization", "drops", "reliability", "affected", "similarity")
+    names = ("most_memorized", "memorization", "drops", "learning_curves")
+    names += ("reliability", "affected", "similarity")
     for name in (*names, "exact_duplicates", "near_duplicates", "subpopulations"):
         assert (finished.results / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
         assert "</svg>" in (finished.results / f"figures/{name}.svg").read_text()
@@ -194,7 +195,7 @@ def test_images_that_did_not_change_train_nothing(study):
 
 def test_weight_decay_of_one_recipe(study):
     study.config["recipes"]["converged"]["weight_decay"] = 0.01
-    assert study.planned() == {"train": 7} | dict.fromkeys(TABLE, 1)
+    assert study.planned() == {"train": 7} | dict.fromkeys(TABLE | {"learning_curves"}, 1)
 
 
 def test_settings_of_the_scored_recipe(study):

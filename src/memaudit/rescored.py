@@ -96,20 +96,22 @@ def compare(
     rows = []
     for name, mine in zip(names, whole, strict=True):
         rows.append(
-            Quantity(f"mean memorization, {name}", float(np.nanmean(mine.memorization)), models, "")
+            Quantity(
+                f"mean memorization under {name}", float(np.nanmean(mine.memorization)), models, ""
+            )
         )
     for chosen, by in zip(whole, names, strict=True):
         at = sorted(chosen.points)
         for name, mine in zip(names, whole, strict=True):
             value = float(np.nanmean(mine.memorization[at])) if at else float("nan")
-            quantity = f"mean memorization of the points that {by} selects, {name}"
+            quantity = f"mean memorization under {name} of what {by} selects"
             meaning = "chosen for being high: the other recipe's is lower by chance, too"
             rows.append(Quantity(quantity, value, models, meaning))
     for name, mine in zip(names, whole, strict=True):
-        rows.append(Quantity(f"points selected, {name}", len(mine.points), models, ""))
-        rows.append(Quantity(f"pairs selected, {name}", len(mine.pairs), models, ""))
-    rows.append(Quantity("points selected by both", len(both), models, ""))
-    rows.append(Quantity("pairs selected by both", len(first.pairs & second.pairs), models, ""))
+        rows.append(Quantity(f"points selected under {name}", len(mine.points), models, ""))
+        rows.append(Quantity(f"pairs selected under {name}", len(mine.pairs), models, ""))
+    rows.append(Quantity("points selected under both", len(both), models, ""))
+    rows.append(Quantity("pairs selected under both", len(first.pairs & second.pairs), models, ""))
     compared = [
         (
             f"{names[0]} and {names[1]}",
@@ -121,14 +123,14 @@ def compare(
     if parts:
         for name, (one, other) in zip(names, parts, strict=True):
             why = "; the noise floor: two halves of one recipe's models, none in both"
-            compared.append((f"{name}, half and half", _alike(one, other), half, why))
+            compared.append((f"two halves of {name}", _alike(one, other), half, why))
         crossed = [_alike(parts[0][at], parts[1][1 - at]) for at in (0, 1)]
         why = "; a half of one recipe and the other half of the other, beside the noise floor"
-        across = f"{names[0]} and {names[1]}, half and half"
+        across = f"half of {names[0]} and half of {names[1]}"
         compared.append((across, np.mean(crossed, axis=0), half, why))
     for who, values, count, why in compared:
         rows += [
-            Quantity(f"{quantity}, {who}", float(value), count, meaning + why)
+            Quantity(f"{quantity}: {who}", float(value), count, meaning + why)
             for (quantity, meaning), value in zip(_ALIKE.items(), values, strict=True)
         ]
     return rows

@@ -80,7 +80,7 @@ def _rate(axis: Axes, rows: Sequence[dict[str, str]]) -> None:
         linestyle="--",
         linewidth=1,
         transform=axis.get_xaxis_transform(),
-        label=f"learning rate (top: {rate.max():.3g})",
+        label=f"learning rate (scale: 0 to {rate.max():.3g})",
     )
 
 
@@ -94,13 +94,13 @@ def _fitted(axis: Axes, last: dict[str, str]) -> None:
         color="black",
         markersize=4,
         markerfacecolor="white",
-        label="training at the end, as they are",
+        label="training at the end, not augmented",
     )
     axis.annotate(
         f"{float(last['fitted']):.1f}",
         (float(last["epoch"]), float(last["fitted"])),
-        xytext=(-6, -12),
+        xytext=(0, 6),
         textcoords="offset points",
-        ha="right",
+        ha="center",
         fontsize=8,
     )

@@ -147,7 +147,9 @@ def rescored(
     axis.set(xlim=ends, ylim=ends, aspect="equal")
     axis.set_xlabel(f"memorization, recipe {names[0]} (by which points are selected)")
     axis.set_ylabel(f"memorization, recipe {names[1]}")
-    axis.legend(frameon=False, fontsize=8, loc="upper left", markerscale=2)
+    axis.legend(
+        fontsize=8, loc="upper left", markerscale=2, framealpha=1, edgecolor="white", borderpad=0.1
+    )
     axis.text(
         0.98,
         0.02,

@@ -61,7 +61,6 @@ def train_model(
     started = time.perf_counter()
     device = loader.device
     step = step or Step(recipe, classes, device)
-    step.reset(seed64(seed, "initialisation", trial))
     network, optimizer = step.network, step.optimizer
     augmentation_seed = seed64(seed, "augmentation", trial)
     per_epoch = batches_per_epoch(int(mask.sum()), recipe.batch_size)
@@ -73,6 +72,8 @@ def train_model(
     first, before = 0, 0.0
     if checkpoint and (kept := checkpoint.restore(network, optimizer)):
         first, before, curves = kept["epoch"], kept["seconds"], kept["curves"]
+    else:  # also after a file that could be read in part only
+        step.reset(seed64(seed, "initialisation", trial))
     for epoch in range(first, recipe.epochs):
         order = generator(seed, "order", trial, epoch).permutation(len(mask))
         rates = [recipe.rate(epoch * per_epoch + at, steps) for at in range(per_epoch)]
