@@ -118,11 +118,6 @@ SUMMED_UP = {
 }
 
 
-def summed_up(wildcards):
-    """Their shards."""
-    return [path for paths in SUMMED_UP.values() for path in paths]
-
-
 def train_machine():
     """Where training jobs run: on this machine, or on the nodes of a cluster."""
     if not workflow.non_local_exec:
@@ -139,18 +134,6 @@ def train_cost(wildcards):
     """Minutes and memory to ask for, for a training job."""
     models = len(settings.trials_of(wildcards.chunk))
     return plan.job_cost(config, train_machine().kind, wildcards.recipe, wildcards.removal, models)
-
-
-def shards_to_train():
-    """The study's shards: the seconds a model is estimated to take, and whether it is to be made."""
-    jobs = [job for job in workflow.dag.jobs if job.rule.name == "train"]
-    return {
-        Path(job.output[0]): (
-            train_cost(job.wildcards).seconds_a_model,
-            workflow.dag.needrun(job),
-        )
-        for job in jobs
-    }
 
 
 def list_of(removal):
@@ -182,49 +165,17 @@ def removal_list(wildcards):
     return list_of(wildcards.removal)
 
 
-def closing_words():
-    """What a run that made Table 2 says at its end."""
-    if not any(job.rule.name == "table2" for job in workflow.dag.jobs):
-        return ""
-    models = config["memorization"]["models"]
-    text = endings.closing_words(Path(RESULTS), IS_GENERATED, models)
-    # a terminal that is not UTF-8 has no arrows
-    encoding = sys.stdout.encoding or "utf-8"
-    return text.encode(encoding, "replace").decode(encoding)
+LACKING = sweeps.lacking(config)
 
 
-def refuse_foreign_results():
-    """Stop where the results folder holds another dataset's study, and mark it as this one's."""
-    try:
-        settings.claim(RESULTS, config["dataset"]["name"])
-    except AuditError as error:
-        raise WorkflowError(str(error))
+def needed(sweep, files):
+    """`files` as the input of a sweep; an error where the source of the scores does not allow it."""
 
+    def check(wildcards):
+        if sweep in LACKING:
+            raise WorkflowError(
+                f"{sweep}: with memorization.source = {SOURCE!r} it lacks {LACKING[sweep]}"
+            )
+        return files
 
-def what_failed():
-    """Why the jobs failed that ran and did not finish."""
-    logs = [Path(log) for job in workflow.dag.needrun_jobs() for log in job.log]
-    return endings.what_failed(logs, STARTED)
-
-
-def refuse_wrong_files():
-    """Stop where a remote file lies in data/ that is not the published one, put there by hand."""
-    for file, name in SOURCE_NAMES.items():
-        if Path("data", file).exists():
-            try:
-                fetch_file(name, SOURCES, "data", report=print)
-            except AuditError as error:
-                raise WorkflowError(str(error))
-
-
-def refuse_if_too_long():
-    """Stop a run that would train for longer than training.max_hours on this machine."""
-    if workflow.non_local_exec:
-        return
-    models = {}
-    for job in workflow.dag.needrun_jobs():
-        if job.rule.name == "train":
-            arm = job.wildcards.recipe, job.wildcards.removal
-            models[arm] = models.get(arm, 0) + len(settings.trials_of(job.wildcards.chunk))
-    if complaint := plan.too_long(config, MACHINE, plan.estimate(config, MACHINE, models)):
-        raise WorkflowError(complaint)
+    return check

@@ -27,7 +27,7 @@ rule claims:
 
 rule summary:
     input:
-        shards=summed_up,
+        shards=[path for paths in SUMMED_UP.values() for path in paths],
         dataset=DATASET,
         buckets=f"{RESULTS}/buckets.csv",
         leaks=f"{RESULTS}/leaks.csv",

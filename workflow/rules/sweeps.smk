@@ -3,21 +3,7 @@
 WEIGHT_DECAY_ROWS = sweeps.weight_decay_rows(config)
 THRESHOLD_ROWS = sweeps.threshold_rows(config)
 OTHER_RECIPE = sweeps.other_recipe(config)
-LACKING = sweeps.lacking(config)
 SWEEPS = [name for name in ("weight_decay", "rescored", "threshold_curve") if name not in LACKING]
-
-
-def needed(sweep, files):
-    """`files` as the input of a sweep; an error where the source of the scores does not allow it."""
-
-    def check(wildcards):
-        if sweep in LACKING:
-            raise WorkflowError(
-                f"{sweep}: with memorization.source = {SOURCE!r} it lacks {LACKING[sweep]}"
-            )
-        return files
-
-    return check
 
 
 rule sweeps:
