@@ -167,7 +167,7 @@ rule learning_curves:
         png=report(
             f"{RESULTS}/figures/learning_curves.png",
             caption="../report/learning_curves.rst",
-            category="4 The models",
+            category="6 Convergence and sweeps",
             labels={"what": "Learning curves"},
         ),
         svg=f"{RESULTS}/figures/learning_curves.svg",

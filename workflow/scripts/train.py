@@ -34,8 +34,7 @@ with job(snakemake.log[0], history, quiet=True) as report:
         settings["device"],
         settings["loader"],
         Path(snakemake.input.dataset).with_suffix(".beton"),
-        # nobody looks at the curves of subset models, and they are many
-        0 if wildcards.removal == "subset" else settings["test_every"],
+        settings["test_every"],
         settings["checkpoint_minutes"],
         report,
         settings["cuda_graphs"],

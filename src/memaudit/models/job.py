@@ -53,7 +53,9 @@ def train_shard(
 ) -> None:
     """Train the models of `masks` (trial -> training mask, bool (n_train,)) and write their shard.
 
-    `path` is `.../<recipe>/<removal>/<first>-<last>.h5`. `loader` and `beton` are those of
+    `path` is `.../<recipe>/<removal>/<first>-<last>.h5`. `test_every` is that of `train_model`;
+    models of the removal "subset", many, are evaluated at their end only: nobody looks at their
+    curves. `loader` and `beton` are those of
     `memaudit.models.loaders.choose_loader`. `minutes` of training at most are lost when the job is
     killed (at an epoch's end), none on SIGTERM if an epoch ends in time: Stopped is raised.
     `report` is given a line of text as the work goes on. `cuda_graphs` is `Step`'s `graph`,
@@ -114,7 +116,7 @@ def train_shard(
                 len(dataset.class_names),
                 seed,
                 trial,
-                test_every,
+                0 if removal == "subset" else test_every,
                 name,
                 checkpoint,
                 step,
