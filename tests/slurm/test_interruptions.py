@@ -67,7 +67,7 @@ def kill_and_go_on(
 def test_killed_again_and_again(finished, tmp_path):
     study = Study(tmp_path)
     rng = random.Random(time.time_ns())
-    moments, trained = kill_and_go_on(study, 5, 12.0, rng)
+    moments, trained = kill_and_go_on(study, 3, 12.0, rng)
     assert len(moments) >= 2, f"it ended too soon: {moments}"
     table = "table2.csv"
     assert (study.results / table).read_text() == (finished.results / table).read_text(), moments
