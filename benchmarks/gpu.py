@@ -272,8 +272,9 @@ def study(given: argparse.Namespace) -> None:
     note = given.output / "study.json"
     try:
         if given.config:
+            text = json.dumps(prepare(given), indent=1)
             with store.whole(note) as temporary:
-                temporary.write_text(json.dumps(prepare(given), indent=1), encoding="utf-8")
+                temporary.write_text(text, encoding="utf-8")
         if not note.exists():
             sys.exit(f"there is no {note}: give --config, here or on a machine that has PyYAML")
         if given.minutes > 0:

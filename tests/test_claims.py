@@ -58,7 +58,7 @@ def test_a_world_as_the_papers_describe_it_supports_every_claim():
     assert words == ["supported"] * 7
     assert found[0].value == pytest.approx(8, abs=0.6)
     assert all(claim.low < claim.value < claim.high for claim in found)
-    assert "smaller than 1 points" in found[-1].because
+    assert "below 1 (p" in found[-1].because
 
 
 def test_the_opposite_world_contradicts_them():
@@ -67,6 +67,7 @@ def test_the_opposite_world_contradicts_them():
         "converged/none": 76,
         "converged/selected": 66,
         "converged/leakage_shift": 75,
+        "converged/random_leakage_shift": 75,
         "converged/memorized": 68,
         "converged/random_memorized": 75,
     }
@@ -103,6 +104,16 @@ def test_one_model_an_arm_is_said_to_be_too_few(tmp_path):
     assert "nan" not in claims.markdown(found, "Claims", 1.0)
 
 
+def test_a_cost_above_zero_within_the_margin_does_not_contradict_the_last_claim():
+    """A cost of about 0.8 beyond random points is far from 0, and not shown to be above 1."""
+    world = contrasts(PAPER | {"converged/memorized": 82.6})
+    loose = claims.judge(world, POINTS, LEAKS, 1000, SETTINGS)[-1]
+    assert loose.low > 0.3
+    assert loose.verdict == "undecided"
+    strict = claims.judge(world, POINTS, LEAKS, 1000, Settings(margin=0.25, bootstrap=200))[-1]
+    assert strict.verdict == "contradicted" and "above 0.25" in strict.because
+
+
 def test_p_values_are_adjusted_for_the_number_of_claims():
     _, found = verdicts()
     alone = contrasts(PAPER)
@@ -110,6 +121,6 @@ def test_p_values_are_adjusted_for_the_number_of_claims():
 
     raw = [
         statistics.no_effect(alone.drop("original", "selected")),
-        statistics.no_effect(alone.beyond_random("converged", "memorized")),
+        statistics.one_sided(alone.beyond_random("converged", "memorized"), 1.0)[0],
     ]
     assert found[0].p_holm > raw[0] and found[6].p_holm == pytest.approx(raw[1])

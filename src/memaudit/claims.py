@@ -17,6 +17,7 @@ from scipy import stats
 from memaudit import statistics, store
 from memaudit.buckets import LEAKAGE_SHIFT, MEMORIZED, Assignment
 from memaudit.leaks import Leak
+from memaudit.removals import CONTROL
 from memaudit.statistics import Estimate
 from memaudit.table2 import SIGNIFICANT, Contrasts, Settings, number
 
@@ -50,9 +51,10 @@ class Claim:
 class _Test:
     """A claim before its p is adjusted.
 
-    `sign` of the difference claimed: 1, -1, or 0 where none to speak of is claimed, and less than
-    none would do as well. `same_p` is the p of the test that the difference is within the margin,
-    `null` what no difference would be, `missing` why nothing could be measured.
+    `sign` of the difference claimed, 1 or -1: `p` is that of no difference (`null`), `same_p` that
+    of one outside the margin. Or 0 where at most the margin is claimed: `null` is the margin, `p`
+    that of a difference of at most so much, `same_p` that of one of at least so much. `missing`
+    says why nothing could be measured.
     """
 
     claim: str
@@ -98,21 +100,21 @@ def judge(
 
 def _judged(test: _Test, p: float, margin: float) -> Claim:
     """A claim with its verdict."""
-    found = test.found
-    above, within = found.value > test.null, test.same_p < SIGNIFICANT
+    found, within = test.found, test.same_p < SIGNIFICANT
+    above = found.value > test.null
     small = f"smaller than {margin:g} points either way (p {_p(test.same_p)})"
     if test.missing:
         verdict, because = UNTESTED, test.missing
     elif p != p:
         verdict, because = UNTESTED, "with one model an arm nothing can be tested"
+    elif not test.sign:
+        verdict, because = _at_most(p, test.same_p, margin)
     elif p < SIGNIFICANT:
-        agrees = above if test.sign > 0 else not above
-        verdict = SUPPORTED if agrees or (within and not test.sign) else CONTRADICTED
+        verdict = SUPPORTED if above == (test.sign > 0) else CONTRADICTED
         because = f"{'above' if above else 'below'} {test.null:g} (p {_p(p)})"
         because += f", but {small}" if within else ""
     elif within:
-        verdict = CONTRADICTED if test.sign else SUPPORTED
-        because = small
+        verdict, because = CONTRADICTED, small
     else:
         verdict = UNDECIDED
         because = f"not shown to differ from {test.null:g} (p {_p(p)})"
@@ -129,6 +131,15 @@ def _judged(test: _Test, p: float, margin: float) -> Claim:
         verdict,
         because,
     )
+
+
+def _at_most(p_above: float, p_below: float, margin: float) -> tuple[str, str]:
+    """The verdict on a claim that a difference is at most the margin, and why."""
+    if p_above < SIGNIFICANT:
+        return CONTRADICTED, f"above {margin:g} (p {_p(p_above)})"
+    if p_below < SIGNIFICANT:
+        return SUPPORTED, f"below {margin:g} (p {_p(p_below)})"
+    return UNDECIDED, f"shown neither to be above {margin:g} nor below (p {_p(p_above)})"
 
 
 def _p(p: float) -> str:
@@ -179,7 +190,7 @@ def _beyond_random(contrasts: Contrasts, settings: Settings) -> _Test:
 
 def _better(contrasts: Contrasts, settings: Settings) -> _Test:
     words = (
-        "Models without weight decay have not converged: with it they generalize better.",
+        "With weight decay models generalize better.",
         "the paper",
         "not given",
         "test accuracy on all points, converged less original; percentage points",
@@ -190,7 +201,7 @@ def _better(contrasts: Contrasts, settings: Settings) -> _Test:
 
 def _converged(contrasts: Contrasts, settings: Settings) -> _Test:
     words = (
-        "Part of the fall came from that: with weight decay it is smaller.",
+        "With weight decay the fall is smaller.",
         "the paper, Table 2, Model convergence",
         "2.54 → 1.78, so -0.76",
         "drop of all selected points, converged less original; percentage points",
@@ -228,31 +239,40 @@ def _bucket_against_bucket(
 ) -> _Test:
     count = Counter(row.bucket for row in assignments)
     words = (
-        "Most of what is left is due to leaked points and to sub-populations removed whole.",
+        "What is left is due to leaked points and sub-populations removed whole, more than to "
+        "points that are memorized and nothing else.",
         "the paper, Table 2, Leakage + Shift and Memorized",
-        "1.25 and 0.54, so 0.71",
+        "1.25 and 0.54, so 0.71, without controls",
         f"drop of the {count[LEAKAGE_SHIFT]:,} points in leakage_shift less that of the "
-        f"{count[MEMORIZED]:,} in memorized, converged recipe; percentage points",
+        f"{count[MEMORIZED]:,} in memorized, each less its random control, converged recipe; "
+        "percentage points",
     )
-    arms = [f"converged/{bucket}" for bucket in (MEMORIZED, LEAKAGE_SHIFT)]
-    missing = _none_removed(contrasts, *arms)
-    return _of_accuracies(words, contrasts.contrast(arms[:1], arms[1:]), 1, settings, missing)
+    leaked, merely = f"converged/{LEAKAGE_SHIFT}", f"converged/{MEMORIZED}"
+    missing = _none_removed(contrasts, merely, leaked)
+    found = contrasts.contrast(
+        [f"converged/{CONTROL}{LEAKAGE_SHIFT}", merely],
+        [leaked, f"converged/{CONTROL}{MEMORIZED}"],
+    )
+    return _of_accuracies(words, found, 1, settings, missing)
 
 
 def _memorized(
     contrasts: Contrasts, assignments: Sequence[Assignment], settings: Settings
 ) -> _Test:
-    count = sum(row.bucket == MEMORIZED for row in assignments)
+    count, margin = sum(row.bucket == MEMORIZED for row in assignments), settings.margin
     words = (
-        "Points that are memorized, and nothing else, are hardly needed.",
+        "Points that are memorized, and nothing else, are hardly needed: they cost at most "
+        f"{margin:g} points more than random ones (the margin is this study's, not the paper's).",
         "the paper, Table 2, Memorized",
-        "0.54 ± 0.29",
+        "0.54 ± 0.29, without a control",
         f"drop of the {count:,} points in memorized less that of its random control, converged "
         "recipe; percentage points",
     )
     missing = _none_removed(contrasts, f"converged/{MEMORIZED}")
+    if missing:
+        return _Test(*words, Estimate(float("nan")), 0, float("nan"), missing=missing)
     found = contrasts.beyond_random("converged", MEMORIZED)
-    return _of_accuracies(words, found, 0, settings, missing)
+    return _Test(*words, found, 0, *statistics.one_sided(found, margin), null=margin)
 
 
 HEADER = list(Claim.__dataclass_fields__)
@@ -289,13 +309,19 @@ def markdown(claims: Sequence[Claim], title: str, margin: float) -> str:
         "",
         *(f"{number}. {claim.measure}" for number, claim in enumerate(claims, start=1)),
         "",
-        "A claim is *supported* where the difference goes the way it says and the test against no "
-        "difference has p < 0.05, adjusted for the number of claims tested (Holm); *contradicted* "
-        f"where it goes the other way, or is shown to be smaller than {margin:g} percentage "
-        "points (two one-sided tests); *undecided* where the data show neither. The last claim, "
-        "that there is hardly any difference, is supported by the second test, or where there is "
-        "less than none. Intervals and tests of accuracies are over models and test images; those "
-        "of the odds ratio are exact (Fisher), over points.",
+        "A claim of a difference is *supported* where it goes the way the claim says and the test "
+        "against no difference has p < 0.05; *contradicted* where it goes the other way, or is "
+        f"shown to be smaller than {margin:g} percentage points (two one-sided tests); *undecided* "
+        "where the data show neither. The last claim is of a difference of at most the margin: "
+        "contradicted where the difference is shown to be above it, supported where below (one "
+        "one-sided test each). The p against no difference, and of the last claim against at most "
+        "the margin, are adjusted for the number of claims tested (Holm); intervals and the tests "
+        "that a difference is small are not, so an interval may leave out 0 where the verdict is "
+        "undecided. Table 2 adjusts for its own rows. Intervals and tests of accuracies are over "
+        "models and test images; those of the odds ratio are exact (Fisher), over points.",
+        "",
+        "Whether models had converged is not tested here: `learning_curves.csv` shows how far they "
+        "fit their training points.",
         "",
         "Points are selected by their influence on the test images on which their removal is "
         "measured, which makes the drops larger; "

@@ -114,7 +114,9 @@ def words(config: dict[str, Any]) -> str:
     lines += [
         f"±{drop:g}: for an interval of a drop so narrow, on these test images",
         f"see {drop:g}: to find so large a drop in one row, on these test images",
-        f"within {margin:g}: to show, where there is no drop, that there is none so large",
+        f"within {margin:g}: likewise to show, where there is no drop, that there is none so large",
+        "Table 2's verdicts count the test images and the rows too, so they take more models;",
+        "where `other images` is as wide as the drop or the margin, no number may be enough",
         "other images: half-width that the interval for other test images keeps however many",
         f"models there are; only more test images than {n_test(config):,} make it smaller",
         "",

@@ -191,6 +191,19 @@ def equivalence(found: Estimate, margin: float) -> float:
     return float(stats.t.sf(room / found.se, found.freedom))
 
 
+def one_sided(found: Estimate, limit: float) -> tuple[float, float]:
+    """p of the hypotheses that the difference is at most `limit`, and that it is at least `limit`.
+
+    Percentage points. Where the first is small the difference is shown to be above it, where the
+    second is, below. Both NaN where there is no `se`.
+    """
+    beyond = found.value - limit
+    if found.se == 0:
+        return float(beyond <= 0), float(beyond >= 0)
+    t = beyond / found.se
+    return float(stats.t.sf(t, found.freedom)), float(stats.t.cdf(t, found.freedom))
+
+
 def _counts(rng: np.random.Generator, n: int, draws: int) -> np.ndarray:
     """How often each of n is drawn when n are drawn with replacement: uint8 (draws, n)."""
     counts = np.empty((draws, n), dtype=np.uint8)
