@@ -228,7 +228,7 @@ def prepare(given: argparse.Namespace) -> dict:
     """The study that `--config` describes, over the shipped configuration, as in OUT/study.json."""
     import yaml
 
-    from memaudit import config as settings
+    from memaudit.study import config as settings
 
     def laid_over(under: dict, over: dict) -> dict:
         both = {
@@ -290,7 +290,7 @@ def train_study(plan: dict, given: argparse.Namespace) -> None:
     from memaudit.models.checkpoint import until_sigterm
     from memaudit.models.job import train_shard
     from memaudit.models.recipe import Recipe
-    from memaudit.removals import CONTROL, read_points, training_mask
+    from memaudit.models.removals import CONTROL, read_points, training_mask
 
     others = []
     if given.part is None and given.processes > 1:

@@ -26,9 +26,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import shared
 
-from memaudit import store
-from memaudit.all_pairs import influence_rows, write_all_pairs
-from memaudit.scores import influence_blocks, write_scores
+from memaudit import bits, store
+from memaudit.scores.all_pairs import influence_rows, write_all_pairs
+from memaudit.scores.estimate import influence_blocks, write_scores
 
 BEGIN, END = "<!-- written by scoring.py -->", "<!-- end of scoring.py -->"
 WAYS = {
@@ -72,7 +72,7 @@ def inputs(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
     def bits(points: int, share: float) -> np.ndarray:
         rows = (rng.random(points, dtype=np.float32) < share for _ in range(size.models))
-        return np.stack([store.pack(row) for row in rows])
+        return np.stack([bits.pack(row) for row in rows])
 
     mask, right = bits(size.train, 0.7), bits(size.test, 0.6)
     labels = (rng.permutation(np.arange(n) % size.classes) for n in (size.train, size.test))
@@ -96,7 +96,7 @@ def ways(size: Size, folder: Path) -> dict[str, Callable[[], Callable[[], object
     mask, right, *labels = inputs(size)
 
     def booleans() -> tuple[np.ndarray, np.ndarray]:
-        return store.unpack(mask, size.train), store.unpack(right, size.test)
+        return bits.unpack(mask, size.train), bits.unpack(right, size.test)
 
     def of_formula():
         both = booleans()
@@ -157,7 +157,7 @@ def alone(kind: str, way: str, folder: Path):
 def differences(folder: Path) -> dict[str, float]:
     """Largest absolute difference of our numbers from the formula's."""
     mask, right, *labels = inputs(MEASURED)
-    expected = formula(store.unpack(mask, MEASURED.train), store.unpack(right, MEASURED.test)).T
+    expected = formula(bits.unpack(mask, MEASURED.train), bits.unpack(right, MEASURED.test)).T
     blocks = influence_blocks(mask, right, *labels)
     write_all_pairs(folder / "all_pairs.h5", mask, right, *labels)
     with store.reading(folder / "all_pairs.h5", store.ALL_PAIRS) as file:

@@ -32,10 +32,10 @@ from memaudit.data.longtail import LongTail, generate
 from memaudit.models import networks
 from memaudit.models.optimizer import SGD
 from memaudit.models.recipe import Recipe
+from memaudit.models.removals import training_mask
 from memaudit.models.resident_loader import ResidentLoader, batches_per_epoch
 from memaudit.models.step import Step
 from memaudit.models.training import train_model
-from memaudit.removals import training_mask
 
 ROOT = Path(__file__).resolve().parents[1]
 README = Path(__file__).with_name("README.md")

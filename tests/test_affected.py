@@ -5,13 +5,13 @@ import csv
 import numpy as np
 import pytest
 
-from memaudit import affected
-from memaudit.affected import DUPLICATES, NEITHER, OTHERS
-from memaudit.buckets import assign
+from memaudit.buckets.assign import assign
 from memaudit.figures.affected import affected as draw
-from memaudit.scores import standard_error
-from memaudit.selection import Pair
-from memaudit.statistics import Arm, welch_drop
+from memaudit.results import affected
+from memaudit.results.affected import DUPLICATES, NEITHER, OTHERS
+from memaudit.results.statistics import Arm, welch_drop
+from memaudit.scores.estimate import standard_error
+from memaudit.scores.selection import Pair
 
 N_TEST, MODELS = 20, 4
 CLASSES = ["a"] * N_TEST

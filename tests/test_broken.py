@@ -24,21 +24,21 @@ from PIL import Image
 from test_config import SCHEMA, merged
 from test_datasets import write_folder
 
-from memaudit import config as settings
-from memaudit import store
-from memaudit.buckets import read_buckets
+from memaudit import bits
+from memaudit.buckets.assign import read_buckets
 from memaudit.data.dataset import load, save
+from memaudit.data.fetch import fetch
 from memaudit.data.image_folder import read_image_folder
 from memaudit.data.longtail import LongTail, generate
 from memaudit.duplicates import read_duplicates
-from memaudit.fetch import fetch
-from memaudit.jobs import job
 from memaudit.models.recipe import Recipe
+from memaudit.models.removals import read_points, subset_mask
 from memaudit.models.shards import Origin, read_shards, write_shard
 from memaudit.published.cifair import read_cifair
 from memaudit.published.feldman_zhang import read_fz_pairs
-from memaudit.removals import read_points, subset_mask
-from memaudit.selection import read_pairs
+from memaudit.scores.selection import read_pairs
+from memaudit.study import config as settings
+from memaudit.study.jobs import job
 
 PAPER = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
 CONFIG = merged(copy.deepcopy(PAPER), SMALL)
@@ -74,9 +74,9 @@ def shard(
     rows = [
         {
             "trial": np.int64(trial),
-            "train_mask": store.pack(mask(trial)),
-            "train_correct": store.pack(rng.random(images.n_train) < 0.5),
-            "test_correct": store.pack(rng.random(images.n_test) < 0.5),
+            "train_mask": bits.pack(mask(trial)),
+            "train_correct": bits.pack(rng.random(images.n_train) < 0.5),
+            "test_correct": bits.pack(rng.random(images.n_test) < 0.5),
             "seconds": np.float64(1),
             **curves,
         }
@@ -261,7 +261,7 @@ FAULTS = {
     "bit of a shard's seal": (edited(SHARD, flip(30), merge), [SHARD, "checksum", AGAIN]),
     "bit of its superblock": (edited(SHARD, flip(520), merge), [SHARD, "checksum", AGAIN]),
     "bit of its attributes": (edited(SHARD, flip(b"epochs"), merge), [SHARD, "checksum", AGAIN]),
-    "bit of its data": (edited(SHARD, flip(store.pack(mask(1)).tobytes()), merge), [SHARD, AGAIN]),
+    "bit of its data": (edited(SHARD, flip(bits.pack(mask(1)).tobytes()), merge), [SHARD, AGAIN]),
     "shard that is not there": (
         after(lambda: Path(SHARD).unlink(), merge),
         [SHARD, "no such", AGAIN],
@@ -538,7 +538,7 @@ def test_a_file_where_a_folder_should_be(lab, capsys):
 
 
 def test_ctrl_c_during_imports_says_nothing():
-    code = "from memaudit.jobs import job\nraise KeyboardInterrupt"
+    code = "from memaudit.study.jobs import job\nraise KeyboardInterrupt"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert done.stderr == ""

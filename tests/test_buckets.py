@@ -5,9 +5,9 @@ import csv
 import numpy as np
 import pytest
 
-from memaudit import scores
-from memaudit.buckets import assign, read_buckets, removal_lists, write_buckets
-from memaudit.selection import Pair, read_pairs, select_pairs, selecting_half, write_pairs
+from memaudit.buckets.assign import assign, read_buckets, removal_lists, write_buckets
+from memaudit.scores import estimate as scores
+from memaudit.scores.selection import Pair, read_pairs, select_pairs, selecting_half, write_pairs
 
 
 def pair(train, test, label=0):

@@ -10,7 +10,7 @@ from conftest import Study
 from test_cifar import names, records, write_archive
 from test_published import cifair_file
 
-from memaudit import table2
+from memaudit import tables
 from memaudit.data.cifar import read_cifar100
 
 TRAIN, TEST = 300, 200
@@ -136,7 +136,7 @@ def test_table_2_from_published_points(finished, mirror):
     with open(finished.results / "agreement.csv", newline="") as file:
         by_pair = next(csv.DictReader(file))
     assert by_pair == {"unit": "pairs", "both": "0", "only_cifair": "1", "only_detector": "0"}
-    table = table2.read_csv(finished.results / "table2.csv")
+    table = tables.read_texts(finished.results / "table2.csv")
     assert table[0]["n_removed"] == str(len(selected))
     assert len(table) == 8
     assert finished.planned() == {}

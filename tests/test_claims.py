@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from memaudit import claims
-from memaudit.buckets import Assignment
-from memaudit.leaks import Leak
-from memaudit.statistics import Arm
-from memaudit.table2 import Contrasts, Settings
+from memaudit.buckets.assign import Assignment
+from memaudit.buckets.leaks import Leak
+from memaudit.results import claims
+from memaudit.results.statistics import Arm
+from memaudit.results.table2 import Contrasts, Settings
 
 SETTINGS = Settings(margin=1.0, bootstrap=200, seed=0)
 REMOVED = {"selected": 8, "leakage_shift": 5, "memorized": 3}
@@ -117,7 +117,7 @@ def test_a_cost_above_zero_within_the_margin_does_not_contradict_the_last_claim(
 def test_p_values_are_adjusted_for_the_number_of_claims():
     _, found = verdicts()
     alone = contrasts(PAPER)
-    from memaudit import statistics
+    from memaudit.results import statistics
 
     raw = [
         statistics.no_effect(alone.drop("original", "selected")),

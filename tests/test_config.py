@@ -6,8 +6,8 @@ import pytest
 import yaml
 from conftest import ROOT, SMALL
 
-from memaudit import config as settings
 from memaudit.errors import AuditError
+from memaudit.study import config as settings
 
 SCHEMA = ROOT / "config" / "schema.yaml"
 

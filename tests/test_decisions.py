@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from memaudit.buckets import assign, read_buckets, write_buckets
+from memaudit.buckets.assign import assign, read_buckets, write_buckets
+from memaudit.buckets.decisions import Decisions, read_decisions
+from memaudit.buckets.leaks import Leak, leak_free, read_leaks, with_decisions, write_leaks
 from memaudit.data.dataset import Dataset
-from memaudit.decisions import Decisions, read_decisions
 from memaudit.errors import AuditError
-from memaudit.leaks import Leak, leak_free, read_leaks, with_decisions, write_leaks
-from memaudit.removals import read_points, write_points
-from memaudit.selection import Pair
+from memaudit.models.removals import read_points, write_points
+from memaudit.scores.selection import Pair
 
 HEADER = "item,train,test,decision\n"
 

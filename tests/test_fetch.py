@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from memaudit import fetch as module
+from memaudit.data import fetch as module
+from memaudit.data.fetch import fetch, read_sources
 from memaudit.errors import AuditError
-from memaudit.fetch import fetch, read_sources
 
 CONTENT = bytes(range(256)) * 4000  # 1,024,000 bytes: several blocks
 ROOT = Path(__file__).resolve().parents[1]

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from memaudit.buckets import assign
+from memaudit.buckets.assign import assign
 from memaudit.data.dataset import Dataset
 from memaudit.figures import examples
 from memaudit.figures.drawing import name
 from memaudit.figures.drops import drops
 from memaudit.figures.scores import most_memorized
 from memaudit.figures.similarity import similarity
-from memaudit.selection import Pair
-from memaudit.table2 import COLUMNS
+from memaudit.results.table2 import COLUMNS
+from memaudit.scores.selection import Pair
 
 
 def pair(train, test, memorization, influence):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from memaudit import power
-from memaudit.statistics import Arm, TwoWay, welch_drop
+from memaudit.results import power
+from memaudit.results.statistics import Arm, TwoWay, welch_drop
 
 SDS = (0.3, 0.3)
 

@@ -3,8 +3,8 @@
 import os
 import time
 
-from memaudit import endings, progress
 from memaudit.models.shards import partial_folder
+from memaudit.study import endings, progress
 
 
 def shard(folder, first, last):

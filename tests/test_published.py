@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memaudit import scores, store
+from memaudit import store
+from memaudit.data.fetch import read_sources
 from memaudit.errors import AuditError
-from memaudit.fetch import read_sources
 from memaudit.published import cifair
 from memaudit.published.cifair import agreement, read_cifair
 from memaudit.published.counts import published_counts, write_counts
@@ -19,7 +19,8 @@ from memaudit.published.feldman_zhang import (
     read_fz_pairs,
     write_fz_scores,
 )
-from memaudit.selection import Pair, read_pairs, select_pairs, write_pairs
+from memaudit.scores import estimate as scores
+from memaudit.scores.selection import Pair, read_pairs, select_pairs, write_pairs
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN_LABELS = np.array([0, 1, 0, 1, 0, 1])

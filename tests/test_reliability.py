@@ -5,12 +5,12 @@ import csv
 import numpy as np
 import pytest
 
-from memaudit import reliability
 from memaudit.figures.reliability import reliability as draw
-from memaudit.reliability import SubsetModels, agreement, agreements, disjoint_sets
-from memaudit.removals import subset_mask
-from memaudit.scores import influence_blocks, memorization, standard_error
-from memaudit.selection import is_strong
+from memaudit.models.removals import subset_mask
+from memaudit.scores import reliability
+from memaudit.scores.estimate import influence_blocks, memorization, standard_error
+from memaudit.scores.reliability import SubsetModels, agreement, agreements, disjoint_sets
+from memaudit.scores.selection import is_strong
 
 THRESHOLDS = {"memorization": 0.25, "influence": 0.15, "z": 2}
 

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from memaudit.errors import AuditError
-from memaudit.removals import block_size, control_points, read_points, subset_mask, training_mask
+from memaudit.models.removals import (
+    block_size,
+    control_points,
+    read_points,
+    subset_mask,
+    training_mask,
+)
 
 
 @pytest.mark.parametrize(

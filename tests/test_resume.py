@@ -13,8 +13,8 @@ import pytest
 import torch
 from test_training import RECIPE as SHORT
 
-from memaudit import locks
 from memaudit.errors import Stopped
+from memaudit.models import locks
 from memaudit.models.checkpoint import Checkpoint, until_sigterm
 from memaudit.models.device import gpu_names, take_gpu
 from memaudit.models.resident_loader import ResidentLoader

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from memaudit import store
+from memaudit.buckets.subpopulations import read_groups
 from memaudit.errors import AuditError
 from memaudit.review import (
     Candidate,
@@ -23,7 +24,6 @@ from memaudit.review import (
     read_scores,
     write_page,
 )
-from memaudit.subpopulations import read_groups
 
 NEAR = 0.6
 # In the order in which the page shows them: nearest to the threshold first.

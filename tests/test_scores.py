@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from memaudit import all_pairs, counting, scores, store
-from memaudit.removals import subset_mask
+from memaudit import bits, store
+from memaudit.models.removals import subset_mask
+from memaudit.scores import all_pairs, counting
+from memaudit.scores import estimate as scores
 
 # Five models, three train points of one class, two test points.
 MASK = np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 0, 0], [0, 0, 1]], dtype=bool)
@@ -120,12 +122,12 @@ def test_packed_bits_give_the_same_as_booleans(rng):
     labels = rng.integers(0, 3, n), rng.integers(0, 3, m)
     ours, theirs = (
         scores.memorization(mask, train),
-        scores.memorization(store.pack(mask), store.pack(train), n),
+        scores.memorization(bits.pack(mask), bits.pack(train), n),
     )
     for name in ("value", "se", "n_in", "n_out"):
         assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name
     assert ours.n_in.tolist() == mask.sum(axis=0).tolist()
-    of_bits = scores.influence_blocks(store.pack(mask), store.pack(test), *labels)
+    of_bits = scores.influence_blocks(bits.pack(mask), bits.pack(test), *labels)
     for block, other in zip(scores.influence_blocks(mask, test, *labels), of_bits, strict=True):
         assert np.array_equal(block.influence, other.influence)
         assert np.array_equal(block.influence_se, other.influence_se)
@@ -141,13 +143,13 @@ def test_counts_two_to_a_float_are_exact(models, rng):
     assert found[0].tolist()[:4] == [models] * 4
 
 
-@pytest.mark.parametrize("bits", [False, True])
-def test_all_pairs_are_the_formula(bits, rng):
+@pytest.mark.parametrize("packed", [False, True])
+def test_all_pairs_are_the_formula(packed, rng):
     k, n, m = 40, 1100, 13  # more train points than are computed at a time
     mask, test = rng.random((k, n)) < 0.7, rng.random((k, m)) < 0.6
     mask[:, 3], mask[:, 4] = True, False
     expected = published(mask, test)
-    given = (store.pack(mask), store.pack(test)) if bits else (mask, test)
+    given = (bits.pack(mask), bits.pack(test)) if packed else (mask, test)
     found = np.concatenate([x.copy() for x in all_pairs.influence_rows(*given, n, m)])
     assert np.isnan(found[3:5]).all()
     assert np.nanmax(np.abs(found - expected)) < 1e-6
@@ -175,7 +177,7 @@ def test_the_file_of_all_pairs_holds_what_standard_errors_need(tmp_path, rng):
         assert influence[pairs] == pytest.approx(block.influence, abs=1e-6)
         assert se[pairs] == pytest.approx(block.influence_se, abs=1e-6)
     again = tmp_path / "again.h5"
-    all_pairs.write_all_pairs(again, store.pack(mask), store.pack(test), *labels)
+    all_pairs.write_all_pairs(again, bits.pack(mask), bits.pack(test), *labels)
     assert again.read_bytes() == path.read_bytes()
 
 

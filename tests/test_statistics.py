@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from memaudit import statistics
-from memaudit.statistics import Arm, Estimate, TwoWay, welch_drop
+from memaudit.results import statistics
+from memaudit.results.statistics import Arm, Estimate, TwoWay, welch_drop
 
 STUDIES = 2000
 

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from memaudit import store
+from memaudit import bits, store
 from memaudit.data.dataset import load, save
 from memaudit.errors import AuditError
 
@@ -117,7 +117,7 @@ def replace(file, name, values):
 
 def test_bits_go_there_and_back(rng):
     flags = rng.random((5, 77)) < 0.5
-    assert np.array_equal(store.unpack(store.pack(flags), 77), flags)
+    assert np.array_equal(bits.unpack(bits.pack(flags), 77), flags)
 
 
 # --- files too large for memory -------------------------------------------------------------------

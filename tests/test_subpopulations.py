@@ -5,11 +5,8 @@ import csv
 import numpy as np
 import pytest
 
-from memaudit import scores, selection
-from memaudit.appearance import Appearance
-from memaudit.errors import AuditError
-from memaudit.selection import Pair, select_pairs
-from memaudit.subpopulations import (
+from memaudit.buckets.appearance import Appearance
+from memaudit.buckets.subpopulations import (
     CHECKED,
     HEADER,
     RULE,
@@ -21,6 +18,10 @@ from memaudit.subpopulations import (
     shared_links,
     write_groups,
 )
+from memaudit.errors import AuditError
+from memaudit.scores import estimate as scores
+from memaudit.scores import selection
+from memaudit.scores.selection import Pair, select_pairs
 
 
 def pairs_of(influences):

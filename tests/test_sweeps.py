@@ -12,13 +12,16 @@ from conftest import ROOT, SMALL
 from scipy import stats
 from test_config import merged
 
-from memaudit import config as settings
-from memaudit import curves, plan, rescored, statistics, store, sweep_tables, sweeps, table2
+from memaudit import bits, store, tables
 from memaudit.errors import AuditError
 from memaudit.figures.curves import learning_curves
 from memaudit.figures.sweeps import _log_places
-from memaudit.removals import points_above, read_points, subset_mask
-from memaudit.rescored import Scored
+from memaudit.models.removals import points_above, read_points, subset_mask
+from memaudit.results import curves, statistics, sweep_tables, table2
+from memaudit.scores import rescored
+from memaudit.scores.rescored import Scored
+from memaudit.study import config as settings
+from memaudit.study import plan, sweeps
 
 SWEEPS = {"weight_decay": ["0", 1e-05, 0.005], "thresholds": [1, 0.25], "trials": 2}
 
@@ -187,7 +190,7 @@ def test_learning_curves_are_means_over_models(tmp_path):
     assert (last["test_accuracy"], last["fitted"]) == (62.5, 75)
     assert last["learning_rate"] == pytest.approx(0.3)
     table2.write_csv([first, last], tmp_path / "c.csv", curves.COLUMNS)
-    read = table2.read_csv(tmp_path / "c.csv")
+    read = tables.read_texts(tmp_path / "c.csv")
     assert list(read[0]) == list(curves.COLUMNS)
     assert read[0]["fitted"] == ""
     learning_curves(read, tmp_path / "c.png")
@@ -209,7 +212,7 @@ def test_a_sweeps_rows_are_table_2s(tmp_path):
                 correct = rng.random((models, 40)) < 0.7
                 out.add(f"a/{name}/trial", np.arange(models))
                 out.add(f"a/{name}/test_accuracy", 100 * correct.mean(axis=1))
-                out.add(f"a/{name}/test_correct", store.pack(correct))
+                out.add(f"a/{name}/test_correct", bits.pack(correct))
                 out.add(f"a/{name}/train_accuracy", np.linspace(90, 100, models))
                 out.add(f"a/{name}/n_removed", np.full(models, removed))
     config = table2.Settings(bootstrap=200)
@@ -246,9 +249,9 @@ def test_sweeps_over_values_run(study):
         path.parent.parent.name for path in study.results.glob("models/*/*/000000-000001.h5")
     ]
     assert trained == ["original"] * 2
-    table = table2.read_csv(study.results / "table2.csv")
+    table = tables.read_texts(study.results / "table2.csv")
     of_table = {(row["recipe"], row["removal"]): row for row in table}
-    rows = table2.read_csv(study.results / "weight_decay.csv")
+    rows = tables.read_texts(study.results / "weight_decay.csv")
     assert [(r["weight_decay"], r["recipe"], r["removal"]) for r in rows] == [
         ("0.005", "converged", "selected"),
         ("0.005", "converged", "random_selected"),
@@ -256,7 +259,7 @@ def test_sweeps_over_values_run(study):
     same = of_table["converged", "selected"]
     columns = ("drop", "ci_low", "boot_high", "drop_vs_random_low")
     assert [rows[0][c] for c in columns] == [same[c] for c in columns]
-    row, control = table2.read_csv(study.results / "threshold_curve.csv")
+    row, control = tables.read_texts(study.results / "threshold_curve.csv")
     points = read_points(study.results / "removals/above_0.5.txt")
     with h5py.File(study.results / "scores/original.h5") as file:
         assert np.array_equal(points, np.flatnonzero(file["memorization"][:] >= 0.5))

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from memaudit import store, table2
-from memaudit.statistics import TwoWay
+from memaudit import bits, store, tables
+from memaudit.results import table2, table2_page
+from memaudit.results.accuracies import _read_arm
+from memaudit.results.statistics import TwoWay
 
 NONE = np.empty(0, dtype=np.int64)
 SETTINGS = table2.Settings(margin=0.25, bootstrap=400, seed=0)
@@ -25,7 +27,7 @@ def accuracies(tmp_path):
         for removal, correct, removed in (("none", full, 0), ("selected", reduced, 3)):
             out.add(f"original/{removal}/trial", np.arange(4))
             out.add(f"original/{removal}/test_accuracy", 100 * correct.mean(axis=1))
-            out.add(f"original/{removal}/test_correct", store.pack(correct))
+            out.add(f"original/{removal}/test_correct", bits.pack(correct))
             out.add(f"original/{removal}/n_removed", np.full(4, removed))
     return tmp_path / "accuracies.h5"
 
@@ -50,18 +52,18 @@ def test_the_drop_on_the_half_that_selected_nothing(accuracies, tmp_path):
     (found,) = rows_of(accuracies, held_out=np.arange(5, 10))
     assert found["drop_held_out"] == pytest.approx(20)
     table2.write_csv(rows_of(accuracies), tmp_path / "table2.csv")
-    (read,) = table2.read_csv(tmp_path / "table2.csv")
+    (read,) = tables.read_texts(tmp_path / "table2.csv")
     assert [read[name] for name in read if name.startswith("drop_held_out")] == ["", "", ""]
-    assert "not asked for" in table2.markdown(rows_of(accuracies), "Table 2")
+    assert "not asked for" in table2_page.markdown(rows_of(accuracies), "Table 2")
 
 
 def test_no_leak_free_test_point_no_drop(accuracies, tmp_path):
     rows = rows_of(accuracies)
     table2.write_csv(rows, tmp_path / "table2.csv")
-    (read,) = table2.read_csv(tmp_path / "table2.csv")
+    (read,) = tables.read_texts(tmp_path / "table2.csv")
     assert read["drop"] == "12.5000"
     assert [read[name] for name in read if name.startswith("drop_leak_free")] == ["", "", ""]
-    assert "none left" in table2.markdown(rows, "Table 2")
+    assert "none left" in table2_page.markdown(rows, "Table 2")
 
 
 ARMS = [
@@ -88,7 +90,7 @@ def write_study(path, models=8, removed=5, shuffle=None):
             group = f"{recipe}/{removal}"
             out.add(f"{group}/trial", order)
             out.add(f"{group}/test_accuracy", 100 * correct.mean(axis=1)[order])
-            out.add(f"{group}/test_correct", store.pack(correct)[order])
+            out.add(f"{group}/test_correct", bits.pack(correct)[order])
             count = 0 if removal == "none" else removed
             out.add(f"{group}/n_removed", np.full(models, count))
     return path
@@ -113,8 +115,8 @@ def test_every_row_says_what_it_can(tmp_path):
     assert np.isnan(control["p_holm"])
     assert not np.isnan(control["tost_p"])
     assert all(list(row) == list(table2.COLUMNS) for row in rows)
-    assert table2.verdict(original, 0.25) == "a drop"
-    assert table2.verdict(by_name["converged", "memorized"], 0.25) == "undecided"
+    assert table2_page.verdict(original, 0.25) == "a drop"
+    assert table2_page.verdict(by_name["converged", "memorized"], 0.25) == "undecided"
 
 
 def test_p_is_adjusted_over_the_rows_that_are_no_controls(tmp_path):
@@ -133,18 +135,18 @@ def test_the_order_of_trials_changes_nothing(tmp_path):
     for name, rows in (("a.csv", ordered), ("b.csv", shuffled)):
         table2.write_csv(rows, tmp_path / name)
     assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
-    assert table2.markdown(ordered, "t") == table2.markdown(shuffled, "t")
+    assert table2_page.markdown(ordered, "t") == table2_page.markdown(shuffled, "t")
 
 
 def test_one_model_an_arm_is_said_in_words(tmp_path):
     rows = study_rows(write_study(tmp_path / "a.h5", models=1))
     table2.write_csv(rows, tmp_path / "table2.csv")
     assert "nan" not in (tmp_path / "table2.csv").read_text().lower()
-    first = table2.read_csv(tmp_path / "table2.csv")[0]
+    first = tables.read_texts(tmp_path / "table2.csv")[0]
     assert first["drop"]
     for name in ("ci_low", "boot_low", "p_holm", "tost_p", "seed_correlation", "paired_low"):
         assert first[name] == ""
-    text = table2.markdown(rows, "Table 2")
+    text = table2_page.markdown(rows, "Table 2")
     assert "No interval and no test can be given" in text
     assert "none: one model" in text
     assert "nan" not in text.lower()
@@ -156,15 +158,15 @@ def test_nothing_removed_is_no_drop_and_no_test(tmp_path):
         numbers = [row[name] for name in ("drop", "boot_low", "boot_high", "drop_leak_free_high")]
         assert numbers == [0, 0, 0, 0]
         assert np.isnan([row["p_holm"], row["tost_p"]]).all()
-        assert table2.verdict(row, 0.25) == "nothing was removed"
-    assert "nan" not in table2.markdown(rows, "Table 2").lower()
+        assert table2_page.verdict(row, 0.25) == "nothing was removed"
+    assert "nan" not in table2_page.markdown(rows, "Table 2").lower()
 
 
 def test_rows_are_those_of_the_two_way_bootstrap(accuracies):
     (found,) = rows_of(accuracies)
     with store.reading(accuracies, store.ACCURACIES) as file:
         arms = {
-            f"original/{x}": table2._read_arm(file[f"original/{x}"], 10)
+            f"original/{x}": _read_arm(file[f"original/{x}"], 10)
             for x in ("none", "selected")
         }
     both = TwoWay(arms, 400, 0).contrast(["original/none"], ["original/selected"])
@@ -187,7 +189,7 @@ def test_rows_are_those_of_the_two_way_bootstrap(accuracies):
     ],
 )
 def test_the_verdict_follows_the_tests(changes, words):
-    assert table2.verdict(row(**changes), 0.25) == words
+    assert table2_page.verdict(row(**changes), 0.25) == words
 
 
 def row(**changes):
@@ -203,10 +205,10 @@ def row(**changes):
 def test_what_cannot_be_said_is_left_empty(tmp_path):
     table2.write_csv([row()], tmp_path / "table2.csv")
     assert "nan" not in (tmp_path / "table2.csv").read_text().lower()
-    (read,) = table2.read_csv(tmp_path / "table2.csv")
+    (read,) = tables.read_texts(tmp_path / "table2.csv")
     assert list(read) == list(table2.COLUMNS)
     assert (read["drop"], read["se"], read["published_drop"]) == ("2.0000", "", "2.5400")
-    text = table2.markdown([row()], "Table 2")
+    text = table2_page.markdown([row()], "Table 2")
     assert "none: one model" in text
     assert "2.54 ± 0.2" in text
     assert "nan" not in text.lower()

@@ -11,10 +11,10 @@ from memaudit.errors import AuditError
 from memaudit.models import job, networks
 from memaudit.models.optimizer import SGD
 from memaudit.models.recipe import Recipe
+from memaudit.models.removals import training_mask
 from memaudit.models.resident_loader import ResidentLoader
 from memaudit.models.shards import Origin, read_shards
 from memaudit.models.training import train_model
-from memaudit.removals import training_mask
 
 RECIPE = Recipe(
     network="tiny",

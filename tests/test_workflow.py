@@ -10,14 +10,16 @@ import yaml
 from conftest import ROOT, Study
 from snakemake.utils import update_config
 
-from memaudit import config as settings
-from memaudit import models_needed, store, table2
-from memaudit.buckets import read_buckets
+from memaudit import store, tables
+from memaudit.buckets.assign import read_buckets
+from memaudit.buckets.leaks import read_leaks
 from memaudit.data.dataset import load
-from memaudit.leaks import read_leaks
-from memaudit.removals import read_points
-from memaudit.scores import read_influence
-from memaudit.selection import read_pairs, selecting_half
+from memaudit.models.removals import read_points
+from memaudit.results import table2
+from memaudit.scores.estimate import read_influence
+from memaudit.scores.selection import read_pairs, selecting_half
+from memaudit.study import config as settings
+from memaudit.study import models_needed
 
 TRAINED = {"train"}
 REPORT = {"claims", "summary", "pages"}
@@ -32,7 +34,7 @@ def digest(path):
 
 
 def test_table_2_comes_out(finished):
-    rows = table2.read_csv(finished.results / "table2.csv")
+    rows = tables.read_texts(finished.results / "table2.csv")
     assert [(r["recipe"], r["removal"]) for r in rows][:4] == [
         ("original", "selected"),
         ("converged", "selected"),
@@ -70,11 +72,11 @@ def test_the_drop_is_split_among_the_test_points(finished):
     """Contributions of groups add up to the drops of Table 2, for each row of the paper's."""
     drops = {
         (r["recipe"], r["removal"]): float(r["drop"])
-        for r in table2.read_csv(finished.results / "table2.csv")[:4]
+        for r in tables.read_texts(finished.results / "table2.csv")[:4]
     }
-    groups = table2.read_csv(finished.results / "groups.csv")
-    summaries = table2.read_csv(finished.results / "affected_summary.csv")
-    points = table2.read_csv(finished.results / "affected.csv")
+    groups = tables.read_texts(finished.results / "groups.csv")
+    summaries = tables.read_texts(finished.results / "affected_summary.csv")
+    points = tables.read_texts(finished.results / "affected.csv")
     assert [(s["recipe"], s["removal"]) for s in summaries] == list(drops)
     for summary in summaries:
         arm = summary["recipe"], summary["removal"]
@@ -86,7 +88,7 @@ def test_the_drop_is_split_among_the_test_points(finished):
 
 
 def test_reliability_is_of_the_scores_and_the_selection(finished):
-    rows = table2.read_csv(finished.results / "reliability.csv")
+    rows = tables.read_texts(finished.results / "reliability.csv")
     by_name = {(r["quantity"], r["models"]): r["value"] for r in rows}
     pairs = read_pairs(finished.results / "selected_pairs.csv")
     assert int(by_name["points_selected", "60"]) == len({pair.train for pair in pairs})
@@ -99,7 +101,7 @@ def test_the_plan_counts_models_by_those_that_are_trained(finished, monkeypatch)
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     update_config(config, yaml.safe_load(yaml.safe_dump(finished.config)))
     settings.check(config, ROOT / "config/schema.yaml")
-    table = table2.read_csv("results/small/table2.csv")[:4]
+    table = tables.read_texts("results/small/table2.csv")[:4]
     rows = models_needed.rows(config)
     for row, written in zip(rows, table, strict=True):
         assert row.models == (3, 3)
@@ -308,7 +310,7 @@ def test_a_list_of_ones_own_gets_a_row_and_a_control(study):
     (study.folder / "mine.txt").write_text("0\n1\n2\n3\n4\n")
     study.config["removals"] = {"mine": "mine.txt"}
     study.snakemake("results/small/table2.csv")
-    rows = table2.read_csv(study.results / "table2.csv")
+    rows = tables.read_texts(study.results / "table2.csv")
     assert [(r["removal"], r["n_removed"]) for r in rows[8:]] == [
         ("mine", "5"),
         ("random_mine", "5"),

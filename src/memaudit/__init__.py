@@ -11,21 +11,21 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "subset_mask": ("removals", "subset_mask"),
-    "memorization": ("scores", "memorization"),
-    "influence_blocks": ("scores", "influence_blocks"),
-    "select": ("selection", "select"),
+    "subset_mask": ("models.removals", "subset_mask"),
+    "memorization": ("scores.estimate", "memorization"),
+    "influence_blocks": ("scores.estimate", "influence_blocks"),
+    "select": ("scores.selection", "select"),
     "find_duplicates": ("duplicates", "find_duplicates"),
-    "shared_links": ("subpopulations", "shared_links"),
-    "assign": ("buckets", "assign"),
-    "removal_lists": ("buckets", "removal_lists"),
-    "control_points": ("removals", "control_points"),
-    "Arm": ("statistics", "Arm"),
-    "TwoWay": ("statistics", "TwoWay"),
-    "welch_drop": ("statistics", "welch_drop"),
-    "no_effect": ("statistics", "no_effect"),
-    "equivalence": ("statistics", "equivalence"),
-    "holm": ("statistics", "holm"),
+    "shared_links": ("buckets.subpopulations", "shared_links"),
+    "assign": ("buckets.assign", "assign"),
+    "removal_lists": ("buckets.assign", "removal_lists"),
+    "control_points": ("models.removals", "control_points"),
+    "Arm": ("results.statistics", "Arm"),
+    "TwoWay": ("results.statistics", "TwoWay"),
+    "welch_drop": ("results.statistics", "welch_drop"),
+    "no_effect": ("results.statistics", "no_effect"),
+    "equivalence": ("results.statistics", "equivalence"),
+    "holm": ("results.statistics", "holm"),
 }
 __all__ = list(_HOME)
 

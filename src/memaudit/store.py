@@ -5,7 +5,6 @@ A file begins with its sha256, in a block that HDF5 leaves to its users: one wro
 found before HDF5 looks at it.
 """
 
-import csv
 import errno
 import hashlib
 import io
@@ -316,45 +315,6 @@ def _opened(path: str | Path, contract: Mapping[str, Field], remedy: str) -> h5p
         raise AuditError(f"{path}: damaged or not a file of this kind ({what}). {remedy}") from None
 
 
-def read_rows(path: str | Path, columns: Mapping[str, Callable[[str], Any]]) -> list[list[Any]]:
-    """The rows of a CSV file, each the values of `columns`: name -> what makes the value of a text.
-
-    Raises AuditError, naming file, line, column and text, for what is missing or cannot be read.
-    """
-    rows = []
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
-                raise AuditError(f"{path}: there is no column {missing[0]!r}. {again(path)}")
-            for row in reader:
-                for name, make in columns.items():
-                    text = row[name] or ""
-                    try:
-                        row[name] = make(text)
-                    except ValueError:
-                        line = reader.line_num
-                        raise AuditError(
-                            f"{path}, line {line}: {name} is {text!r}. {again(path)}"
-                        ) from None
-                rows.append([row[name] for name in columns])
-    except FileNotFoundError:
-        raise AuditError(f"{path}: there is no such file. {again(path)}") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise AuditError(f"{path}: cannot be read ({error}). {again(path)}") from None
-    return rows
-
-
-def indices(text: str) -> tuple[int, ...]:
-    """Several indices in one column of a CSV file, separated by blanks."""
-    return tuple(map(int, text.split()))
-
-
-def integer_or_none(text: str) -> int | None:
-    """An integer, or nothing, in a column of a CSV file."""
-    return int(text) if text else None
-
-
 def _check(file: h5py.File, contract: Mapping[str, Field]) -> None:
     found: list[str] = []
     file.visititems(
@@ -388,29 +348,3 @@ def _check_field(dataset: h5py.Dataset, field: Field) -> None:
     fixed = [(i, d) for i, d in enumerate(field.shape) if isinstance(d, int)]
     if dataset.ndim != len(field.shape) or any(dataset.shape[i] != d for i, d in fixed):
         raise ValueError(f"{dataset.name} has shape {dataset.shape}, expected {field.shape}")
-
-
-def unpack(bits: np.ndarray, count: int) -> np.ndarray:
-    """Packed bits (models, bytes) to booleans (models, count)."""
-    return np.unpackbits(bits, axis=-1, count=count).view(bool)
-
-
-def pack(booleans: np.ndarray) -> np.ndarray:
-    """Booleans (..., count) to packed bits (..., ceil(count / 8)), uint8."""
-    return np.packbits(booleans, axis=-1)
-
-
-def unpack_columns(bits: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Some columns of packed bits (models, bytes) as booleans (models, columns)."""
-    taken = bits.take(columns >> 3, axis=1, mode="clip")  # "clip" spares a copy
-    taken &= (128 >> (columns & 7)).astype(np.uint8)
-    return taken != 0
-
-
-def count_bits(bits: np.ndarray, count: int) -> np.ndarray:
-    """In how many rows of packed bits (models, bytes) each bit is set, int64 (count,)."""
-    total = np.zeros(count, dtype=np.int64)
-    for first in range(0, len(bits), 255):  # as many ones as a byte can count
-        rows = np.unpackbits(bits[first : first + 255], axis=1, count=count)
-        total += np.add.reduce(rows, axis=0, dtype=np.uint8)
-    return total

@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 try:
-    from memaudit import config as settings
-    from memaudit import endings, plan, progress, sweeps
+    from memaudit.data.fetch import fetch as fetch_file
+    from memaudit.data.fetch import read_sources
     from memaudit.errors import AuditError
-    from memaudit.fetch import fetch as fetch_file
-    from memaudit.fetch import read_sources
-    from memaudit.removals import CONTROL
+    from memaudit.models.removals import CONTROL
+    from memaudit.study import config as settings
+    from memaudit.study import endings, plan, progress, sweeps
 except ImportError as error:
     raise WorkflowError(
         f"The package memaudit is not installed in this environment ({error}). Run `make .venv` and "

@@ -1,9 +1,9 @@
 """Write the list of all points whose memorization is at or above a threshold."""
 
 from memaudit import store
-from memaudit.jobs import job
-from memaudit.removals import points_above, write_points
-from memaudit.scores import read_memorization
+from memaudit.models.removals import points_above, write_points
+from memaudit.scores.estimate import read_memorization
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     threshold = snakemake.wildcards.threshold

@@ -1,10 +1,10 @@
 """Gather the test accuracies of all arms of Table 2, or of a sweep."""
 
 from memaudit.data.dataset import load
-from memaudit.jobs import job
+from memaudit.models.removals import read_points, training_mask
 from memaudit.models.shards import Origin
-from memaudit.removals import read_points, training_mask
-from memaudit.table2 import gather_accuracies
+from memaudit.results.accuracies import gather_accuracies
+from memaudit.study.jobs import job
 
 
 def origin(data, digest: str, recipe: str, removal: str) -> Origin:

@@ -1,13 +1,13 @@
 """Say which test points pay for each removal of the paper's table, and how the drop adds up."""
 
-from memaudit import affected
-from memaudit.buckets import read_buckets
+from memaudit.buckets.assign import read_buckets
 from memaudit.data.dataset import load
 from memaudit.figures.affected import affected as draw
-from memaudit.jobs import job
-from memaudit.removals import CONTROL
-from memaudit.selection import read_pairs
-from memaudit.table2 import read_arms
+from memaudit.models.removals import CONTROL
+from memaudit.results import affected
+from memaudit.results.accuracies import read_arms
+from memaudit.scores.selection import read_pairs
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)

@@ -1,8 +1,8 @@
 """How far the duplicates found and those that ciFAIR's people judged agree."""
 
 from memaudit.duplicates import read_duplicates
-from memaudit.jobs import job
 from memaudit.published.cifair import JUDGMENTS, agreement, read_cifair, write_agreement
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     counted = [code for code, word in JUDGMENTS.items() if word in snakemake.params.judgments]

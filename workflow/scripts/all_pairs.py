@@ -1,11 +1,11 @@
 """Influence of every train point on every test point, from the subset models of one recipe."""
 
-from memaudit.all_pairs import write_all_pairs
 from memaudit.data.dataset import load
-from memaudit.jobs import job
 from memaudit.models.device import choose_device, describe
+from memaudit.models.removals import subset_mask
 from memaudit.models.shards import Origin, read_shards
-from memaudit.removals import subset_mask
+from memaudit.scores.all_pairs import write_all_pairs
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)

@@ -2,13 +2,13 @@
 
 from collections import Counter
 
-from memaudit.buckets import assign, write_buckets
+from memaudit.buckets.assign import assign, write_buckets
+from memaudit.buckets.decisions import Decisions, read_decisions
+from memaudit.buckets.leaks import read_leaks
+from memaudit.buckets.subpopulations import links_of, read_groups
 from memaudit.data.dataset import load
-from memaudit.decisions import Decisions, read_decisions
-from memaudit.jobs import job
-from memaudit.leaks import read_leaks
-from memaudit.selection import read_pairs
-from memaudit.subpopulations import links_of, read_groups
+from memaudit.scores.selection import read_pairs
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     data, decided = load(snakemake.input.dataset), snakemake.input.get("decisions")

@@ -1,10 +1,11 @@
 """Judge the papers' claims by this study."""
 
-from memaudit import claims, store, table2
-from memaudit.buckets import read_buckets
+from memaudit import store
+from memaudit.buckets.assign import read_buckets
+from memaudit.buckets.leaks import read_leaks
 from memaudit.data.dataset import load
-from memaudit.jobs import job
-from memaudit.leaks import read_leaks
+from memaudit.results import accuracies, claims, table2
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     params = snakemake.params
@@ -13,7 +14,7 @@ with job(snakemake.log[0]) as report:
     rows = [tuple(row) for row in params.rows]
     found = claims.judge(
         table2.Contrasts(
-            *table2.read_arms(snakemake.input.accuracies, rows, data.n_test), settings
+            *accuracies.read_arms(snakemake.input.accuracies, rows, data.n_test), settings
         ),
         read_buckets(snakemake.input.buckets),
         read_leaks(snakemake.input.leaks),

@@ -2,7 +2,7 @@
 
 from memaudit import store
 from memaudit.data import cifar, dataset, image_folder, longtail
-from memaudit.jobs import job
+from memaudit.study.jobs import job
 
 
 def make(kind: str, settings: dict, seed: int | None, archive: str | None) -> dataset.Dataset:

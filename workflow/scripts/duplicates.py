@@ -2,7 +2,7 @@
 
 from memaudit.data.dataset import load
 from memaudit.duplicates import find_duplicates, write_duplicates, write_pairs
-from memaudit.jobs import job
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input[0])

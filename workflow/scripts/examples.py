@@ -1,10 +1,10 @@
 """Draw figures 1 to 3 of the paper: exact duplicates, near duplicates, sub-populations."""
 
-from memaudit.buckets import read_buckets
+from memaudit.buckets.assign import read_buckets
 from memaudit.data.dataset import load
 from memaudit.figures.examples import duplicate_pairs, subpopulations
-from memaudit.jobs import job
-from memaudit.selection import read_pairs
+from memaudit.scores.selection import read_pairs
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]):
     data = load(snakemake.input.dataset)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from memaudit.fetch import fetch
-from memaudit.jobs import job
+from memaudit.data.fetch import fetch
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     folder = Path(snakemake.output[0]).parent

@@ -3,15 +3,15 @@
 import numpy as np
 
 from memaudit import store
-from memaudit.buckets import read_buckets
+from memaudit.buckets.assign import read_buckets
 from memaudit.data.dataset import load
 from memaudit.duplicates.files import read_scores
 from memaudit.figures.drops import drops
 from memaudit.figures.scores import memorization_histogram, most_memorized
 from memaudit.figures.similarity import similarity
-from memaudit.jobs import job
-from memaudit.selection import read_pairs
-from memaudit.table2 import read_csv
+from memaudit.scores.selection import read_pairs
+from memaudit.study.jobs import job
+from memaudit.tables import read_texts
 
 with job(snakemake.log[0]):
     data, params = load(snakemake.input.dataset), snakemake.params
@@ -26,7 +26,7 @@ with job(snakemake.log[0]):
     buckets = read_buckets(snakemake.input.buckets)
     most_memorized(data, memorization, se, snakemake.output.most_memorized)
     memorization_histogram(data, memorization, buckets, snakemake.output.memorization)
-    rows = read_csv(snakemake.input.table)
+    rows = read_texts(snakemake.input.table)
     with store.reading(snakemake.input.accuracies, store.ACCURACIES) as file:
         accuracies = {
             (row["recipe"], row["removal"]): file[

@@ -1,12 +1,12 @@
 """The duplicates that count, and the test points without one."""
 
+from memaudit.buckets.decisions import Decisions, read_decisions
+from memaudit.buckets.leaks import leak_free, with_decisions, write_leaks
 from memaudit.data.dataset import load
-from memaudit.decisions import Decisions, read_decisions
 from memaudit.duplicates import read_duplicates
-from memaudit.jobs import job
-from memaudit.leaks import leak_free, with_decisions, write_leaks
+from memaudit.models.removals import write_points
 from memaudit.published.cifair import read_cifair, with_judgments
-from memaudit.removals import write_points
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)

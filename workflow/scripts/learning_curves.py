@@ -1,10 +1,11 @@
 """Learning curves of the models on all points, as a table and as a figure."""
 
-from memaudit import curves, table2
+from memaudit import tables
 from memaudit.data.dataset import load
 from memaudit.figures.curves import learning_curves
-from memaudit.jobs import job
 from memaudit.models.shards import Origin, read_shards
+from memaudit.results import curves, table2
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     gathered = snakemake.params.gathered
@@ -20,4 +21,4 @@ with job(snakemake.log[0]) as report:
         )
         rows += found
     table2.write_csv(rows, snakemake.output.csv, curves.COLUMNS)
-    learning_curves(table2.read_csv(snakemake.output.csv), snakemake.output.png)
+    learning_curves(tables.read_texts(snakemake.output.csv), snakemake.output.png)

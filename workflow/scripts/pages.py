@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from memaudit import pages, store
-from memaudit.jobs import job
+from memaudit import store
+from memaudit.results import pages
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]):
     for name in ("table", "claims", "summary"):

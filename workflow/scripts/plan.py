@@ -6,8 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from memaudit import models_needed, plan
-from memaudit.jobs import job
+from memaudit.study import models_needed, plan
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]):
     config = snakemake.config

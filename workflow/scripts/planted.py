@@ -1,11 +1,12 @@
 """Check what was found in the generated dataset against what was planted."""
 
-from memaudit import planted, store
-from memaudit.buckets import read_buckets
+from memaudit import store
+from memaudit.buckets.assign import read_buckets
 from memaudit.data.dataset import load
 from memaudit.duplicates import read_duplicates
-from memaudit.jobs import job
-from memaudit.selection import read_pairs
+from memaudit.results import planted
+from memaudit.scores.selection import read_pairs
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     with store.reading(snakemake.input.scores, store.SCORES) as file:

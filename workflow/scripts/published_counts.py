@@ -1,7 +1,7 @@
 """What the paper says beside what the published files say."""
 
-from memaudit.jobs import job
 from memaudit.published.counts import published_counts, write_counts
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     counts = published_counts(snakemake.input.pairs, snakemake.input.cifair)

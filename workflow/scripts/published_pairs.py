@@ -1,9 +1,9 @@
 """Take F&Z's published pairs as the selected ones."""
 
 from memaudit.data.dataset import load
-from memaudit.jobs import job
 from memaudit.published.feldman_zhang import read_fz_pairs
-from memaudit.selection import selecting_half, write_pairs
+from memaudit.scores.selection import selecting_half, write_pairs
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from memaudit.data.dataset import load
 from memaudit.errors import AuditError
-from memaudit.jobs import job
 from memaudit.published.feldman_zhang import read_aux_arrays, write_fz_scores
-from memaudit.scores import write_scores
+from memaudit.scores.estimate import write_scores
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)

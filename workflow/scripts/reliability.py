@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from memaudit import reliability, store
+from memaudit import store
 from memaudit.data.dataset import load
 from memaudit.figures.reliability import reliability as draw
-from memaudit.jobs import job
+from memaudit.models.removals import subset_mask
 from memaudit.models.shards import Origin, read_shards
-from memaudit.removals import subset_mask
-from memaudit.scores import memorization, read_influence
-from memaudit.selection import read_pairs, selecting_half
+from memaudit.scores import reliability
+from memaudit.scores.estimate import memorization, read_influence
+from memaudit.scores.selection import read_pairs, selecting_half
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from memaudit.buckets import read_buckets, removal_lists
-from memaudit.jobs import job
-from memaudit.removals import write_points
+from memaudit.buckets.assign import read_buckets, removal_lists
+from memaudit.models.removals import write_points
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]):
     lists = removal_lists(read_buckets(snakemake.input.buckets))

@@ -2,13 +2,15 @@
 
 import numpy as np
 
-from memaudit import rescored, scores, store
-from memaudit.buckets import read_buckets
+from memaudit import store
+from memaudit.buckets.assign import read_buckets
 from memaudit.data.dataset import load
 from memaudit.figures.sweeps import rescored as figure
-from memaudit.jobs import job
 from memaudit.models.shards import Origin, read_shards
-from memaudit.selection import select, select_pairs, selecting_half
+from memaudit.scores import estimate as scores
+from memaudit.scores import rescored
+from memaudit.scores.selection import select, select_pairs, selecting_half
+from memaudit.study.jobs import job
 
 FIELDS = ["train_mask", "train_correct", "test_correct"]
 

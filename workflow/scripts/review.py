@@ -1,10 +1,10 @@
 """Write the review page: candidate duplicates and sub-populations, to be decided by a person."""
 
+from memaudit.buckets.subpopulations import read_groups
 from memaudit.data.dataset import load
-from memaudit.jobs import job
 from memaudit.review import as_groups, read_candidates, read_scores, write_page
-from memaudit.selection import read_pairs
-from memaudit.subpopulations import read_groups
+from memaudit.scores.selection import read_pairs
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     listed = read_candidates(snakemake.input.duplicates)

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from memaudit import scores
 from memaudit.data.dataset import load
-from memaudit.jobs import job
+from memaudit.models.removals import subset_mask
 from memaudit.models.shards import Origin, read_shards
-from memaudit.removals import subset_mask
+from memaudit.scores import estimate as scores
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)

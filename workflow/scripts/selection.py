@@ -1,8 +1,8 @@
 """Select the memorized points that influence a test point of their class."""
 
 from memaudit import store
-from memaudit.jobs import job
-from memaudit.selection import select_pairs, selecting_half, write_pairs
+from memaudit.scores.selection import select_pairs, selecting_half, write_pairs
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     thresholds = dict(snakemake.params.thresholds)

@@ -1,10 +1,10 @@
 """Group the selected points that influence a test point together, and check how alike they look."""
 
-from memaudit.appearance import Appearance
+from memaudit.buckets.appearance import Appearance
+from memaudit.buckets.subpopulations import find_members, write_groups
 from memaudit.data.dataset import load
-from memaudit.jobs import job
-from memaudit.selection import read_pairs
-from memaudit.subpopulations import find_members, write_groups
+from memaudit.scores.selection import read_pairs
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from memaudit import store, summary
-from memaudit.buckets import read_buckets
+from memaudit import store
+from memaudit.buckets.assign import read_buckets
+from memaudit.buckets.leaks import read_leaks
 from memaudit.data.dataset import load
-from memaudit.jobs import job
-from memaudit.leaks import read_leaks
-from memaudit.selection import read_pairs
+from memaudit.results import summary
+from memaudit.scores.selection import read_pairs
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]):
     params = snakemake.params

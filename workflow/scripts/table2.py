@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from memaudit import store, table2
+from memaudit import store
 from memaudit.data.dataset import load
-from memaudit.jobs import job
-from memaudit.removals import read_points
-from memaudit.selection import selecting_half
+from memaudit.models.removals import read_points
+from memaudit.results import table2, table2_page
+from memaudit.scores.selection import selecting_half
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     params = snakemake.params
@@ -22,9 +23,9 @@ with job(snakemake.log[0]) as report:
         settings,
     )
     table2.write_csv(rows, snakemake.output.csv)
-    text = table2.markdown(rows, f"Table 2: {params.name}", settings.margin)
+    text = table2_page.markdown(rows, f"Table 2: {params.name}", settings.margin)
     with store.whole(snakemake.output.markdown) as temporary:
         temporary.write_text(text, encoding="utf-8")
     for row in rows:
-        words = table2.verdict(row, settings.margin) or "no verdict"
+        words = table2_page.verdict(row, settings.margin) or "no verdict"
         report(f"{row['recipe']}, {row['removal']}: {row['drop']:.2f} points, {words}")

@@ -1,9 +1,10 @@
 """Test accuracy without all points above a threshold of memorization."""
 
-from memaudit import sweep_tables, table2
+from memaudit import tables
 from memaudit.data.dataset import load
 from memaudit.figures.sweeps import threshold_curve
-from memaudit.jobs import job
+from memaudit.results import sweep_tables, table2
+from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     params = snakemake.params
@@ -15,7 +16,7 @@ with job(snakemake.log[0]) as report:
         table2.Settings(**params.statistics, seed=params.seed),
     )
     table2.write_csv(rows, snakemake.output.csv, ("threshold", *sweep_tables.COLUMNS))
-    threshold_curve(table2.read_csv(snakemake.output.csv), snakemake.output.png)
+    threshold_curve(tables.read_texts(snakemake.output.csv), snakemake.output.png)
     for row in rows:
         arm = f"threshold {row['threshold']}, {row['recipe']}, {row['removal']}"
         report.note(f"{arm}: {row['drop']:.2f} points")

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from memaudit.config import trials_of
 from memaudit.data.dataset import load
-from memaudit.jobs import job
 from memaudit.models.job import train_shard
 from memaudit.models.recipe import Recipe
+from memaudit.models.removals import read_points, training_mask
 from memaudit.models.shards import partial_folder
-from memaudit.removals import read_points, training_mask
+from memaudit.study.config import trials_of
+from memaudit.study.jobs import job
 
 history = partial_folder(snakemake.output[0]) / "log"
 with job(snakemake.log[0], history, quiet=True) as report:

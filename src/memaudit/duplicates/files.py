@@ -1,13 +1,12 @@
 """The finder's files: images in (a folder or a dataset file), ranked pairs out and in again."""
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from memaudit import store
+from memaudit import store, tables
 from memaudit.data import dataset, image_folder
 from memaudit.duplicates.finder import Pairs
 from memaudit.errors import AuditError
@@ -108,7 +107,7 @@ def write_duplicates(
         [train, test, score, kind, *([train_names[train], test_names[test]] if named else [])]
         for train, test, score, kind in _rows(pairs)
     )
-    _write(path, header, rows)
+    tables.write(path, header, rows, ".4f")
 
 
 def write_pairs(
@@ -123,25 +122,17 @@ def write_pairs(
         [train_names[train], test_names[test], score, kind]
         for train, test, score, kind in _rows(pairs)
     )
-    _write(path, [*columns, "score", "kind"], rows)
+    tables.write(path, [*columns, "score", "kind"], rows, ".4f")
 
 
-def _rows(pairs: Pairs) -> Iterable[tuple[int, int, str, str]]:
-    columns = (pairs.train.tolist(), pairs.test.tolist(), pairs.score.tolist(), pairs.kind.tolist())
-    for train, test, score, kind in zip(*columns, strict=True):
-        yield train, test, f"{score:.4f}", kind
-
-
-def _write(path: str | Path, header: list[str], rows: Iterable[list]) -> None:
-    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+def _rows(pairs: Pairs) -> Iterable[tuple[int, int, float, str]]:
+    columns = (pairs.train, pairs.test, pairs.score, pairs.kind)
+    return zip(*(column.tolist() for column in columns), strict=True)
 
 
 def read_duplicates(path: str | Path) -> list[tuple[int, int, str]]:
     """Read the pairs called "exact" or "near": (train, test, kind)."""
-    rows = store.read_rows(path, {"train": int, "test": int, "kind": str})
+    rows = tables.read(path, {"train": int, "test": int, "kind": str})
     return [(train, test, kind) for train, test, kind in rows if kind != "candidate"]
 
 
@@ -158,7 +149,7 @@ def read_scores(
         for names in (train_names, test_names)
     )
     scores = {}
-    for a, b, score in store.read_rows(path, kinds):
+    for a, b, score in tables.read(path, kinds):
         if a not in train or b not in test:
             raise AuditError(f"{path}: {a}, {b} is no pair of this dataset. {store.again(path)}")
         scores[train[a], test[b]] = score

@@ -7,8 +7,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from memaudit.affected import DUPLICATES, NEITHER, Point, Summary
 from memaudit.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
+from memaudit.results.affected import DUPLICATES, NEITHER, Point, Summary
 
 _KINDS = ((DUPLICATES, ORANGE, "o"), ("sub-populations", GREEN, "^"), (NEITHER, BLUE, "s"))
 _LINES = (  # a colour and a dash for each row of the paper's table

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from memaudit.figures.drawing import BLUE, GREY, ORANGE, save
-from memaudit.removals import CONTROL
+from memaudit.models.removals import CONTROL
 
 _APART = 0.22  # between the lines of one removal
 _DRAWS = 0.1  # single draws stand so far below their mean

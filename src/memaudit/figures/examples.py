@@ -8,10 +8,10 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from memaudit.buckets import Assignment
+from memaudit.buckets.assign import Assignment
 from memaudit.data.dataset import Dataset
 from memaudit.figures.drawing import name, save, show
-from memaudit.selection import Pair
+from memaudit.scores.selection import Pair
 
 _MOST = 12  # pairs, or groups, in a figure
 _ACROSS = 3  # pairs side by side

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
 from memaudit.figures.drawing import BLUE, GREY, ORANGE, save
-from memaudit.reliability import Agreement
+from memaudit.scores.reliability import Agreement
 
 _PALEST = 0.1  # of a count: a single point must be seen on white
 

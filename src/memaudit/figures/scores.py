@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from memaudit.buckets import LEAKAGE_SHIFT, MEMORIZED, Assignment
+from memaudit.buckets.assign import LEAKAGE_SHIFT, MEMORIZED, Assignment
 from memaudit.data.dataset import Dataset
 from memaudit.figures.drawing import BLUE, GREY, ORANGE, name, save, show
 

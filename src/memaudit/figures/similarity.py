@@ -6,9 +6,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from memaudit.buckets import KINDS, Assignment
+from memaudit.buckets.assign import KINDS, Assignment
 from memaudit.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
-from memaudit.selection import Pair
+from memaudit.scores.selection import Pair
 
 _REASONS = (
     ("duplicate", KINDS, ORANGE, "o"),

@@ -7,10 +7,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from memaudit.buckets import LEAKAGE_SHIFT, MEMORIZED
+from memaudit.buckets.assign import LEAKAGE_SHIFT, MEMORIZED
 from memaudit.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
-from memaudit.removals import CONTROL
-from memaudit.rescored import Scored
+from memaudit.models.removals import CONTROL
+from memaudit.scores.rescored import Scored
 
 Rows = Sequence[dict[str, str]]
 _SIDES = ((BLUE, "o", -1, "points removed"), (GREY, "s", 1, "as many at random"))

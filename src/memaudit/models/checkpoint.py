@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from memaudit import store
+from memaudit import bits, store
 from memaudit.errors import Stopped
 from memaudit.models.optimizer import SGD
 
@@ -45,7 +45,7 @@ class Checkpoint:
     ):
         self.path = path
         self.minutes = minutes
-        self._identity = identity + hashlib.sha256(store.pack(mask)).hexdigest()
+        self._identity = identity + hashlib.sha256(bits.pack(mask)).hexdigest()
         self._stopping = stopping
         self._live = live
         self._report = report

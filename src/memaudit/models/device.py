@@ -10,8 +10,8 @@ from typing import IO
 
 import torch
 
-from memaudit import locks
 from memaudit.errors import AuditError
+from memaudit.models import locks
 
 _held: list[IO[str]] = []  # the lock of the GPU that this process has taken, until it ends
 

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 import memaudit
-from memaudit import locks, store
+from memaudit import bits, store
 from memaudit.data.dataset import Dataset
 from memaudit.errors import AuditError, Stopped
-from memaudit.models import networks
+from memaudit.models import locks, networks
 from memaudit.models.checkpoint import Checkpoint, until_sigterm
 from memaudit.models.device import choose_device, describe
 from memaudit.models.loaders import choose_loader
@@ -130,8 +130,8 @@ def train_shard(
             )
         write_shard(path, attributes, [rows[trial] for trial in masks])
         seconds = sum(float(row["seconds"]) for row in rows.values())
-        bits = np.stack([row["test_correct"] for row in rows.values()])
-        accuracy = store.unpack(bits, dataset.n_test).mean()
+        right = np.stack([row["test_correct"] for row in rows.values()])
+        accuracy = bits.unpack(right, dataset.n_test).mean()
         report(
             f"{name}: {len(rows)} models, mean test accuracy {100 * accuracy:.2f} %, "
             f"{seconds:.1f} s of training"
@@ -158,9 +158,9 @@ def _check_size(dataset: Dataset, recipe: Recipe, name: str) -> None:
 def _row(model: TrainedModel, trial: int, mask: np.ndarray) -> Row:
     return {
         "trial": np.int64(trial),
-        "train_mask": store.pack(mask),
-        "train_correct": store.pack(model.train_correct),
-        "test_correct": store.pack(model.test_correct),
+        "train_mask": bits.pack(mask),
+        "train_correct": bits.pack(model.train_correct),
+        "test_correct": bits.pack(model.test_correct),
         "rate": model.rate,
         "loss": model.loss,
         "train_accuracy": model.train_accuracy,
@@ -193,6 +193,6 @@ def _wanted(file: h5py.File, masks: dict[int, np.ndarray]) -> dict[int, Row]:
     rows = {}
     trials, kept = file["trial"][:], file["train_mask"][:]
     for at, trial in enumerate(trials.tolist()):
-        if trial in masks and np.array_equal(kept[at], store.pack(masks[trial])):
+        if trial in masks and np.array_equal(kept[at], bits.pack(masks[trial])):
             rows[trial] = {name: file[name][at] for name in PER_MODEL} | {"trial": trials[at]}
     return rows

@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from memaudit import store
+from memaudit import bits, store
 from memaudit.errors import AuditError
 from memaudit.models.recipe import Recipe
 
@@ -81,7 +81,7 @@ def read_shards(
                 values = file[field][:]
                 if unpack and values.dtype == np.uint8:
                     side = store.SHARD[field].shape[1].removesuffix("_bytes")
-                    values = store.unpack(values, int(file.attrs[f"n_{side}"]))
+                    values = bits.unpack(values, int(file.attrs[f"n_{side}"]))
                 if field not in gathered:
                     shape = (len(trials), *values.shape[1:])
                     gathered[field] = np.empty(shape, dtype=values.dtype)
@@ -143,8 +143,8 @@ def _check_origin(
             )
     if origin.mask is None:
         return
-    for trial, bits in zip(file["trial"][:].tolist(), file["train_mask"][:], strict=True):
-        if not np.array_equal(bits, store.pack(origin.mask(trial))):
+    for trial, mask in zip(file["trial"][:].tolist(), file["train_mask"][:], strict=True):
+        if not np.array_equal(mask, bits.pack(origin.mask(trial))):
             raise AuditError(
                 f"{path}: trial {trial} was trained on other points than removal {origin.removal} "
                 f"leaves in. {store.again(path)}"

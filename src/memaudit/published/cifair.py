@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from memaudit import store
+from memaudit import tables
 from memaudit.errors import AuditError
 from memaudit.published.files import foreign
 
@@ -102,7 +102,4 @@ def with_judgments(
 
 def write_agreement(rows: Sequence[Agreement], path: str | Path) -> None:
     """Write what `agreement` says as CSV."""
-    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([field.name for field in fields(Agreement)])
-        writer.writerows(astuple(row) for row in rows)
+    tables.write(path, [field.name for field in fields(Agreement)], map(astuple, rows))

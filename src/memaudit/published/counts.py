@@ -1,6 +1,5 @@
 """The paper's numbers beside what the published files say."""
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from memaudit import store
+from memaudit import tables
 from memaudit.published.cifair import JUDGMENTS, read_cifair
 from memaudit.published.feldman_zhang import pair_arrays
 
@@ -114,13 +113,4 @@ def published_counts(
 
 def write_counts(counts: Sequence[Count], path: str | Path) -> None:
     """Write counts as CSV, a column for each field of `Count`; empty where the paper is silent."""
-
-    def text(value: float | str | None) -> str:
-        if value is None:
-            return ""
-        return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([field.name for field in fields(Count)])
-        writer.writerows([text(value) for value in astuple(count)] for count in counts)
+    tables.write(path, [field.name for field in fields(Count)], map(astuple, counts))

@@ -11,8 +11,8 @@ import numpy as np
 
 from memaudit import store
 from memaudit.published.files import check_range, foreign, other_order, read_npz
-from memaudit.scores import InfluenceBlock
-from memaudit.selection import Pair
+from memaudit.scores.estimate import InfluenceBlock
+from memaudit.scores.selection import Pair
 
 FZ_MODELS, FZ_FRACTION = 4000, 0.7  # F&Z's CIFAR-100 models, and the part of the points in each
 
@@ -70,7 +70,7 @@ def read_fz_matrix(
 
     Returns memorization, float (n_train,), and for each class the influence of its train points on
     its test points. Standard errors were not published: `se` stands for all of them, by default the
-    bound of `largest_se`. Reads what `memaudit.scores.export_fz` writes, too.
+    bound of `largest_se`. Reads what `memaudit.scores.estimate.export_fz` writes, too.
 
     Raises AuditError, naming the file and the key: not an .npz, a key missing, another shape, an
     index out of range or of another class, labels other than those of the images at hand.
@@ -169,7 +169,7 @@ def write_fz_scores(
 def read_aux_arrays(
     paths: Sequence[str | Path], n_train: int, n_test: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """F&Z's released runs, one `aux_arrays.npz` each: what `memaudit.scores` computes from.
+    """F&Z's released runs, one `aux_arrays.npz` each: what scores are estimated from.
 
     Returns the training mask (k, n_train), correctness on the train points (k, n_train) and on the
     test points (k, n_test), all bool, row i from paths[i]. A run has `subsample_idx` (the points it

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from memaudit import store
-from memaudit.scores import read_influence
-from memaudit.subpopulations import Member
+from memaudit import store, tables
+from memaudit.buckets.subpopulations import Member
+from memaudit.scores.estimate import read_influence
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Group:
 def read_candidates(path: str | Path) -> list[Candidate]:
     """Read pairs from a CSV with columns train, test, score, kind; others are passed over."""
     columns = {"train": int, "test": int, "score": float, "kind": str}
-    return [Candidate(*row) for row in store.read_rows(path, columns)]
+    return [Candidate(*row) for row in tables.read(path, columns)]
 
 
 def as_groups(members: Iterable[Member]) -> list[Group]:

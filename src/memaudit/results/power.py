@@ -1,7 +1,7 @@
 """How many models a question takes, and what no number of models can give.
 
 Accuracies are in percent, differences in percentage points. Two arms of `models` models each are
-compared by Welch's t test and interval, as in `memaudit.statistics`; `sds` are the standard
+compared by Welch's t test and interval, as in `memaudit.results.statistics`; `sds` are the standard
 deviations of their test accuracies over models. The answers take these as known: sds measured on a
 dozen models may be a third too small or too large.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
-from memaudit.statistics import LEVEL, Arm, image_part
+from memaudit.results.statistics import LEVEL, Arm, image_part
 
 POWER = 0.8
 MOST_MODELS = 10**9  # a question that takes more is taken for one that models cannot answer

@@ -5,7 +5,6 @@ models of one recipe, which share no model and no subset; beside it stand a half
 the other half of the other, which differ in the recipe as well.
 """
 
-import csv
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -13,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from memaudit import store
-from memaudit.removals import block_size
+from memaudit import tables
+from memaudit.models.removals import block_size
 
 
 @dataclass(frozen=True)
@@ -138,13 +137,4 @@ def compare(
 
 def write_quantities(rows: Sequence[Quantity], path: str | Path) -> None:
     """Write quantities as CSV, a column for each field of `Quantity`; empty where NaN."""
-
-    def text(value: float | str) -> str:
-        if isinstance(value, float):
-            return "" if np.isnan(value) else f"{value:.4f}"
-        return str(value)
-
-    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([field.name for field in fields(Quantity)])
-        writer.writerows([text(value) for value in astuple(row)] for row in rows)
+    tables.write(path, [field.name for field in fields(Quantity)], map(astuple, rows), ".4f")

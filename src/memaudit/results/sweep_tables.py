@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from memaudit import store, table2
-from memaudit.statistics import mean_interval
+from memaudit import store
+from memaudit.results import table2
+from memaudit.results.statistics import mean_interval
 
 # The columns of weight_decay.csv and threshold_curve.csv, after that of the value. Those that are
 # not here, Table 2 has too, and explains.

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from memaudit import store
+from memaudit.buckets.decisions import read_decisions
 from memaudit.data.longtail import LongTail
-from memaudit.decisions import read_decisions
 from memaudit.errors import AuditError
-from memaudit.removals import CONTROL, block_size, read_points
+from memaudit.models.removals import CONTROL, block_size, read_points
 
 if TYPE_CHECKING:
     import jsonschema
 
 BUCKETS = ("leakage_shift", "memorized")
 LISTED = ("selected", *BUCKETS)
-# What the names of recipes and removals of a sweep begin with (`memaudit.sweeps`).
+# What the names of recipes and removals of a sweep begin with (`memaudit.study.sweeps`).
 WEIGHT_DECAY, ABOVE = "weight_decay_", "above_"
 CIFAR_TRAIN = 50_000
 PUBLISHED_THRESHOLDS = {"memorization": 0.25, "influence": 0.15}

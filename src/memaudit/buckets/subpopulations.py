@@ -6,7 +6,6 @@ The check takes away the links of points that do not look alike, and what stays 
 checked group. Both results are kept; the configuration says which one the buckets go by.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from memaudit import store
-from memaudit.appearance import Appearance
-from memaudit.selection import Pair
+from memaudit import tables
+from memaudit.buckets.appearance import Appearance
+from memaudit.scores.selection import Pair
 
 RULE, CHECKED = "rule", "checked"
 
@@ -131,16 +130,14 @@ HEADER = ["group", "checked_group", "train", "class", "test_points", "similarity
 
 def write_groups(members: Sequence[Member], path: str | Path) -> None:
     """Write members as CSV; test points are separated by blanks, no checked group is empty."""
-    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(HEADER)
-        for m in members:
-            checked = "" if m.checked_group is None else m.checked_group
-            tests = " ".join(map(str, m.test_points))
-            writer.writerow([m.group, checked, m.train, m.class_name, tests, f"{m.similarity:.4f}"])
+    rows = (
+        (m.group, m.checked_group, m.train, m.class_name, m.test_points, m.similarity)
+        for m in members
+    )
+    tables.write(path, HEADER, rows, ".4f")
 
 
 def read_groups(path: str | Path) -> list[Member]:
     """Read what `write_groups` wrote."""
-    kinds = [int, store.integer_or_none, int, str, store.indices, float]
-    return [Member(*row) for row in store.read_rows(path, dict(zip(HEADER, kinds, strict=True)))]
+    kinds = [int, tables.integer_or_none, int, str, tables.indices, float]
+    return [Member(*row) for row in tables.read(path, dict(zip(HEADER, kinds, strict=True)))]

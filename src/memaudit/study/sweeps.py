@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from memaudit import config as settings
-from memaudit.removals import CONTROL
+from memaudit.models.removals import CONTROL
+from memaudit.study import config as settings
 
 Config = dict[str, Any]
 Arms = list[tuple[str, str]]

@@ -5,7 +5,6 @@ the test set holds a duplicate of it or when removing it removes a sub-populatio
 What people decided goes before what was found automatically.
 """
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
@@ -13,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from memaudit import store
-from memaudit.decisions import PERSON, Decisions
-from memaudit.leaks import Leak
-from memaudit.selection import Pair
-from memaudit.subpopulations import components, decided_links
+from memaudit import tables
+from memaudit.buckets.decisions import PERSON, Decisions
+from memaudit.buckets.leaks import Leak
+from memaudit.buckets.subpopulations import components, decided_links
+from memaudit.scores.selection import Pair
 
 LEAKAGE_SHIFT, MEMORIZED = "leakage_shift", "memorized"
 
@@ -32,8 +31,8 @@ class Assignment:
     """The bucket of a selected point, and why.
 
     `reason` is "exact" or "near" (a duplicate in the test set), "sub-population" (it is linked with
-    another selected point, see `memaudit.subpopulations`), or "none". `test_points` are the test
-    points concerned: the duplicates, those shared with the linked points, or those it influences.
+    another selected point, see `memaudit.buckets.subpopulations`), or "none". `test_points` are the
+    test points concerned: the duplicates, those shared with the linked points, those it influences.
     `decided_by` is "person" where a person confirmed the reason, or denied one that would have gone
     before it. `group` is the number of its sub-population, whatever the reason; None without one.
     """
@@ -121,14 +120,7 @@ HEADER = ["class" if field.name == "class_name" else field.name for field in fie
 
 def write_buckets(assignments: Sequence[Assignment], path: str | Path) -> None:
     """Write assignments as CSV; several test points are separated by blanks."""
-    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(HEADER)
-        for row in assignments:
-            index, name, value, bucket, reason, tests, by, group = astuple(row)
-            tests = " ".join(map(str, tests))
-            group = "" if group is None else group
-            writer.writerow([index, name, f"{value:.6g}", bucket, reason, tests, by, group])
+    tables.write(path, HEADER, map(astuple, assignments), ".6g")
 
 
 def read_buckets(path: str | Path) -> list[Assignment]:
@@ -139,12 +131,12 @@ def read_buckets(path: str | Path) -> list[Assignment]:
         float,
         str,
         str,
-        store.indices,
+        tables.indices,
         str,
         lambda text: int(text) if text else None,
     ]
     columns = dict(zip(HEADER, kinds, strict=True))
-    return [Assignment(*row) for row in store.read_rows(path, columns)]
+    return [Assignment(*row) for row in tables.read(path, columns)]
 
 
 def removal_lists(assignments: Sequence[Assignment]) -> dict[str, list[int]]:

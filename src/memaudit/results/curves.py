@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from memaudit.table2 import fit
+from memaudit.results.accuracies import fit
 
 # Every column of learning_curves.csv, with what it means: the one place that says so.
 COLUMNS = {

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from memaudit import config as settings
-from memaudit import store, sweeps
+from memaudit import store
 from memaudit.errors import AuditError
+from memaudit.study import config as settings
+from memaudit.study import sweeps
 
 # Training throughput, images a second at 32 x 32 pixels (scaled by area), forward and backward.
 # CPU: measured, one thread of a 2-core Xeon. GPU: computed for an H200 and bfloat16, not measured

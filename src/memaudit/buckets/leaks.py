@@ -1,13 +1,12 @@
 """The duplicates that count, one list: the finder's, the published annotation's, people's."""
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from memaudit import store
+from memaudit import tables
+from memaudit.buckets.decisions import DIFFERENT, PERSON, Decisions
 from memaudit.data.dataset import Dataset
-from memaudit.decisions import DIFFERENT, PERSON, Decisions
 
 
 class Leak(NamedTuple):
@@ -47,13 +46,10 @@ def leak_free(leaks: Iterable[Leak], n_test: int) -> list[int]:
 
 def write_leaks(leaks: Iterable[Leak], path: str | Path) -> None:
     """Write leaks as CSV, a column for each field of `Leak`."""
-    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(Leak._fields)
-        writer.writerows(leaks)
+    tables.write(path, Leak._fields, leaks)
 
 
 def read_leaks(path: str | Path) -> list[Leak]:
     """Read what `write_leaks` wrote."""
     columns = dict(zip(Leak._fields, [int, int, str, str], strict=True))
-    return [Leak(*row) for row in store.read_rows(path, columns)]
+    return [Leak(*row) for row in tables.read(path, columns)]

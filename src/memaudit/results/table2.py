@@ -1,18 +1,16 @@
 """Table 2: how far test accuracy falls when a set of points is removed, against a control."""
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from memaudit import statistics, store
-from memaudit.errors import AuditError
-from memaudit.models.shards import Origin, read_shards
-from memaudit.removals import CONTROL
-from memaudit.statistics import Arm, Drop, Estimate, TwoWay, welch_drop
+from memaudit import tables
+from memaudit.models.removals import CONTROL
+from memaudit.results import statistics
+from memaudit.results.accuracies import read_arms
+from memaudit.results.statistics import Arm, Drop, Estimate, TwoWay, welch_drop
 
 # The paper's Table 2: drop and "+/-" in percentage points, CIFAR-100, ResNet-50. What its "+/-" is
 # the paper does not say.
@@ -95,7 +93,6 @@ COLUMNS = {
     "published_sd": "the number after the paper's +/-, which it does not define",
 }
 SIGNIFICANT = 0.05
-NO_INTERVAL = "none: one model"
 
 
 @dataclass(frozen=True)
@@ -108,63 +105,6 @@ class Settings:
     margin: float = 0.25
     bootstrap: int = 2000
     seed: int = 0
-
-
-def gather_accuracies(
-    arms: Sequence[tuple[Origin, str, int, Sequence[str]]], path: str | Path
-) -> None:
-    """Gather the test accuracy of every model of every arm, by `memaudit.store.ACCURACIES`.
-
-    An arm is (how its models must have been trained, the recipe's name, the number of models, the
-    shards). Raises what `read_shards` raises, and AuditError when models of an arm removed
-    different numbers.
-    """
-    fields = ["test_correct", "train_mask", "train_correct"]
-    with store.create(path, store.ACCURACIES, {}) as out:
-        for origin, recipe, models, paths in arms:
-            removal = origin.removal
-            arm = read_shards(list(paths), range(models), fields, origin)
-            removed = (~arm["train_mask"]).sum(axis=1)
-            if len(set(removed.tolist())) > 1:
-                raise AuditError(
-                    f"{recipe}, {removal}: models were trained without {sorted(set(removed))} "
-                    f"points; delete {Path(paths[0]).parent} and run the same command again"
-                )
-            group = f"{recipe}/{removal}"
-            out.add(f"{group}/trial", np.arange(models))
-            out.add(f"{group}/test_accuracy", 100 * arm["test_correct"].mean(axis=1))
-            out.add(f"{group}/test_correct", store.pack(arm["test_correct"]))
-            out.add(f"{group}/train_accuracy", 100 * fit(arm["train_mask"], arm["train_correct"]))
-            out.add(f"{group}/n_removed", removed)
-
-
-def fit(train_mask: np.ndarray, train_correct: np.ndarray) -> np.ndarray:
-    """The part of the points it was trained on that each model is right on at the end: (models,).
-
-    Both arguments are bool (models, n_train); the images as they are, not augmented.
-    """
-    return (train_mask & train_correct).sum(axis=1) / train_mask.sum(axis=1)
-
-
-def _read_arm(group: h5py.Group, n_test: int) -> Arm:
-    """An arm's models in order of their trials, whatever their order in the file."""
-    trials = group["trial"][:]
-    order = np.argsort(trials)
-    return Arm(trials[order], store.unpack(group["test_correct"][:], n_test)[order])
-
-
-def read_arms(
-    accuracies: str | Path, rows: Sequence[tuple[str, str]], n_test: int
-) -> tuple[dict[str, Arm], dict[str, int]]:
-    """The models of each (recipe, removal) and of its recipe on all points; points left out.
-
-    Both by the arm's name, "recipe/removal".
-    """
-    names = {*rows, *((recipe, "none") for recipe, _ in rows)}
-    with store.reading(accuracies, store.ACCURACIES) as file:
-        arms = {f"{r}/{x}": _read_arm(file[f"{r}/{x}"], n_test) for r, x in sorted(names)}
-        removed = {name: int(file[f"{name}/n_removed"][0]) for name in arms}
-    return arms, removed
 
 
 def table_rows(
@@ -309,138 +249,11 @@ def _adjust(table: list[dict]) -> None:
         row["p_holm"] = float(p)
 
 
+DIGITS = dict.fromkeys(COLUMNS, ".4f") | dict.fromkeys(("p_holm", "tost_p"), ".3g")
+
+
 def write_csv(rows: Sequence[dict], path: str | Path, columns: Iterable[str] = COLUMNS) -> None:
     """Write rows as CSV; what cannot be said is an empty cell."""
     columns = list(columns)
-
-    def cell(column: str, value) -> str:
-        if value is None or value != value:  # None or NaN
-            return ""
-        digits = ".3g" if column in ("p_holm", "tost_p") else ".4f"
-        return f"{value:{digits}}" if isinstance(value, float) else str(value)
-
-    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([cell(column, row[column]) for column in columns] for row in rows)
-
-
-def read_csv(path: str | Path) -> list[dict[str, str]]:
-    """Read a table as text, a dict a row."""
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def number(value: float) -> str:
-    """Percentage points, to two decimals."""
-    return f"{round(value, 2) + 0.0:.2f}"  # never -0.00
-
-
-def _range(low: float, high: float) -> str:
-    return f"{number(low)} to {number(high)}" if low == low else NO_INTERVAL
-
-
-def _with_interval(row: dict, name: str, nothing: str = "") -> str:
-    """A value and its interval; `nothing` where there is no value."""
-    value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
-    if value != value:
-        return nothing
-    if low != low:
-        return number(value)
-    return f"{number(value)} ({_range(low, high)})"
-
-
-def _p(value: float) -> str:
-    if value != value:
-        return ""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def verdict(row: dict, margin: float) -> str:
-    """What the tests say of a row, in words."""
-    if not row["n_removed"]:
-        return "nothing was removed"
-    if row["tost_p"] != row["tost_p"]:
-        return NO_INTERVAL
-    effect = "a drop" if row["drop"] > 0 else "a gain"
-    words = [effect] if row["p_holm"] < SIGNIFICANT else []
-    if row["tost_p"] < SIGNIFICANT:
-        words.append(f"smaller than {margin:g}")
-    is_control = row["removal"].startswith(CONTROL)
-    return ", ".join(words) or ("" if is_control else "undecided")
-
-
-def _main_line(row: dict, margin: float) -> str:
-    is_control = row["removal"].startswith(CONTROL)
-    name = row["paper_column"] or ("*random control*" if is_control else "")
-    published = ""
-    if row["published_drop"] is not None:
-        published = f"{row['published_drop']} ± {row['published_sd']}"
-    return (
-        f"| {name} | {row['recipe']} | {row['removal']} | {row['n_removed']} "
-        f"| {row['n_models_full']} / {row['n_models_reduced']} "
-        f"| {row['acc_full']:.2f} → {row['acc_reduced']:.2f} | {number(row['drop'])} "
-        f"| {_range(row['ci_low'], row['ci_high'])} | {_range(row['boot_low'], row['boot_high'])} "
-        f"| {_with_interval(row, 'drop_vs_random')} | {verdict(row, margin)} | {published} |"
-    )
-
-
-def _further_line(row: dict) -> str:
-    cells = [
-        row["recipe"],
-        row["removal"],
-        _with_interval(row, "drop_leak_free", "none left"),
-        _with_interval(row, "drop_held_out", "not asked for"),
-        _with_interval(row, "interaction"),
-        _with_interval(row, "draws_sd"),
-        _with_interval(row, "seed_correlation"),
-        "yes" if row["paired_low"] == row["paired_low"] else "no",
-        _p(row["p_holm"]),
-        _p(row["tost_p"]),
-    ]
-    return f"| {' | '.join(cells)} |"
-
-
-def markdown(rows: Sequence[dict], title: str, margin: float = Settings.margin) -> str:
-    """The table for readers: the paper's columns, then the controls, then what the words mean."""
-    lines = [
-        f"# {title}",
-        "",
-        "Test accuracy lost when points are removed from training, in percentage points.",
-        "",
-    ]
-    if any(row["n_models_full"] < 2 or row["n_models_reduced"] < 2 for row in rows):
-        lines += [
-            "**No interval and no test can be given for a row with one model an arm**: nothing "
-            "tells a drop from the chance of a single training. Set `trials` to 2 or more; with "
-            "12 and more the intervals begin to be narrow.",
-            "",
-        ]
-    lines += [
-        "| row | recipe | removed | points | models | accuracy, % | drop | 95 %, these test images "
-        "| 95 %, other test images | less its random control | verdict | published (CIFAR-100) |",
-        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---|---:|",
-        *(_main_line(row, margin) for row in rows),
-        "",
-        f"Verdict: *a drop* or *a gain*, where the test against no change (adjusted for the "
-        f"number of rows) has p < 0.05; *smaller than {margin:g}*, where the test of equivalence "
-        "has; *undecided*, where neither has: more models, or more test images, would tell. "
-        "The published values are the paper's, for CIFAR-100 and a ResNet-50; other data need not "
-        "agree with them.",
-        "",
-        "## Further checks",
-        "",
-        "Values with 95 % intervals.",
-        "",
-        "| recipe | removed | drop, leak-free | drop, held-out half | drop less that of the "
-        "original recipe | sd over a control's draws | correlation of seeds | paired "
-        f"| p, no drop (Holm) | p, {margin:g} or more |",
-        "|---|---|---:|---:|---:|---:|---:|---|---:|---:|",
-        *map(_further_line, rows),
-        "",
-        "## The columns of `table2.csv`",
-        "",
-        *(f"- `{name}`: {meaning}" for name, meaning in COLUMNS.items()),
-        "",
-    ]
-    return "\n".join(lines)
+    formats = dict.fromkeys(columns, ".4f") | DIGITS
+    tables.write(path, columns, ([row[column] for column in columns] for row in rows), formats)

@@ -6,21 +6,20 @@ test set, or to those that are neither. What is predicted is the sum of the infl
 added up; they were measured on models of subsets, not on those that are compared here.
 """
 
-import csv
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
-from memaudit import store
-from memaudit.buckets import KINDS, Assignment, removal_lists
-from memaudit.removals import CONTROL
-from memaudit.scores import standard_error
-from memaudit.selection import Pair
-from memaudit.statistics import LEVEL, Arm, Drop, welch_drop
+from memaudit import tables
+from memaudit.buckets.assign import KINDS, Assignment, removal_lists
+from memaudit.models.removals import CONTROL
+from memaudit.results.statistics import LEVEL, Arm, Drop, welch_drop
+from memaudit.scores.estimate import standard_error
+from memaudit.scores.selection import Pair
 
 DUPLICATES, NEITHER, OTHERS = "duplicates", "neither", "other test points"
 SHARE = 0.8  # of a drop: how many test points carry so much
@@ -272,14 +271,5 @@ def _summary(points, removed, others, full, reduced, groups) -> Summary:
 
 def write(rows: Sequence[Summary | Group | Point], kind: type, path: str | Path) -> None:
     """Write rows of one `kind` as CSV, a column a field; what cannot be said is an empty cell."""
-
-    def cell(value) -> str | int:
-        if value is None or value != value:
-            return ""
-        return f"{value:.4f}" if isinstance(value, float) else value
-
-    names = [field.name for field in fields(kind)]
-    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["class" if name == "class_name" else name for name in names])
-        writer.writerows([cell(getattr(row, name)) for name in names] for row in rows)
+    names = ["class" if field.name == "class_name" else field.name for field in fields(kind)]
+    tables.write(path, names, map(astuple, rows), ".4f")

@@ -15,9 +15,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from memaudit import store
-from memaudit.counting import doubled, joint
-from memaudit.scores import packed, standard_error
+from memaudit import bits, store
+from memaudit.scores.counting import doubled, joint
+from memaudit.scores.estimate import packed, standard_error
 
 BLOCK = 1024  # train points a product: enough for it to run at its full speed
 
@@ -37,15 +37,15 @@ def influence_rows(
         raise ValueError(f"mask has {len(mask)} models, test_correct {len(test_correct)}")
     models = len(mask)
     mask, test_correct = packed(mask, n_train, "mask"), packed(test_correct, n_test, "test_correct")
-    n_in = store.count_bits(mask, n_train)
+    n_in = bits.count_bits(mask, n_train)
     with np.errstate(divide="ignore"):
         scale = (models / (n_in * (models - n_in))).astype(np.float32)
     share = (n_in / models).astype(np.float32)
-    right = store.count_bits(test_correct, n_test).astype(np.float32)
+    right = bits.count_bits(test_correct, n_test).astype(np.float32)
     scaled = (_on_cpu if device == "cpu" else _on_gpu)(test_correct, n_test, right, device)
     for first in range(0, n_train, BLOCK):
         rows = slice(first, min(first + BLOCK, n_train))
-        inside = store.unpack(mask[:, first // 8 : -(-rows.stop // 8)], rows.stop - first)
+        inside = bits.unpack(mask[:, first // 8 : -(-rows.stop // 8)], rows.stop - first)
         yield scaled(inside, share[rows, None], scale[rows, None])
 
 
@@ -53,7 +53,7 @@ Scaled = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def _on_cpu(test_correct: np.ndarray, n_test: int, right: np.ndarray, device: str) -> Scaled:
-    correct = doubled(store.unpack(test_correct, n_test))
+    correct = doubled(bits.unpack(test_correct, n_test))
     block = np.empty((BLOCK, n_test), dtype=np.float32)
 
     def scaled(inside, share, scale):
@@ -70,7 +70,7 @@ def _on_cpu(test_correct: np.ndarray, n_test: int, right: np.ndarray, device: st
 def _on_gpu(test_correct: np.ndarray, n_test: int, right: np.ndarray, device: str) -> Scaled:
     import torch
 
-    correct = torch.from_numpy(store.unpack(test_correct, n_test)).to(device).float()
+    correct = torch.from_numpy(bits.unpack(test_correct, n_test)).to(device).float()
     right_there = torch.from_numpy(right).to(device)
 
     def scaled(inside, share, scale):
@@ -97,13 +97,13 @@ def write_all_pairs(
     `influence_rows`. Raises AuditError when the disk has no room for them, before it computes.
     """
     n_train, n_test = len(train_labels), len(test_labels)
-    n_in = store.count_bits(packed(mask, n_train, "mask"), n_train)
+    n_in = bits.count_bits(packed(mask, n_train, "mask"), n_train)
     fields = {
         "train_labels": train_labels,
         "test_labels": test_labels,
         "n_in": n_in,
         "n_out": len(mask) - n_in,
-        "test_right": store.count_bits(packed(test_correct, n_test, "test_correct"), n_test),
+        "test_right": bits.count_bits(packed(test_correct, n_test, "test_correct"), n_test),
     }
     attributes = {"models": len(mask)}
     with store.create_large(

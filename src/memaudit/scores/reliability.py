@@ -1,23 +1,22 @@
 """How far the scores can be relied on: do other models give the same ones, and select the same?
 
-The subset models are split at random into two sets, by whole balanced blocks
-(`memaudit.removals.subset_mask`), so that each set is a study of its own, and what the two say is
-compared: at half of the models, and at fewer, to see what more models would bring.
+The subset models are split at random into two sets, by whole balanced blocks (`subset_mask` of
+`memaudit.models.removals`), so that each set is a study of its own, and what the
+two say is compared: at half of the models, and at fewer, to see what more models would bring.
 """
 
-import csv
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from scipy.special import ndtr
 
-from memaudit import store
-from memaudit.removals import block_size
-from memaudit.scores import influence_blocks, memorization
+from memaudit import tables
+from memaudit.models.removals import block_size
+from memaudit.scores.estimate import influence_blocks, memorization
+from memaudit.scores.selection import is_strong
 from memaudit.seeds import generator
-from memaudit.selection import is_strong
 
 SPLITS = 10  # random splits of each size
 PARTS = (8, 4, 2)  # the sets compared have 1/8, 1/4 and 1/2 of the models
@@ -291,12 +290,7 @@ def _mean_and_range(values: Sequence[float]) -> tuple[float, float, float]:
 
 def write_quantities(rows: Sequence[Quantity], path: str | Path) -> None:
     """Write the rows as CSV; what cannot be said is an empty cell."""
-    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([field.name for field in fields(Quantity)])
-        for row in rows:
-            numbers = [f"{v:.4g}" if v == v else "" for v in (row.value, row.low, row.high)]
-            writer.writerow([row.quantity, row.models, *numbers, row.meaning])
+    tables.write(path, [field.name for field in fields(Quantity)], map(astuple, rows))
 
 
 def write_points(
@@ -308,9 +302,7 @@ def write_points(
 ) -> None:
     """Write a row a training point as CSV: memorization, its error, selected, `wrong_side`."""
     wrong = wrong_side(value, se, threshold)
-    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["train", "memorization", "memorization_se", "selected", "wrong_side"])
-        for point, row in enumerate(zip(value, se, selected, wrong, strict=True)):
-            m, s, chosen, w = row
-            writer.writerow([point, f"{m:.6g}", f"{s:.6g}", "yes" if chosen else "no", f"{w:.4g}"])
+    columns = ("train", "memorization", "memorization_se", "selected", "wrong_side")
+    numbers = (array.tolist() for array in (np.arange(len(value)), value, se, selected, wrong))
+    digits = {"memorization": ".6g", "memorization_se": ".6g"}
+    tables.write(path, columns, zip(*numbers, strict=True), digits)

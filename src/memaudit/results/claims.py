@@ -5,21 +5,22 @@ the number of claims tested (Holm), and from a test of equivalence: nothing is c
 intervals that overlap, or from a claim that could not be tested here.
 """
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
-from memaudit import statistics, store
-from memaudit.buckets import LEAKAGE_SHIFT, MEMORIZED, Assignment
-from memaudit.leaks import Leak
-from memaudit.removals import CONTROL
-from memaudit.statistics import Estimate
-from memaudit.table2 import SIGNIFICANT, Contrasts, Settings, number
+from memaudit import tables
+from memaudit.buckets.assign import LEAKAGE_SHIFT, MEMORIZED, Assignment
+from memaudit.buckets.leaks import Leak
+from memaudit.models.removals import CONTROL
+from memaudit.results import statistics
+from memaudit.results.statistics import Estimate
+from memaudit.results.table2 import SIGNIFICANT, Contrasts, Settings
+from memaudit.results.table2_page import number
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 UNTESTED = "not tested"
@@ -30,9 +31,8 @@ class Claim:
     """A claim, what the papers report for it, and what was found here.
 
     `measure` says what `value` is, with its unit; `low` and `high` are its 95 % interval over
-    models and test images (`memaudit.statistics.TwoWay`) or, for the odds ratio, the exact one.
-    What cannot be said is NaN. `verdict` is "supported", "contradicted", "undecided" or "not
-    tested".
+    models and test images (`statistics.TwoWay`) or, for the odds ratio, the exact one. What cannot
+    be said is NaN. `verdict` is "supported", "contradicted", "undecided" or "not tested".
     """
 
     claim: str
@@ -280,16 +280,7 @@ HEADER = list(Claim.__dataclass_fields__)
 
 def write_claims(claims: Sequence[Claim], path: str | Path) -> None:
     """Write claims as CSV, a column for each field of `Claim`; what cannot be said is empty."""
-
-    def cell(value: str | float) -> str:
-        if isinstance(value, str):
-            return value
-        return "" if value != value else f"{value:.4g}"
-
-    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(HEADER)
-        writer.writerows([cell(getattr(claim, name)) for name in HEADER] for claim in claims)
+    tables.write(path, HEADER, map(astuple, claims))
 
 
 def markdown(claims: Sequence[Claim], title: str, margin: float) -> str:

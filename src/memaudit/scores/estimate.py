@@ -5,8 +5,8 @@ the influence of train point i on test point j is the same difference for j. Bot
 estimated by means over models trained on random subsets.
 
 Masks and correctness come as booleans or, as shards hold them, as packed bits: an eighth of the
-memory, and unpacked only as far as is being worked on. `memaudit.all_pairs` has the influence
-across classes.
+memory, and unpacked only as far as is being worked on. `memaudit.scores.all_pairs` has
+the influence across classes.
 """
 
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from memaudit import store
-from memaudit.counting import counts
+from memaudit import bits, store
+from memaudit.scores.counting import counts
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ def memorization(
         )
     n_train = mask.shape[1] if n_train is None else n_train
     inside, right = packed(mask, n_train, "mask"), packed(train_correct, n_train, "train_correct")
-    n_in, right_in = store.count_bits(inside, n_train), store.count_bits(inside & right, n_train)
+    n_in, right_in = bits.count_bits(inside, n_train), bits.count_bits(inside & right, n_train)
     n_out = len(mask) - n_in
-    right_out = store.count_bits(right, n_train) - right_in
+    right_out = bits.count_bits(right, n_train) - right_in
     value = _difference(right_in, n_in, right_out, n_out)
     return Memorization(value, standard_error(right_in, n_in, right_out, n_out), n_in, n_out)
 
@@ -92,7 +92,7 @@ def packed(values: np.ndarray, count: int, name: str) -> np.ndarray:
             f"{name} is {values.dtype} {values.shape}; it must be bool (models, {count}) or packed "
             f"bits, uint8 (models, {-(-count // 8)})"
         )
-    return store.pack(values) if values.dtype == bool else values
+    return bits.pack(values) if values.dtype == bool else values
 
 
 def influence_blocks(
@@ -115,13 +115,13 @@ def influence_blocks(
         )
     mask = packed(mask, len(train_labels), "mask")
     test_correct = packed(test_correct, len(test_labels), "test_correct")
-    trained_with = store.count_bits(mask, len(train_labels)).astype(np.float32)
-    right_on = store.count_bits(test_correct, len(test_labels)).astype(np.float32)
+    trained_with = bits.count_bits(mask, len(train_labels)).astype(np.float32)
+    right_on = bits.count_bits(test_correct, len(test_labels)).astype(np.float32)
     for label in np.unique(train_labels):
         train_index = np.flatnonzero(train_labels == label)
         test_index = np.flatnonzero(test_labels == label)
-        inside = store.unpack_columns(mask, train_index)
-        right_in = counts(inside, store.unpack_columns(test_correct, test_index))
+        inside = bits.unpack_columns(mask, train_index)
+        right_in = counts(inside, bits.unpack_columns(test_correct, test_index))
         right_out = right_on[test_index] - right_in
         n_in = trained_with[train_index, None]
         n_out = len(mask) - n_in

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from memaudit import config as settings
-from memaudit import power, store
+from memaudit import store
 from memaudit.errors import AuditError
+from memaudit.models.removals import CONTROL
 from memaudit.models.shards import Origin, read_shards
-from memaudit.removals import CONTROL
-from memaudit.statistics import Arm
+from memaudit.results import power
+from memaudit.results.statistics import Arm
+from memaudit.study import config as settings
 
 # Where nothing is trained yet, on CIFAR-100's 10,000 test images, percentage points: sd of the test
 # accuracy over models (F&Z: 0.25 to 0.28), standard error that the images add to a drop (computed

@@ -1,6 +1,5 @@
 """How well a study of the generated dataset found what was planted in it."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from memaudit import store
-from memaudit.buckets import Assignment
+from memaudit import tables
+from memaudit.buckets.assign import Assignment
 from memaudit.data.dataset import Dataset
-from memaudit.selection import Pair
+from memaudit.scores.selection import Pair
 
 
 @dataclass(frozen=True)
@@ -87,13 +86,10 @@ def checks(
 
 def write_checks(results: Sequence[Check], path: str | Path) -> None:
     """Write checks as CSV: check, value, target, reached, meaning."""
-    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["check", "value", "target", "reached", "meaning"])
-        for check in results:
-            reached = "yes" if check.reached else "no"
-            if check.value != check.value:
-                reached = "nothing to check"
-            writer.writerow(
-                [check.name, f"{check.value:.4f}", check.target, reached, check.meaning]
-            )
+
+    def reached(check: Check) -> bool | str:
+        return check.reached if check.value == check.value else "nothing to check"
+
+    rows = ((c.name, c.value, c.target, reached(c), c.meaning) for c in results)
+    columns = ("check", "value", "target", "reached", "meaning")
+    tables.write(path, columns, rows, {"value": ".4f"})

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from memaudit import plan
-from memaudit.config import trials_of
 from memaudit.models.shards import partial_folder
+from memaudit.study import plan
+from memaudit.study.config import trials_of
 
 SECONDS = 15.0
 

@@ -8,10 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from memaudit import store
-from memaudit.buckets import Assignment
+from memaudit import bits, store
+from memaudit.buckets.assign import Assignment
+from memaudit.buckets.leaks import Leak
 from memaudit.data.dataset import Dataset
-from memaudit.leaks import Leak
 
 PACKAGES = ("memaudit", "torch", "numpy", "scipy", "h5py", "snakemake")
 CITATIONS = (
@@ -44,7 +44,7 @@ def trained(recipe: str, removal: str, shards: Sequence[str | Path], n_train: in
     models, seconds = 0, 0.0
     for path in shards:
         with store.reading(path, store.SHARD) as file:
-            kept = store.unpack(file["train_mask"][:], n_train).sum(axis=1)
+            kept = bits.unpack(file["train_mask"][:], n_train).sum(axis=1)
             counts |= {n_train - int(count) for count in kept}
             models += len(kept)
             seconds += float(file["seconds"][:].sum())

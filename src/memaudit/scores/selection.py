@@ -1,15 +1,14 @@
 """Which points matter: memorized ones that influence a test point of their class."""
 
-import csv
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
-from memaudit import store
+from memaudit import store, tables
 from memaudit.errors import AuditError
-from memaudit.scores import (
+from memaudit.scores.estimate import (
     InfluenceBlock,
     Memorization,
     read_influence,
@@ -108,16 +107,11 @@ def selecting_half(test_labels: np.ndarray, seed: int) -> np.ndarray:
 
 def write_pairs(pairs: list[Pair], path: str | Path) -> None:
     """Write pairs as CSV, a column for each field of `Pair`."""
-    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, [field.name for field in fields(Pair)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(
-            {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in asdict(pair).items()}
-            for pair in pairs
-        )
+    tables.write(path, [field.name for field in fields(Pair)], map(astuple, pairs), ".6g")
 
 
 def read_pairs(path: str | Path) -> list[Pair]:
     """Read what `write_pairs` wrote."""
     kinds = {field.name: field.type for field in fields(Pair)}
-    return [Pair(*row) for row in store.read_rows(path, kinds)]
+    kinds |= {"memorization_se": tables.number, "influence_se": tables.number}  # not published
+    return [Pair(*row) for row in tables.read(path, kinds)]

@@ -1,0 +1,1 @@
+"""The configured study as a whole: its settings, cost, progress and ends."""

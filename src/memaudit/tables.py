@@ -1,0 +1,92 @@
+"""The CSV files of a study: one way to write them, one to read them."""
+
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from memaudit import store
+from memaudit.errors import AuditError
+from memaudit.store import again
+
+
+def write(
+    path: str | Path,
+    columns: Sequence[str],
+    rows: Iterable[Iterable[Any]],
+    digits: str | Mapping[str, str] = ".4g",
+) -> None:
+    """Write rows as CSV, whole or not at all; `columns` names them.
+
+    Floats are written by `digits`, one format or one by column. What cannot be said (None, NaN) is
+    an empty cell, a truth is "yes" or "no", several indices are separated by blanks.
+    """
+    formats = digits if isinstance(digits, Mapping) else dict.fromkeys(columns, digits)
+    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(columns)
+        for row in rows:
+            named = zip(columns, row, strict=True)
+            writer.writerow([_cell(value, formats.get(column, ".4g")) for column, value in named])
+
+
+def _cell(value: Any, digits: str) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, float | np.floating):
+        return "" if value != value else f"{value:{digits}}"
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def read_texts(path: str | Path) -> list[dict[str, str]]:
+    """Read a table as text, a dict a row."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def read(path: str | Path, columns: Mapping[str, Callable[[str], Any]]) -> list[list[Any]]:
+    """The rows of a CSV file, each the values of `columns`: name -> what makes the value of a text.
+
+    Raises AuditError, naming file, line, column and text, for what is missing or cannot be read.
+    """
+    rows = []
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
+                raise AuditError(f"{path}: there is no column {missing[0]!r}. {again(path)}")
+            for row in reader:
+                for name, make in columns.items():
+                    text = row[name] or ""
+                    try:
+                        row[name] = make(text)
+                    except ValueError:
+                        line = reader.line_num
+                        raise AuditError(
+                            f"{path}, line {line}: {name} is {text!r}. {again(path)}"
+                        ) from None
+                rows.append([row[name] for name in columns])
+    except FileNotFoundError:
+        raise AuditError(f"{path}: there is no such file. {again(path)}") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise AuditError(f"{path}: cannot be read ({error}). {again(path)}") from None
+    return rows
+
+
+def indices(text: str) -> tuple[int, ...]:
+    """Several indices in one column of a CSV file, separated by blanks."""
+    return tuple(map(int, text.split()))
+
+
+def number(text: str) -> float:
+    """A number in a column of a CSV file; NaN where the cell is empty."""
+    return float(text) if text else float("nan")
+
+
+def integer_or_none(text: str) -> int | None:
+    """An integer, or nothing, in a column of a CSV file."""
+    return int(text) if text else None
