@@ -228,6 +228,7 @@ def prepare(given: argparse.Namespace) -> dict:
     """The study that `--config` describes, over the shipped configuration, as in OUT/study.json."""
     import yaml
 
+    from memaudit.study import checks
     from memaudit.study import config as settings
 
     def laid_over(under: dict, over: dict) -> dict:
@@ -239,7 +240,7 @@ def prepare(given: argparse.Namespace) -> dict:
         return under | over | both
 
     shipped = ROOT / "config" / "config.yaml"
-    settings.check_files([shipped, given.config])
+    checks.check_files([shipped, given.config])
     config = yaml.safe_load(shipped.read_text(encoding="utf-8"))
     try:
         own = yaml.safe_load(given.config.read_text(encoding="utf-8"))
@@ -248,7 +249,7 @@ def prepare(given: argparse.Namespace) -> dict:
     if not isinstance(own, dict):
         sys.exit(f"--config {given.config}: it holds no keys; see config/demo.yaml for its form")
     config = laid_over(config, own)
-    settings.check(config, ROOT / "config" / "schema.yaml")
+    checks.check(config, ROOT / "config" / "schema.yaml")
     arms = settings.arms(config)
     whole = [(recipe, "none") for recipe in dict.fromkeys(recipe for recipe, _ in arms)]
     models = {arm: config["trials"] for arm in whole + arms}
