@@ -265,6 +265,10 @@ def test_sweeps_over_values_run(study):
     assert row["n_removed"] == control["n_removed"] == str(len(points))
     for name in ("weight_decay", "threshold_curve"):
         assert "</svg>" in (study.results / f"figures/{name}.svg").read_text()
+    study.snakemake("all", "weight_decay", "threshold_curve", "--report", "report.html")
+    report = (study.folder / "report.html").read_text()
+    for name in ("drops", "weight_decay", "threshold_curve"):
+        assert f"figures/{name}.png" in report
     study.config["sweeps"] |= {"weight_decay": [0.005, 0.05], "thresholds": [0.5, 0.9]}
     assert study.planned("weight_decay", "threshold_curve") == {
         "above": 1,
