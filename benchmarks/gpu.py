@@ -228,6 +228,7 @@ def prepare(given: argparse.Namespace) -> dict:
     """The study that `--config` describes, over the shipped configuration, as in OUT/study.json."""
     import yaml
 
+    from memaudit.study import checks
     from memaudit.study import config as settings
 
     def laid_over(under: dict, over: dict) -> dict:
@@ -239,10 +240,16 @@ def prepare(given: argparse.Namespace) -> dict:
         return under | over | both
 
     shipped = ROOT / "config" / "config.yaml"
-    settings.check_files([shipped, given.config])
+    checks.check_files([shipped, given.config])
     config = yaml.safe_load(shipped.read_text(encoding="utf-8"))
-    config = laid_over(config, yaml.safe_load(given.config.read_text(encoding="utf-8")))
-    settings.check(config, ROOT / "config" / "schema.yaml")
+    try:
+        own = yaml.safe_load(given.config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        sys.exit(f"--config {given.config}: cannot be read ({error})")
+    if not isinstance(own, dict):
+        sys.exit(f"--config {given.config}: it holds no keys; see config/demo.yaml for its form")
+    config = laid_over(config, own)
+    checks.check(config, ROOT / "config" / "schema.yaml")
     arms = settings.arms(config)
     whole = [(recipe, "none") for recipe in dict.fromkeys(recipe for recipe, _ in arms)]
     models = {arm: config["trials"] for arm in whole + arms}
@@ -277,8 +284,14 @@ def study(given: argparse.Namespace) -> None:
                 temporary.write_text(text, encoding="utf-8")
         if not note.exists():
             sys.exit(f"there is no {note}: give --config, here or on a machine that has PyYAML")
-        if given.minutes > 0:
-            train_study(json.loads(note.read_text(encoding="utf-8")), given)
+        plan = json.loads(note.read_text(encoding="utf-8"))
+        if given.minutes <= 0:
+            print(f"{note}: {len(plan['shards'])} shards to train; --minutes 0 trains none of them")
+            return
+        data = given.data / f"{plan['dataset']}.h5"
+        if not data.exists():
+            sys.exit(f"there is no {data}: `snakemake data/{data.name}` makes it; bring it here")
+        train_study(plan, given)
     except AuditError as error:
         sys.exit(f"error: {error}")
 

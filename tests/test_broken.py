@@ -37,6 +37,7 @@ from memaudit.models.shards import Origin, read_shards, write_shard
 from memaudit.published.cifair import read_cifair
 from memaudit.published.feldman_zhang import read_fz_pairs
 from memaudit.scores.selection import read_pairs
+from memaudit.study import checks
 from memaudit.study import config as settings
 from memaudit.study.jobs import job
 
@@ -111,7 +112,7 @@ def refused(change):
     def act():
         config = copy.deepcopy(CONFIG)
         change(config) if callable(change) else merged(config, change)
-        settings.check(config, SCHEMA)
+        checks.check(config, SCHEMA)
 
     return act
 
@@ -119,7 +120,7 @@ def refused(change):
 def config_file(content):
     def act():
         write("mine.yaml", content)
-        settings.check_files(["mine.yaml"])
+        checks.check_files(["mine.yaml"])
 
     return act
 
@@ -466,7 +467,7 @@ def test_what_is_right_is_read(lab):
 )
 def test_values_of_the_command_line_count(text):
     config = merged(copy.deepcopy(CONFIG), {"training": yaml.load(text, yaml.BaseLoader)})
-    settings.check(config, SCHEMA)
+    checks.check(config, SCHEMA)
     assert config["training"]["max_hours"] in (None, 3.0, 1000.0)
 
 

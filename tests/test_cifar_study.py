@@ -214,6 +214,7 @@ def test_the_plan_says_what_it_costs(tmp_path, mirror):
     assert "How many models an arm" in text
     assert "data/cifar-100-binary.tar.gz: to be fetched" in text
     assert ["train", "10"] in [line.split() for line in text.splitlines()]
+    assert not (study.results / "dataset.txt").exists()  # asking makes the folder nobody's
 
 
 def test_a_run_of_days_stops_before_it_trains(tmp_path, mirror):

@@ -53,7 +53,7 @@ def verdicts(percent=PAPER, points=POINTS, leaks=LEAKS, **options):
     return [claim.verdict for claim in found], found
 
 
-def test_a_world_as_the_papers_describe_it_supports_every_claim():
+def test_a_world_in_which_every_claim_is_plain_supports_each():
     words, found = verdicts()
     assert words == ["supported"] * 7
     assert found[0].value == pytest.approx(8, abs=0.6)

@@ -7,6 +7,7 @@ import yaml
 from conftest import ROOT, SMALL
 
 from memaudit.errors import AuditError
+from memaudit.study import checks
 from memaudit.study import config as settings
 
 SCHEMA = ROOT / "config" / "schema.yaml"
@@ -32,9 +33,9 @@ def small(paper):
 
 
 def test_the_shipped_configurations_are_valid(paper):
-    settings.check(copy.deepcopy(paper), SCHEMA)
+    checks.check(copy.deepcopy(paper), SCHEMA)
     demo = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
-    settings.check(merged(paper, demo), SCHEMA)
+    checks.check(merged(paper, demo), SCHEMA)
 
 
 @pytest.mark.parametrize(
@@ -97,20 +98,20 @@ def test_the_shipped_configurations_are_valid(paper):
 )
 def test_what_is_wrong_is_named(small, change, message):
     with pytest.raises(AuditError, match=message):
-        settings.check(merged(small, change), SCHEMA)
+        checks.check(merged(small, change), SCHEMA)
 
 
 def test_a_missing_section_is_named(small):
     del small["selection"]
     with pytest.raises(AuditError, match="selection is missing"):
-        settings.check(small, SCHEMA)
+        checks.check(small, SCHEMA)
 
 
 def test_a_bad_decision_is_named_before_anything_runs(small, tmp_path):
     (tmp_path / "said.csv").write_text("item,train,test,decision\nduplicate,1,2,maybe\n")
     small["review"] = {"decisions": str(tmp_path / "said.csv")}
     with pytest.raises(AuditError, match=r"said\.csv, line 2: decision is 'maybe', must be one of"):
-        settings.check(small, SCHEMA)
+        checks.check(small, SCHEMA)
 
 
 def test_more_removals_than_points(small, tmp_path):
@@ -118,12 +119,12 @@ def test_more_removals_than_points(small, tmp_path):
     small["removals"] = {"mine": str(tmp_path / "mine.txt")}
     n = settings.n_train(small)
     with pytest.raises(AuditError, match=rf"removals\.mine.*500 points to remove.*there are {n}"):
-        settings.check(small, SCHEMA)
+        checks.check(small, SCHEMA)
 
 
 def test_numbers_as_people_write_them(small):
     small["recipes"]["converged"]["weight_decay"] = "5e-4"  # what YAML makes of 5e-4
-    settings.check(small, SCHEMA)
+    checks.check(small, SCHEMA)
     assert small["recipes"]["converged"]["weight_decay"] == 0.0005
 
 
@@ -134,7 +135,7 @@ def test_two_ways_of_writing_are_one_study(small):
     other["recipes"]["converged"] = dict(reversed(other["recipes"]["converged"].items()))
     other = dict(reversed(other.items()))
     for config in (small, other):
-        settings.check(config, SCHEMA)
+        checks.check(config, SCHEMA)
     assert repr(other) == repr(small)
     assert type(other["memorization"]["models"]) is int
 
@@ -142,7 +143,7 @@ def test_two_ways_of_writing_are_one_study(small):
 def test_every_missing_key_is_told(small):
     small["recipes"]["extra"] = {"network": "tiny"}
     with pytest.raises(AuditError) as caught:
-        settings.check(small, SCHEMA)
+        checks.check(small, SCHEMA)
     for name in ("epochs", "batch_size", "mirror"):
         assert f"recipes.extra.{name} is missing" in str(caught.value)
 
@@ -150,7 +151,7 @@ def test_every_missing_key_is_told(small):
 def test_all_faults_are_told_at_once(small):
     small["seed"], small["trials"] = -1, 0
     with pytest.raises(AuditError) as caught:
-        settings.check(small, SCHEMA)
+        checks.check(small, SCHEMA)
     assert len(str(caught.value).splitlines()) == 3
 
 

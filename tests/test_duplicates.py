@@ -300,13 +300,13 @@ def test_memory_is_bounded_by_blocks(monkeypatch):
     train, test = to_uint8(scenes(rng, 50, 16)), to_uint8(scenes(rng, 20, 16))
     whole = find_duplicates(train, test, review=0)
     sizes = []
-    candidates = finder._candidates
+    candidates = finder.find_candidates
 
     def counting(features, block, *rest):
         sizes.append(len(features) * len(block))
         return candidates(features, block, *rest)
 
-    monkeypatch.setattr(finder, "_candidates", counting)
+    monkeypatch.setattr(finder, "find_candidates", counting)
     monkeypatch.setattr(finder, "_SIMILARITIES", 300)
     blocked = find_duplicates(train, test, review=0)
     assert max(sizes) <= 300 and sum(sizes) == len(train) * len(test)

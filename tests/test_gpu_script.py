@@ -50,7 +50,9 @@ def test_a_study_in_pieces_gives_the_files_of_the_workflow(gpu, study, monkeypat
 
     with pytest.raises(SystemExit, match="give --config"):
         run()
-    assert run("--config", config, "--minutes", "0") == ""
+    with pytest.raises(SystemExit, match=r"nowhere\.yaml: cannot be read \(.*No such file"):
+        run("--config", study.folder / "nowhere.yaml")
+    assert "trains none of them" in run("--config", config, "--minutes", "0")
     assert "1 shards of this process are left" in run("--minutes", "0.0001")
     done = subprocess.run(
         [sys.executable, "-c", LACKING, SCRIPT, *arguments, "--minutes", "5"],

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from memaudit.results import power
-from memaudit.results.statistics import Arm, TwoWay, welch_drop
+from memaudit.results.statistics import Arm, TwoWay, sum_of_parts, welch_drop
 
 SDS = (0.3, 0.3)
 
@@ -64,6 +64,30 @@ def test_power_is_how_often_the_tests_find(sds, models, rng):
     )
 
 
+@pytest.mark.parametrize("rows", [1, 4])
+def test_power_is_how_often_the_verdicts_find(rows, rng):
+    """With the choice of images, and adjusted: simulated as differences with known variances."""
+    models, drop, margin, studies, image_sd, n_images = 20, 0.5, 0.4, 4000, 0.1, 400
+    full, reduced = (rng.normal(0, sd, (studies, models)) for sd in SDS)
+    chosen = image_sd * rng.normal(0, 1, studies)
+    variance = image_sd**2 * rng.chisquare(n_images - 1, studies) / (n_images - 1)
+    found = []
+    for a, b, image, of_images in zip(full, reduced, chosen, variance, strict=True):
+        parts = [(x.var(ddof=1) / models, models - 1) for x in (a, b)]
+        se, freedom = sum_of_parts([*parts, (of_images, n_images - 1)])
+        found.append((a.mean() - b.mean() + image, se, freedom))
+    value, se, freedom = np.array(found).T
+    adjusted = stats.t.isf(0.025 / rows, freedom)
+    images = (image_sd**2, n_images - 1)
+    assert power.power(SDS, models, drop, images, rows) == pytest.approx(
+        np.mean((value + drop) / se > adjusted), abs=0.03
+    )
+    within = (margin - np.abs(value)) / se > stats.t.isf(0.05, freedom)
+    assert power.equivalence_power(SDS, models, margin, images) == pytest.approx(
+        np.mean(within), abs=0.03
+    )
+
+
 def test_what_models_cannot_tell():
     assert power.models_for_half_width(SDS, 1e-9) is None
     assert power.models_for_half_width((0.0, 0.0), 0.1) == 2
@@ -71,7 +95,11 @@ def test_what_models_cannot_tell():
     assert power.models_for_equivalence((0.0, 0.0), 0.1) == 2
     assert np.isnan(power.half_width(SDS, 1))
     one = Arm(np.arange(1), np.ones((1, 5), dtype=bool))
-    assert np.isnan(power.image_floor(one, one))
+    assert power.images_of(one, one) == power.THESE_IMAGES
+    images = (0.2**2, 999)  # half-width 0.39: 0.2 drowns in the choice of images
+    assert power.models_for_power(SDS, 0.2, images) is None
+    assert power.models_for_equivalence(SDS, 0.2, images) is None
+    assert power.models_for_power(SDS, 1.0, images) is not None
 
 
 def test_the_floor_is_what_is_left_with_all_models(rng):
@@ -84,7 +112,7 @@ def test_the_floor_is_what_is_left_with_all_models(rng):
         full, reduced = (
             Arm(np.arange(models), rng.random((models, 500)) < p) for p in (before, after)
         )
-        floors.append(power.image_floor(full, reduced))
+        floors.append(power.image_floor(power.images_of(full, reduced)))
     found = TwoWay({"full": full, "reduced": reduced}, 400, 0).contrast(["full"], ["reduced"])
     assert floors[1] == pytest.approx(floor, rel=0.06)
     assert floors[0] < 3 * floor  # as it is with few models, naively: 100 sd / root 500 is 4.6

@@ -57,3 +57,17 @@ def test_why_a_job_did_not_finish(tmp_path):
     assert endings.what_failed([log], time.time() + 60) == ""
     text = endings.what_failed([log, tmp_path / "2.log"], 0)
     assert text.count("(") == 1 and "the same command goes on" in text
+
+
+def test_a_sweep_older_than_the_table_is_named_at_the_end(tmp_path):
+    for name, age in (("weight_decay.csv", 300), ("rescored.csv", 10), ("accuracies.h5", 100)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    (tmp_path / "table2.md").write_text("| row |\n")
+    sweeps = ("weight_decay", "rescored", "threshold_curve")
+    words = endings.closing_words(tmp_path, False, 400, sweeps, time.time() - 200)
+    assert "`snakemake weight_decay` makes anew" in words
+    # made in the same run as the table, whichever came first
+    assert "weight_decay" not in endings.closing_words(
+        tmp_path, False, 400, sweeps, time.time() - 400
+    )

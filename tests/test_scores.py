@@ -29,6 +29,15 @@ def test_five_models_by_hand():
     assert block.influence == pytest.approx(np.array(by_hand), abs=1e-6)
 
 
+def test_nothing_is_said_of_a_point_that_no_model_left_out():
+    mask = MASK.copy()
+    mask[:, 1] = True
+    found = scores.memorization(mask, TRAIN)
+    (block,) = scores.influence_blocks(mask, TEST, np.zeros(3, int), np.zeros(2, int))
+    for values in (found.value, found.se, block.influence[:, 0], block.influence_se[:, 0]):
+        assert np.isnan(values).tolist() == [False, True, False]
+
+
 def nearest_neighbour(n: int = 60, seed: int = 0):
     """Points in the plane with some labels flipped, and each point's others, nearest first."""
     rng = np.random.default_rng(seed)

@@ -20,8 +20,7 @@ from memaudit.models.removals import points_above, read_points, subset_mask
 from memaudit.results import curves, statistics, sweep_tables, table2
 from memaudit.scores import rescored
 from memaudit.scores.rescored import Scored
-from memaudit.study import config as settings
-from memaudit.study import plan, sweeps
+from memaudit.study import checks, plan, sweeps
 
 SWEEPS = {"weight_decay": ["0", 1e-05, 0.005], "thresholds": [1, 0.25], "trials": 2}
 
@@ -30,7 +29,7 @@ SWEEPS = {"weight_decay": ["0", 1e-05, 0.005], "thresholds": [1, 0.25], "trials"
 def config():
     base = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
     small = merged(merged(base, SMALL), {"sweeps": SWEEPS})
-    settings.check(small, ROOT / "config" / "schema.yaml")
+    checks.check(small, ROOT / "config" / "schema.yaml")
     return small
 
 
@@ -109,13 +108,13 @@ def test_published_scores_do_not_do_for_every_sweep(config, source, lacking):
 )
 def test_what_is_wrong_is_named(config, change, message):
     with pytest.raises(AuditError, match=message):
-        settings.check(merged(config, change), ROOT / "config" / "schema.yaml")
+        checks.check(merged(config, change), ROOT / "config" / "schema.yaml")
 
 
 def test_a_recipe_does_not_take_a_name_of_the_sweep(config):
     config["recipes"]["weight_decay_0"] = copy.deepcopy(config["recipes"]["original"])
     with pytest.raises(AuditError, match=r"recipes\.weight_decay_0: names that begin with"):
-        settings.check(config, ROOT / "config" / "schema.yaml")
+        checks.check(config, ROOT / "config" / "schema.yaml")
 
 
 def test_points_at_and_above_a_threshold():
@@ -266,6 +265,10 @@ def test_sweeps_over_values_run(study):
     assert row["n_removed"] == control["n_removed"] == str(len(points))
     for name in ("weight_decay", "threshold_curve"):
         assert "</svg>" in (study.results / f"figures/{name}.svg").read_text()
+    study.snakemake("all", "weight_decay", "threshold_curve", "--report", "report.html")
+    report = (study.folder / "report.html").read_text()
+    for name in ("drops", "weight_decay", "threshold_curve"):
+        assert f"figures/{name}.png" in report
     study.config["sweeps"] |= {"weight_decay": [0.005, 0.05], "thresholds": [0.5, 0.9]}
     assert study.planned("weight_decay", "threshold_curve") == {
         "above": 1,

@@ -18,8 +18,7 @@ from memaudit.models.removals import read_points
 from memaudit.results import table2
 from memaudit.scores.estimate import read_influence
 from memaudit.scores.selection import read_pairs, selecting_half
-from memaudit.study import config as settings
-from memaudit.study import models_needed
+from memaudit.study import checks, models_needed
 
 TRAINED = {"train"}
 REPORT = {"claims", "summary", "pages"}
@@ -100,7 +99,7 @@ def test_the_plan_counts_models_by_those_that_are_trained(finished, monkeypatch)
     monkeypatch.chdir(finished.folder)
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     update_config(config, yaml.safe_load(yaml.safe_dump(finished.config)))
-    settings.check(config, ROOT / "config/schema.yaml")
+    checks.check(config, ROOT / "config/schema.yaml")
     table = tables.read_texts("results/small/table2.csv")[:4]
     rows = models_needed.rows(config)
     for row, written in zip(rows, table, strict=True):

@@ -11,7 +11,7 @@ try:
     from memaudit.errors import AuditError
     from memaudit.models.removals import CONTROL
     from memaudit.study import config as settings
-    from memaudit.study import endings, plan, progress, sweeps
+    from memaudit.study import checks, endings, plan, progress, sweeps
 except ImportError as error:
     raise WorkflowError(
         f"The package memaudit is not installed in this environment ({error}). Run `make .venv` and "
@@ -19,8 +19,8 @@ except ImportError as error:
     )
 
 try:
-    settings.check_files(workflow.configfiles)
-    settings.check(config, Path(workflow.basedir) / "config" / "schema.yaml")
+    checks.check_files(workflow.configfiles)
+    checks.check(config, Path(workflow.basedir) / "config" / "schema.yaml")
 except AuditError as error:
     raise WorkflowError(str(error))
 

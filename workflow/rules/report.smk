@@ -44,7 +44,16 @@ rule summary:
     params:
         config={
             key: config[key]
-            for key in ("seed", "dataset", "memorization", "selection", "statistics", "recipes")
+            for key in (
+                "seed",
+                "dataset",
+                "memorization",
+                "selection",
+                "duplicates",
+                "subpopulations",
+                "statistics",
+                "recipes",
+            )
         },
         shards=SUMMED_UP,
     script:

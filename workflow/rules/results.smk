@@ -59,23 +59,6 @@ rule published_counts:
         "../scripts/published_counts.py"
 
 
-rule plan:
-    log:
-        f"{RESULTS}/logs/plan.log",
-    localrule: True
-    conda:
-        "../../envs/memaudit.yaml"
-    params:
-        snakefile=str(Path(workflow.basedir) / "Snakefile"),
-        sources=[
-            {"file": source.file, "size": source.size}
-            for source in read_sources(SOURCES).values()
-            if f"data/{source.file}" in NEEDED_FILES
-        ],
-    script:
-        "../scripts/plan.py"
-
-
 rule affected:
     input:
         accuracies=f"{RESULTS}/accuracies.h5",

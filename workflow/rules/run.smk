@@ -1,6 +1,25 @@
 """Before, during and after a run: what stops it, what it says."""
 
 
+rule plan:
+    log:
+        f"{RESULTS}/logs/plan.log",
+    localrule: True
+    conda:
+        "../../envs/memaudit.yaml"
+    params:
+        snakefile=str(Path(workflow.basedir) / "Snakefile"),
+        results=RESULTS,
+        sweeps=SWEEPS,
+        sources=[
+            {"file": source.file, "size": source.size}
+            for source in read_sources(SOURCES).values()
+            if f"data/{source.file}" in NEEDED_FILES
+        ],
+    script:
+        "../scripts/plan.py"
+
+
 def shards_to_train():
     """The study's shards: the seconds a model is estimated to take, and whether it is to be made."""
     jobs = [job for job in workflow.dag.jobs if job.rule.name == "train"]
@@ -18,14 +37,19 @@ def closing_words():
     if not any(job.rule.name == "table2" for job in workflow.dag.jobs):
         return ""
     models = config["memorization"]["models"]
-    text = endings.closing_words(Path(RESULTS), IS_GENERATED, models)
+    text = endings.closing_words(Path(RESULTS), IS_GENERATED, models, SWEEPS, STARTED)
     # a terminal that is not UTF-8 has no arrows
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "replace").decode(encoding)
 
 
 def refuse_foreign_results():
-    """Stop where the results folder holds another dataset's study, and mark it as this one's."""
+    """Stop where the results folder holds another dataset's study, and mark it as this one's.
+
+    Not where the plan alone is asked for: it makes nothing there.
+    """
+    if all(job.rule.name == "plan" for job in workflow.dag.needrun_jobs()):
+        return
     try:
         settings.claim(RESULTS, config["dataset"]["name"])
     except AuditError as error:

@@ -45,11 +45,12 @@ rule weight_decay:
     conda:
         "../../envs/memaudit.yaml"
     params:
+        over="weight_decay",
         rows=WEIGHT_DECAY_ROWS,
         statistics=lookup(dpath="statistics", within=config),
         seed=config["seed"],
     script:
-        "../scripts/weight_decay.py"
+        "../scripts/sweep.py"
 
 
 # A checkpoint for the reason that `removals` is one: a list that came out as it was retrains nothing.
@@ -102,11 +103,12 @@ rule threshold_curve:
     conda:
         "../../envs/memaudit.yaml"
     params:
+        over="threshold",
         rows=THRESHOLD_ROWS,
         statistics=lookup(dpath="statistics", within=config),
         seed=config["seed"],
     script:
-        "../scripts/threshold_curve.py"
+        "../scripts/sweep.py"
 
 
 rule rescored:

@@ -19,7 +19,7 @@ from memaudit.buckets.leaks import Leak
 from memaudit.models.removals import CONTROL
 from memaudit.results import statistics
 from memaudit.results.statistics import Estimate
-from memaudit.results.table2 import SIGNIFICANT, Contrasts, Settings
+from memaudit.results.table2 import COLUMNS, SIGNIFICANT, Contrasts, Settings
 from memaudit.results.table2_page import number
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
@@ -299,6 +299,10 @@ def markdown(claims: Sequence[Claim], title: str, margin: float) -> str:
         "What was measured, in the same order:",
         "",
         *(f"{number}. {claim.measure}" for number, claim in enumerate(claims, start=1)),
+        "",
+        "The words are those of Table 2:",
+        "",
+        *(f"- {name}: {COLUMNS[name]}" for name in ("recipe", "removal")),
         "",
         "A claim of a difference is *supported* where it goes the way the claim says and the test "
         "against no difference has p < 0.05; *contradicted* where it goes the other way, or is "

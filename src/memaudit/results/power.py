@@ -1,9 +1,11 @@
 """How many models a question takes, and what no number of models can give.
 
 Accuracies are in percent, differences in percentage points. Two arms of `models` models each are
-compared by Welch's t test and interval, as in `memaudit.results.statistics`; `sds` are the standard
-deviations of their test accuracies over models. The answers take these as known: sds measured on a
-dozen models may be a third too small or too large.
+compared by t tests and intervals as in `memaudit.results.statistics`; `sds` are the standard
+deviations of their test accuracies over models. `images` is what the choice of test images adds to
+the difference, (variance, degrees of freedom) as `image_part` gives it: with it the tests are those
+behind Table 2's verdicts, without it (`THESE_IMAGES`) Welch's, for the test images at hand. The
+answers take all this as known: sds measured on a dozen models may be a third too small or large.
 """
 
 from collections.abc import Callable
@@ -11,46 +13,67 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
-from memaudit.results.statistics import LEVEL, Arm, image_part
+from memaudit.results.statistics import LEVEL, Arm, image_part, sum_of_parts
 
 POWER = 0.8
 MOST_MODELS = 10**9  # a question that takes more is taken for one that models cannot answer
+THESE_IMAGES = (0.0, 1.0)
 
 
-def _welch(sds: tuple[float, float], models: float) -> tuple[float, float]:
+def _error(
+    sds: tuple[float, float], models: float, images: tuple[float, float] = THESE_IMAGES
+) -> tuple[float, float]:
     """(standard error, degrees of freedom) of the difference of two arms' means."""
-    a, b = (sd**2 for sd in sds)
-    return np.sqrt((a + b) / models), (models - 1) * (a + b) ** 2 / (a**2 + b**2)
+    return sum_of_parts([*((sd**2 / models, models - 1) for sd in sds), images])
 
 
 def half_width(sds: tuple[float, float], models: int, level: float = LEVEL) -> float:
     """Half the width of the interval of a drop over models; NaN for one model an arm."""
     if models < 2 or not any(sds):
         return float("nan") if models < 2 else 0.0
-    se, freedom = _welch(sds, models)
+    se, freedom = _error(sds, models)
     return float(stats.t.ppf((1 + level) / 2, freedom) * se)
 
 
-def power(sds: tuple[float, float], models: int, drop: float, level: float = LEVEL) -> float:
-    """Probability that the two-sided test finds a true `drop`, and with the right sign."""
-    if models < 2 or not any(sds):
-        return float(models > 1 and drop != 0)
-    se, freedom = _welch(sds, models)
-    bound = stats.t.ppf((1 + level) / 2, freedom)
+def power(
+    sds: tuple[float, float],
+    models: int,
+    drop: float,
+    images: tuple[float, float] = THESE_IMAGES,
+    rows: int = 1,
+    level: float = LEVEL,
+) -> float:
+    """Probability that the two-sided test finds a true `drop`, and with the right sign.
+
+    Of `rows` rows that are adjusted together, as if no other showed a drop (Holm's first step);
+    where others do, the probability is higher.
+    """
+    if models < 2:
+        return 0.0
+    se, freedom = _error(sds, models, images)
+    if not se:
+        return float(drop != 0)
+    bound = stats.t.isf((1 - level) / 2 / rows, freedom)
     return float(stats.nct.sf(bound, freedom, abs(drop) / se))
 
 
 def equivalence_power(
-    sds: tuple[float, float], models: int, margin: float, level: float = LEVEL
+    sds: tuple[float, float],
+    models: int,
+    margin: float,
+    images: tuple[float, float] = THESE_IMAGES,
+    level: float = LEVEL,
 ) -> float:
     """Probability that no drop is shown to be smaller than `margin` (TOST), where there is none.
 
     Both one-sided tests must reject; 1 less the sum of the probabilities that one does not, which
     is exact but where both may fail at once, and then too small.
     """
-    if models < 2 or not any(sds):
-        return float(models > 1)
-    se, freedom = _welch(sds, models)
+    if models < 2:
+        return 0.0
+    se, freedom = _error(sds, models, images)
+    if not se:
+        return 1.0
     bound = stats.t.ppf(level, freedom)
     return max(0.0, float(2 * stats.nct.sf(bound, freedom, margin / se) - 1))
 
@@ -74,28 +97,44 @@ def models_for_half_width(sds: tuple[float, float], wanted: float) -> int | None
     return _fewest(lambda models: half_width(sds, models) <= wanted)
 
 
-def models_for_power(sds: tuple[float, float], drop: float, wanted: float = POWER) -> int | None:
-    """Models an arm to see a true `drop` with probability `wanted`."""
-    return _fewest(lambda models: power(sds, models, drop) >= wanted)
+def models_for_power(
+    sds: tuple[float, float],
+    drop: float,
+    images: tuple[float, float] = THESE_IMAGES,
+    rows: int = 1,
+    wanted: float = POWER,
+) -> int | None:
+    """Models an arm to see a true `drop` with probability `wanted`; None where no number does."""
+    return _fewest(lambda models: power(sds, models, drop, images, rows) >= wanted)
 
 
 def models_for_equivalence(
-    sds: tuple[float, float], margin: float, wanted: float = POWER
+    sds: tuple[float, float],
+    margin: float,
+    images: tuple[float, float] = THESE_IMAGES,
+    wanted: float = POWER,
 ) -> int | None:
     """Models an arm to show a drop of 0 to be smaller than `margin`, with probability `wanted`."""
-    return _fewest(lambda models: equivalence_power(sds, models, margin) >= wanted)
+    return _fewest(lambda models: equivalence_power(sds, models, margin, images) >= wanted)
 
 
-def image_floor(full: Arm, reduced: Arm, level: float = LEVEL) -> float:
+def image_floor(images: tuple[float, float], level: float = LEVEL) -> float:
     """Half-width of a drop's interval for other test images, with infinitely many models.
 
-    Percentage points; NaN with one model an arm or fewer than two test images. What more test
-    images would make smaller, and more models would not.
+    Percentage points. What more test images would make smaller, and more models would not.
+    """
+    variance, freedom = images
+    return float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance))
+
+
+def images_of(full: Arm, reduced: Arm) -> tuple[float, float]:
+    """What the choice of test images adds to the drop between two arms: `image_part` of it.
+
+    Nothing where there is one model an arm or fewer than two test images: it is not known then.
     """
     if min(len(full.correct), len(reduced.correct), full.correct.shape[1]) < 2:
-        return float("nan")
-    variance, freedom = image_part([(1, full), (-1, reduced)])
-    return float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance))
+        return THESE_IMAGES
+    return image_part([(1, full), (-1, reduced)])
 
 
 def memorization_half_width(

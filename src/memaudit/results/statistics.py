@@ -72,7 +72,7 @@ class Estimate:
     paired: bool = False
 
 
-def _sum(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
+def sum_of_parts(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Standard error and degrees of freedom of a sum of independent means.
 
     `parts` are (variance of the mean, its degrees of freedom); Welch and Satterthwaite's formula.
@@ -96,7 +96,7 @@ def welch_drop(full: np.ndarray, reduced: np.ndarray, level: float = LEVEL) -> D
     drop = float(np.mean(full) - np.mean(reduced))
     if min(len(full), len(reduced)) < 2:
         return Drop(drop, *[float("nan")] * 4)
-    se, freedom = _sum([_mean_part(full), _mean_part(reduced)])
+    se, freedom = sum_of_parts([_mean_part(full), _mean_part(reduced)])
     sd = float(np.sqrt(np.var(full, ddof=1) + np.var(reduced, ddof=1)))
     return Drop(drop, sd, se, *_around(drop, se, freedom, level))
 
@@ -112,7 +112,7 @@ def mean_interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, floa
     """Student's interval of the mean of `values` (models,)."""
     if len(values) < 2:
         return float("nan"), float("nan")
-    return _around(float(values.mean()), *_sum([_mean_part(values)]), level)
+    return _around(float(values.mean()), *sum_of_parts([_mean_part(values)]), level)
 
 
 def correlation(
@@ -299,7 +299,7 @@ class TwoWay:
             return Estimate(value)
         sides = [[self.arms[name] for name in side] for side in (plus, minus)]
         paired = self._is_paired(*sides)
-        se, freedom = _sum(self._parts(arms, paired))
+        se, freedom = sum_of_parts(self._parts(arms, paired))
         drawn = sum(sign * self._accuracies(name, paired) for sign, name in signed)
         deviations = drawn - drawn.mean()
         spread = float(deviations.std())

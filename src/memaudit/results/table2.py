@@ -30,9 +30,13 @@ PAPER_COLUMNS = {
 # Every column of table2.csv, with what it means: the one place that says so.
 COLUMNS = {
     "paper_column": "the column of the paper's Table 2 that the row answers; empty for the others",
-    "recipe": "how the models were trained",
-    "removal": "the points left out; random_X, the control of X, are as many points of the same "
-    "classes, drawn anew for each model",
+    "recipe": "how the models were trained: original, without weight decay, or converged, the same "
+    "with it",
+    "removal": "the points left out. selected: all that are memorized and influence a test point; "
+    "leakage_shift: those of them with a duplicate in the test set or in a sub-population, which "
+    "share the test points they influence; memorized: the others of them; random_X, the control "
+    "of X: as many points of the same classes, drawn anew for each model; any other name: a list "
+    "of the study's own",
     "n_removed": "number of training points left out",
     "n_models_full": "models trained on all points",
     "n_models_reduced": "models trained without the points",

@@ -6,6 +6,7 @@ from memaudit.models.removals import CONTROL
 from memaudit.results.table2 import COLUMNS, SIGNIFICANT, Settings
 
 NO_INTERVAL = "none: one model"
+WORDS = {"recipe": "recipe", "removed": "removal"}  # of the table's heads, explained before it
 
 
 def number(value: float) -> str:
@@ -84,6 +85,8 @@ def markdown(rows: Sequence[dict], title: str, margin: float = Settings.margin) 
         f"# {title}",
         "",
         "Test accuracy lost when points are removed from training, in percentage points.",
+        "",
+        *(f"- *{name}*: {COLUMNS[key]}" for name, key in WORDS.items()),
         "",
     ]
     if any(row["n_models_full"] < 2 or row["n_models_reduced"] < 2 for row in rows):

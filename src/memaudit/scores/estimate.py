@@ -25,7 +25,7 @@ class Memorization:
     """Scores of all train points; every array is (n_train,)."""
 
     value: np.ndarray  # float64, -1 to 1; NaN where n_in or n_out is 0
-    se: np.ndarray  # float64, standard error
+    se: np.ndarray  # float64, standard error; NaN like the value
     n_in: np.ndarray  # int64, models trained with the point
     n_out: np.ndarray  # int64, models trained without it
 
@@ -38,7 +38,7 @@ class InfluenceBlock:
     train_index: np.ndarray  # int64 (a,)
     test_index: np.ndarray  # int64 (b,)
     influence: np.ndarray  # float32 (a, b), -1 to 1; NaN where n_in or n_out is 0
-    influence_se: np.ndarray  # float32 (a, b), standard error
+    influence_se: np.ndarray  # float32 (a, b), standard error; NaN like the influence
 
 
 def standard_error(
@@ -47,8 +47,9 @@ def standard_error(
     """Standard error of a difference of two fractions, right_in / n_in - right_out / n_out.
 
     With one success and one failure added to each (Agresti & Caffo 2000), so that a point that
-    happened to be right every time is not given an error of zero.
+    happened to be right every time is not given an error of zero. NaN where n_in or n_out is 0.
     """
+    n_in, n_out = (np.where(n > 0, n, np.nan) for n in (n_in, n_out))
     p_in, p_out = (right_in + 1) / (n_in + 2), (right_out + 1) / (n_out + 2)
     return np.sqrt(p_in * (1 - p_in) / (n_in + 2) + p_out * (1 - p_out) / (n_out + 2))
 

@@ -8,8 +8,14 @@ STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")  # what every line of a j
 DEMO_MODELS = 400  # the targets of what is planted are set for so many subset models
 
 
-def closing_words(results: Path, planted: bool, models: int) -> str:
-    """Table 2 and, of generated images, how much of what was planted was found."""
+def closing_words(
+    results: Path, planted: bool, models: int, sweeps: Iterable[str] = (), since: float = 0.0
+) -> str:
+    """Table 2 and, of generated images, how much of what was planted was found.
+
+    Those of the `sweeps` that were made before `since` (a time), and before the models behind the
+    table were gathered, are named: they may lack what the study has now.
+    """
     table, found = results / "table2.md", results / "planted.csv"
     main, _, _ = table.read_text(encoding="utf-8").partition("\n## ")
     lines = ["", *(line for line in main.splitlines() if line.startswith("|"))]
@@ -18,6 +24,13 @@ def closing_words(results: Path, planted: bool, models: int) -> str:
         lines += ["", *(f"{row[0]:<26}{row[1]:>8}{row[2]:>8}{row[3]:>9}" for row in rows)]
         if models < DEMO_MODELS:
             lines.append(f"(The targets are for {DEMO_MODELS} subset models; here are {models}.)")
+    gathered = results / "accuracies.h5"
+    before = min(since, gathered.stat().st_mtime if gathered.exists() else since)
+    files = {name: results / f"{name}.csv" for name in sweeps}
+    old = [name for name, file in files.items() if file.exists() and file.stat().st_mtime < before]
+    if old:
+        lines += ["", f"Made before this table, perhaps of fewer models: {', '.join(old)}."]
+        lines += [f"`snakemake {' '.join(old)}` makes anew what is out of date."]
     lines += ["", f"Look in {results}/: table2.md, buckets.csv, figures/, review/index.html"]
     return "\n".join(lines)
 

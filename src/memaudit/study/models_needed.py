@@ -22,15 +22,16 @@ STATED_SD, STATED_IMAGES, STATED_FOR = 0.3, 0.1, 10_000
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of a row of Table 2: sds over models and half-width floor, in points.
+    """What is known of a row of Table 2: sds over models, and what the images add, in points.
 
-    `models` are those that the sds are measured on, of either arm; None where they are stated.
+    `images` is (variance, degrees of freedom), as `memaudit.results.power` takes it; `models` are
+    those that all this is measured on, of either arm; None where it is stated.
     """
 
     recipe: str
     removal: str
     sds: tuple[float, float]
-    floor: float
+    images: tuple[float, float]
     models: tuple[int, int] | None
 
 
@@ -69,13 +70,12 @@ def rows(config: dict[str, Any]) -> list[Row]:
         full, reduced = known[recipe, "none"], known[arm]
         if full is None or reduced is None:
             scale = np.sqrt(STATED_FOR / n_test(config))
-            floor = 1.96 * STATED_IMAGES * scale
-            found.append(Row(recipe, removal, (STATED_SD * scale,) * 2, floor, None))
+            images = (STATED_IMAGES * scale) ** 2, n_test(config) - 1
+            found.append(Row(recipe, removal, (STATED_SD * scale,) * 2, images, None))
             continue
         sds = float(full.accuracy.std(ddof=1)), float(reduced.accuracy.std(ddof=1))
-        floor = power.image_floor(full, reduced)
         models = len(full.trials), len(reduced.trials)
-        found.append(Row(recipe, removal, sds, floor, models))
+        found.append(Row(recipe, removal, sds, power.images_of(full, reduced), models))
     return found
 
 
@@ -92,32 +92,35 @@ def words(config: dict[str, Any]) -> str:
     """The answers as text: a line a row of Table 2, then the memorization scores."""
     drop, wanted = config["plan"]["drop"], config["plan"]["memorization"]
     margin, trials = config["statistics"]["margin"], config["trials"]
-    heads = (f"±{drop:g}", f"see {drop:g}", f"within {margin:g}")
+    known = rows(config)
+    heads = (f"±{drop:g}", f"see {drop:g}", f"verdict {drop:g}", f"within {margin:g}")
     lines = [
         "How many models an arm (95 % intervals, 80 % power), percentage points:",
         f"{'recipe':<12} {'removal':<16} {'sd':>11} {'of models':>10} {f'now {trials}':>9} "
-        f"{heads[0]:>9} {heads[1]:>9} {heads[2]:>12} {'other images':>13}",
+        + " ".join(f"{head:>12}" for head in (*heads, "other images")),
     ]
-    for row in rows(config):
+    for row in known:
         of = "stated" if row.models is None else f"{row.models[0]}, {row.models[1]}"
         models = (
             power.models_for_half_width(row.sds, drop),
             power.models_for_power(row.sds, drop),
-            power.models_for_equivalence(row.sds, margin),
+            power.models_for_power(row.sds, drop, row.images, len(known)),
+            power.models_for_equivalence(row.sds, margin, row.images),
         )
-        counts = [f"{n:,}" if n else "too many" for n in models]
+        cells = [f"{n:,}" if n else "no number" for n in models]
+        cells.append(f"±{power.image_floor(row.images):.2f}")
         now = power.half_width(row.sds, trials)
         lines.append(
             f"{row.recipe:<12} {row.removal:<16} {row.sds[0]:>5.2f} {row.sds[1]:>5.2f} {of:>10} "
-            f"{f'±{now:.2f}':>9} {counts[0]:>9} {counts[1]:>9} {counts[2]:>12} "
-            f"{f'±{row.floor:.2f}':>13}"
+            f"{f'±{now:.2f}':>9} " + " ".join(f"{cell:>12}" for cell in cells)
         )
     lines += [
         f"±{drop:g}: for an interval of a drop so narrow, on these test images",
         f"see {drop:g}: to find so large a drop in one row, on these test images",
-        f"within {margin:g}: likewise to show, where there is no drop, that there is none so large",
-        "Table 2's verdicts count the test images and the rows too, so they take more models;",
-        "where `other images` is as wide as the drop or the margin, no number may be enough",
+        f"verdict {drop:g}: to find it as Table 2's verdict does, which counts the choice of test",
+        f"images too and is adjusted for {len(known)} rows (where others show a drop, fewer do)",
+        f"within {margin:g}: for the verdict that there is no drop so large, where there is none;",
+        "taking the images to add what they add to the drop at hand, which is more than to none",
         "other images: half-width that the interval for other test images keeps however many",
         f"models there are; only more test images than {n_test(config):,} make it smaller",
         "",

@@ -1,0 +1,122 @@
+"""How like two images are where they are most alike, and the score that follows from it."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from memaudit.duplicates.views import SIDE, blur, square, view
+
+_SCALES = (0.7, 0.76, 0.82, 0.88, 0.94, 1, 1.065, 1.14, 1.22, 1.31, 1.42)
+_MARGIN = 4  # largest shift verified, in pixels of the square
+_LEVELS = (0.4, 0.9)  # least and greatest correlation taken for chance
+_UNEVEN = 0.1  # chance is higher by up to this where the structure is in one place ...
+_TONE = 0.5  # ... and by this times the difference of mean colours ...
+_MOST_TONE = 0.3  # ... which counts up to here, so that a recoloured copy is still found
+_COLOUR = 0.5  # weight of colour against structure
+_LEAST_CHROMA = 0.01  # chroma (sd, of 1) that counts as none
+
+
+def _local_contrast(x: torch.Tensor) -> torch.Tensor:
+    """Return the gray of ``x`` (b, 3, 32, 32) less its local mean, over its local deviation."""
+    gray = blur(x.mean(1, keepdim=True), 0.6)
+    gray = gray - blur(gray, 3.0)
+    return gray / torch.sqrt(blur(gray.square(), 3.0) + 0.02**2)
+
+
+def _chroma(x: torch.Tensor) -> torch.Tensor:
+    """Return red less blue, and green less both, of ``x`` (b, 3, 32, 32), (b, 2, 32, 32)."""
+    red, green, blue = x.unbind(1)
+    return torch.stack([red - blue, green - (red + blue) / 2], 1)
+
+
+class Likeness(NamedTuple):
+    """How test images and their candidates agree where they agree best, each (b, c).
+
+    ``structure`` is the correlation of local contrast, -1 to 1; ``colour`` that of the chroma, NaN
+    where one of the two has hardly any; ``spread`` says how evenly the shared structure fills the
+    frame, 0 to 1; ``tone`` how far the mean colours are apart, 0 to 1.
+    """
+
+    structure: torch.Tensor
+    colour: torch.Tensor
+    spread: torch.Tensor
+    tone: torch.Tensor
+
+
+def verify(train_images: np.ndarray, test: torch.Tensor, candidates: torch.Tensor) -> Likeness:
+    """Lay each test image over its candidates, and say how they agree where they do so best.
+
+    The inner part of the test image, plain and mirrored, at every scale, is laid over the train
+    image at every shift; the place with the best correlation of local contrast counts.
+    """
+    side, shifts = SIDE - 2 * _MARGIN, 2 * _MARGIN + 1
+    inner = slice(_MARGIN, SIDE - _MARGIN)
+    views = [view(test, mirror, scale) for mirror in (False, True) for scale in _SCALES]
+    patch = torch.stack([_local_contrast(v)[:, 0, inner, inner].flatten(1) for v in views], 1)
+    patch = F.normalize(patch - patch.mean(2, keepdim=True), dim=2, eps=1e-6)
+    pixels = torch.stack([v[..., inner, inner] for v in views], 1)
+    each = torch.arange(len(test))
+    found = Likeness(*torch.empty(4, *candidates.shape))
+    for column in range(candidates.shape[1]):
+        train = square(train_images[candidates[:, column].numpy()])
+        contrast = _local_contrast(train)
+        windows = contrast[:, 0].unfold(1, side, 1).unfold(2, side, 1)
+        windows = windows.reshape(len(train), shifts**2, side * side)
+        mean, power = (F.avg_pool2d(x, side, 1).flatten(1) for x in (contrast, contrast.square()))
+        norm = side * torch.sqrt((power - mean.square()).clamp_min(0)) + 1e-6
+        match = torch.bmm(patch, windows.transpose(1, 2)) / norm[:, None]
+        found.structure[:, column], place = match.flatten(1).max(1)
+        at, shift = place // shifts**2, place % shifts**2
+        found.spread[:, column] = _spread(patch[each, at], windows[each, shift])
+        test_part = pixels[each, at]
+        train_part = train.unfold(2, side, 1).unfold(3, side, 1)
+        train_part = train_part[each, :, shift // shifts, shift % shifts]
+        found.colour[:, column] = _correlation(_chroma(test_part), _chroma(train_part))
+        apart = (test_part.mean((2, 3)) - train_part.mean((2, 3))).abs()
+        found.tone[:, column] = apart.mean(1)
+    return found
+
+
+def _spread(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Return the part of 3 x 3 blocks over which the structure of ``a`` and ``b`` is spread, (b,).
+
+    Both are (b, s * s). With the joint power p of each block it is (sum p)^2 / (9 sum p^2), the
+    participation ratio: 1 where all blocks have as much structure, 1/9 where one has it all.
+    """
+    side = int(a.shape[1] ** 0.5)
+    power = []
+    for x in (a, b):
+        x = x.view(-1, 1, side, side)
+        mean, square = (F.avg_pool2d(y, side // 3) for y in (x, x.square()))
+        power.append((square - mean.square()).clamp_min(0).flatten(1))
+    joint = (power[0] * power[1]).sqrt()
+    return joint.sum(1).square() / (9 * joint.square().sum(1)).clamp_min(1e-12)
+
+
+def _correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Return the correlation of ``a`` and ``b`` (b, 2, s, s) over both channels, (b,).
+
+    It is NaN where one of the two has less chroma than counts.
+    """
+    a, b = (x - x.mean((2, 3), keepdim=True) for x in (a, b))
+    spread = torch.stack([x.square().sum(1).mean((1, 2)).sqrt() for x in (a, b)])
+    correlation = (a * b).sum(1).mean((1, 2)) / (spread.prod(0) + 1e-12)
+    return correlation.where(spread.amin(0) >= _LEAST_CHROMA, torch.nan)
+
+
+def score_of(found: Likeness) -> torch.Tensor:
+    """Return scores (b, c), 0 to 1, from the likeness of each test image to its candidates.
+
+    The structure is rescaled so that chance is 0 and 1 stays 1. Chance is the level of the test
+    image's 4th to 8th best candidate, and higher for a pair whose structure is in few places (a
+    silhouette on plain ground) or whose mean colours differ.
+    """
+    others = found.structure.sort(dim=1, descending=True).values[:, 3:8]
+    level = others.mean(1, keepdim=True) if others.shape[1] else torch.zeros(len(others), 1)
+    level = level + _UNEVEN * (1 - found.spread) + _TONE * found.tone.clamp_max(_MOST_TONE)
+    level = level.clamp(*_LEVELS)
+    score = (found.structure - level) / (1 - level)
+    with_colour = (score + _COLOUR * found.colour.clamp_min(0)) / (1 + _COLOUR)
+    return torch.where(found.colour.isnan(), score, with_colour).clamp(0, 1)
