@@ -91,7 +91,7 @@ def test_killed_again_and_again(uninterrupted, tmp_path):
     study = Study(tmp_path)
     study.config = yaml.safe_load(yaml.safe_dump(uninterrupted.config))
     rng = random.Random(time.time_ns())
-    moments, trained = kill_and_go_on(study, KILLS, 60.0 if DEMO else 12.0, rng)
+    moments, trained = kill_and_go_on(study, KILLS, 60.0 if DEMO else 20.0, rng)
     print("killed after", ", ".join(f"{moment:.1f}" for moment in moments), "seconds")
     print(f"{len(trained)} models trained, at most {max(trained.values())} times each")
     assert len(moments) >= KILLS - 1, f"it ended too soon: {moments}"
