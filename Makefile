@@ -14,7 +14,7 @@ test: .venv .venv/ffcv .venv/browser lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # the study on a real Slurm of one node, started here (Debian, as root), and killed at random moments:
-# three times a small one; ten times the demo's, in 20 minutes: MEMAUDIT_KILLS=10 MEMAUDIT_DEMO=1 make test-slurm
+# three times a small one; ten times the demo's, in half an hour: MEMAUDIT_KILLS=10 MEMAUDIT_DEMO=1 make test-slurm
 test-slurm: .venv
 	$(BIN)/python -m pytest -o addopts=-ra -n 2 --dist loadfile tests/slurm
 
