@@ -165,10 +165,7 @@ def test_nothing_removed_is_no_drop_and_no_test(tmp_path):
 def test_rows_are_those_of_the_two_way_bootstrap(accuracies):
     (found,) = rows_of(accuracies)
     with store.reading(accuracies, store.ACCURACIES) as file:
-        arms = {
-            f"original/{x}": _read_arm(file[f"original/{x}"], 10)
-            for x in ("none", "selected")
-        }
+        arms = {f"original/{x}": _read_arm(file[f"original/{x}"], 10) for x in ("none", "selected")}
     both = TwoWay(arms, 400, 0).contrast(["original/none"], ["original/selected"])
     assert (found["boot_low"], found["boot_high"]) == (both.low, both.high)
     assert both.paired == (not np.isnan(found["paired_low"]))
