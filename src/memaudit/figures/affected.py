@@ -86,7 +86,7 @@ def _points(axis: Axes, summary: Summary, points: Sequence[Point]) -> None:
             markerfacecolor="none" if kind == NEITHER else colour,
             linestyle="none",
             zorder=1.5 if kind == NEITHER else 2,  # most are: below the others
-            label=f"{label}: {len(of):,} test points",
+            label=f"{label}: {len(of):,} test point{'s' * (len(of) != 1)}",
         )
     if len(points) >= 20:
         tenths = np.array_split(np.array([(p.predicted, p.drop) for p in points]), 10)
