@@ -70,7 +70,7 @@ rule pages:
             f"{RESULTS}/report/table2.html",
             caption="../report/table2.rst",
             category="1 The answer: Table 2",
-            labels={"what": "Table 2, every column explained"},
+            labels={"what": "Table 2, with its columns explained"},
         ),
         claims=report(
             f"{RESULTS}/report/claims.html",
