@@ -41,6 +41,7 @@ with job(snakemake.log[0]) as report:
     with store.reading(snakemake.input.scores, store.SCORES) as file:
         value, se = file["memorization"][:], file["memorization_se"][:]
         errors = np.concatenate([b.influence_se.ravel() for b in read_influence(file)])
+        pairs = reliability.mirrored(read_influence(file), value, tests, thresholds)
     selected = np.zeros(data.n_train, dtype=bool)
     selected[[pair.train for pair in read_pairs(snakemake.input.pairs)]] = True
     limit = thresholds["memorization"]
@@ -52,6 +53,7 @@ with job(snakemake.log[0]) as report:
         (float(np.median(errors)), float(errors.max())),
         selected,
         limit,
+        pairs,
     )
     reliability.write_quantities(rows, snakemake.output.csv)
     reliability.write_points(value, se, selected, limit, snakemake.output.points)

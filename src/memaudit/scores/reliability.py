@@ -1,12 +1,12 @@
 """How far the scores can be relied on: do other models give the same ones, and select the same?
 
 The subset models are split at random into two sets, by whole balanced blocks (`subset_mask` of
-`memaudit.models.removals`), so that each set is a study of its own, and what the
-two say is compared: at half of the models, and at fewer, to see what more models would bring.
+`memaudit.models.removals`), so that each set is a study of its own, and what the two
+say is compared: at half of the models, and at fewer, to see what more models would bring.
 """
 
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from scipy.special import ndtr
 
 from memaudit import tables
 from memaudit.models.removals import block_size
-from memaudit.scores.estimate import influence_blocks, memorization
+from memaudit.scores.estimate import InfluenceBlock, influence_blocks, memorization
 from memaudit.scores.selection import is_strong
 from memaudit.seeds import generator
 
@@ -163,6 +163,25 @@ def spearman_brown(correlation: float, times: float = 2.0) -> float:
     return times * correlation / (1 + (times - 1) * correlation)
 
 
+def mirrored(
+    blocks: Iterable[InfluenceBlock], value: np.ndarray, tests: np.ndarray, thresholds: dict
+) -> tuple[int, int]:
+    """How many pairs are selected, and how many would be by the same rule for -influence.
+
+    `value` (n_train,) is the memorization of all train points, `tests` bool (n_test,) the test
+    points that have a part in the selection. Chance goes both ways, while hardly any point makes
+    models fail on a test point of its class: the second number is about how many of the first are
+    chance.
+    """
+    chosen = opposite = 0
+    for block in blocks:
+        used = tests[block.test_index]
+        chosen += int(is_strong(block, value, **thresholds)[:, used].sum())
+        turned = replace(block, influence=-block.influence)
+        opposite += int(is_strong(turned, value, **thresholds)[:, used].sum())
+    return chosen, opposite
+
+
 def wrong_side(value: np.ndarray, se: np.ndarray, threshold: float) -> np.ndarray:
     """Probability (n,) that a score's true value is on the other side of `threshold`.
 
@@ -227,11 +246,13 @@ def quantities(
     influence_se: tuple[float, float],
     selected: np.ndarray,
     threshold: float,
+    pairs: tuple[int, int],
 ) -> list[Quantity]:
     """The rows of reliability.csv.
 
     `memorization`, `memorization_se` (n_train,) and the (median, greatest) standard error of
-    influence are of all `models` models; `selected` bool (n_train,) are the selected points.
+    influence are of all `models` models; `selected` bool (n_train,) are the selected points,
+    `pairs` the numbers of `mirrored`.
     """
     rows = []
     for name, text in MEANINGS.items():
@@ -258,6 +279,14 @@ def quantities(
     wrong = wrong_side(memorization, memorization_se, threshold)
     below = memorization < threshold
     add("points_selected", selected.sum(), "training points selected by all models")
+    add("pairs_selected", pairs[0], "pairs selected by all models")
+    add(
+        "pairs_by_chance",
+        pairs[1],
+        "pairs that the same rule would select for influences below zero: about as many of the "
+        "selected ones are chance, which goes both ways, as long as hardly any point makes models "
+        "fail on a test point of its class",
+    )
     add(
         "expected_wrongly_in",
         wrong[selected].sum(),
