@@ -13,9 +13,10 @@ demo: .venv
 test: .venv .venv/ffcv .venv/browser lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# the study on a real Slurm of one node, started here (Debian, as root), and killed at random moments
+# the study on a real Slurm of one node, started here (Debian, as root), and killed at random moments:
+# three times a small one; ten times the demo's, in 20 minutes: MEMAUDIT_KILLS=10 MEMAUDIT_DEMO=1 make test-slurm
 test-slurm: .venv
-	$(BIN)/python -m pytest -o addopts=-ra tests/slurm
+	$(BIN)/python -m pytest -o addopts=-ra -n 2 --dist loadfile tests/slurm
 
 # how fast, beside what one would use instead: a table and a figure in benchmarks/results
 bench: .venv .venv/ffcv

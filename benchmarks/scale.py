@@ -2,6 +2,7 @@
 
     python benchmarks/scale.py 5000                          trivially short jobs on local cores
     python benchmarks/scale.py 300 --profile profiles/slurm  through a cluster
+    python benchmarks/scale.py --slurm 200                   through a Slurm started here
     python benchmarks/scale.py --plan                        dry run of the paper's full plan
     python benchmarks/scale.py 200 --csv FILE                against Snakemake's own settings
 
@@ -11,6 +12,8 @@ the settings of profiles/default. Prints a line of a table for benchmarks/README
 """
 
 import argparse
+import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -80,6 +83,19 @@ def jobs_a_minute(jobs: int, profile: bool) -> float:
         return 60 * jobs / run(base, folder)[0]
 
 
+@contextlib.contextmanager
+def slurm():
+    """A Slurm of one node with this machine's cores, as the tests start it (Debian, as root)."""
+    command = ROOT / "tests" / "slurm" / "cluster"
+    cores = os.environ | {"CPUS": str(os.cpu_count())}
+    with tempfile.TemporaryDirectory() as state:
+        try:
+            subprocess.run([command, "up", state], check=True, env=cores)
+            yield
+        finally:
+            subprocess.run([command, "down", state], check=True)
+
+
 def study(folder: Path, jobs: int, profile: bool = True) -> Path:
     """`folder`, with the workflow in it, and profiles/default where asked for."""
     (folder / "Snakefile").write_text(f"JOBS = {jobs}\n{SNAKEFILE}")
@@ -93,6 +109,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("jobs", type=int, nargs="?", default=5000)
     parser.add_argument("--profile", type=Path, help="a profile, such as profiles/slurm")
+    parser.add_argument(
+        "--slurm", action="store_true", help="profiles/slurm on a Slurm started here"
+    )
     parser.add_argument("--plan", action="store_true", help="the paper's full plan, as a dry run")
     parser.add_argument("--csv", type=Path, help="our settings against Snakemake's, by turns")
     given = parser.parse_args()
@@ -118,11 +137,16 @@ def main() -> None:
             print(f"| dry run, 4,000 + 1,000 models | {seconds:.0f} s | | {peak:.0f} MB | |")
             return
         study(folder, given.jobs)
-        if given.profile:
-            base += ["--profile", str(given.profile.resolve())]
-        seconds, peak = run(base, folder)
+        profile = ROOT / "profiles" / "slurm" if given.slurm else given.profile
+        if profile:
+            base += ["--profile", str(profile.resolve())]
+        before = os.getloadavg()[0]
+        with slurm() if given.slurm else contextlib.nullcontext():
+            seconds, peak = run(base, folder)
         bookkeeping = files(folder / ".snakemake")
-        where = given.profile.name if given.profile else "local cores"
+        where = profile.name if profile else "local cores"
+        after = os.getloadavg()[0]
+        print(f"load average before {before:.1f}, at the end {after:.1f}", file=sys.stderr)
         print(
             f"| {given.jobs:,} jobs, {where} | {seconds:.0f} s | {60 * given.jobs / seconds:.0f} | "
             f"{peak:.0f} MB | {files(folder) - bookkeeping:,} + {bookkeeping:,} |"

@@ -1,5 +1,6 @@
 """Shared fixtures: a study small enough to run in seconds, in a folder of its own."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -63,7 +64,8 @@ class Study:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        shutil.copytree(ROOT / "config", folder / "config")
+        if not (folder / "config").exists():
+            shutil.copytree(ROOT / "config", folder / "config")
         self.config = yaml.safe_load(yaml.safe_dump(SMALL))
 
     @property
@@ -100,20 +102,25 @@ class Study:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Study:
-    """A small study that has run to its end. Tests copy it before they change anything."""
-    study = Study(tmp_path_factory.mktemp("study"))
-    study.snakemake()
+    """A small study that has run to its end, once for all processes that test.
+
+    Other processes copy it: whatever writes into its folder takes `study`.
+    """
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with open(base / "finished.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        study, done = Study(base / "finished"), base / "finished.done"
+        if not done.exists():
+            study.snakemake()
+            done.touch()
     return study
 
 
 @pytest.fixture
 def study(finished, tmp_path) -> Study:
     """A copy of the finished study, to edit and run again."""
-    shutil.copytree(finished.folder, tmp_path / "study")
-    copy = Study.__new__(Study)
-    copy.folder = tmp_path / "study"
-    copy.config = yaml.safe_load(yaml.safe_dump(finished.config))
-    return copy
+    return Study(shutil.copytree(finished.folder, tmp_path / "study"))
 
 
 @pytest.fixture(scope="session")

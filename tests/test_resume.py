@@ -113,7 +113,7 @@ def test_sigterm_is_noticed_and_the_handler_put_back():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-HOLD = "import sys, time; from pathlib import Path; from memaudit import locks; "
+HOLD = "import sys, time; from pathlib import Path; from memaudit.models import locks; "
 HOLD += "f = locks.take(Path(sys.argv[1]), 'the other'); print(f is not None, flush=True); "
 HOLD += "time.sleep(60)"
 

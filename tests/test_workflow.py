@@ -144,15 +144,15 @@ def test_figures_are_pictures(finished):
         assert "</svg>" in (finished.results / f"figures/{name}.svg").read_text()
 
 
-def test_the_report_is_one_file_in_reading_order(finished):
-    finished.snakemake("--report", "report.html")
-    text = (finished.folder / "report.html").read_text()
+def test_the_report_is_one_file_in_reading_order(study):
+    study.snakemake("--report", "report.html")
+    text = (study.folder / "report.html").read_text()
     assert "Does memorization matter for this dataset?" in text
     categories = [line for line in text.splitlines() if "1 The answer: Table 2" in line]
     assert categories
     for name in ("table2.html", "claims.html", "drops.png", "subpopulations.png"):
         assert f"results/small/{name}" in text.replace("report/", "").replace("figures/", "")
-    page = (finished.results / "report/table2.html").read_text()
+    page = (study.results / "report/table2.html").read_text()
     for column in table2.COLUMNS:
         assert f"<code>{column}</code>" in page
 
@@ -182,8 +182,8 @@ def test_another_folder_gives_the_same_table(finished, tmp_path):
         assert digest(again.results / name) == digest(finished.results / name), name
 
 
-def test_a_finished_study_has_nothing_to_do(finished):
-    assert finished.planned() == {}
+def test_a_finished_study_has_nothing_to_do(study):
+    assert study.planned() == {}
 
 
 def test_images_that_did_not_change_train_nothing(study):

@@ -1,4 +1,13 @@
-"""Snakemake and its jobs killed at random moments: the same table, nothing trained twice."""
+"""Snakemake and its jobs killed at random moments: the same table, nothing trained twice.
+
+Three kills of a small study, unless the environment says otherwise: MEMAUDIT_KILLS=10 kills it ten
+times, MEMAUDIT_DEMO=1 takes the study of `make demo`. Both, in about 20 minutes:
+
+    export MEMAUDIT_KILLS=10 MEMAUDIT_DEMO=1
+    .venv/bin/python -m pytest -o addopts=-rP tests/slurm/test_interruptions.py
+
+-rP shows the moments and the numbers of models that it prints.
+"""
 
 import os
 import random
@@ -9,9 +18,12 @@ import sys
 import time
 from collections import Counter
 
+import pytest
 import yaml
 from conftest import ROOT, Study
 
+KILLS = int(os.environ.get("MEMAUDIT_KILLS", "3"))
+DEMO = os.environ.get("MEMAUDIT_DEMO") == "1"
 TRAINED = re.compile(r"recipe (\w+), removal (\w+): trial (\d+), \d+ of")
 
 
@@ -64,14 +76,31 @@ def kill_and_go_on(
     return moments, Counter(TRAINED.search(line).groups() for line in lines)
 
 
-def test_killed_again_and_again(finished, tmp_path):
+@pytest.fixture
+def uninterrupted(request, tmp_path_factory) -> Study:
+    """A study that ran to its end in one go."""
+    if not DEMO:
+        return request.getfixturevalue("finished")
+    study = Study(tmp_path_factory.mktemp("demo"))
+    study.config = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
+    study.snakemake("results/demo/table2.csv")
+    return study
+
+
+def test_killed_again_and_again(uninterrupted, tmp_path):
     study = Study(tmp_path)
+    study.config = yaml.safe_load(yaml.safe_dump(uninterrupted.config))
     rng = random.Random(time.time_ns())
-    moments, trained = kill_and_go_on(study, 3, 12.0, rng)
-    assert len(moments) >= 2, f"it ended too soon: {moments}"
+    moments, trained = kill_and_go_on(study, KILLS, 60.0 if DEMO else 20.0, rng)
+    print("killed after", ", ".join(f"{moment:.1f}" for moment in moments), "seconds")
+    print(f"{len(trained)} models trained, at most {max(trained.values())} times each")
+    assert len(moments) >= KILLS - 1, f"it ended too soon: {moments}"
     table = "table2.csv"
-    assert (study.results / table).read_text() == (finished.results / table).read_text(), moments
-    assert len(trained) == 60 + 3 * 10
+    assert (study.results / table).read_text() == (uninterrupted.results / table).read_text(), (
+        moments
+    )
+    arms = 10  # recipes and removals of Table 2
+    assert len(trained) == study.config["memorization"]["models"] + arms * study.config["trials"]
     assert max(trained.values()) == 1, (moments, trained)
     assert not list((study.results / "models").rglob(".*.partial"))
     assert not list((study.results / "models").rglob("*.tmp"))

@@ -3,6 +3,9 @@
 python -m memaudit.duplicates FOLDER --output pairs.csv
 """
 
+from importlib import import_module
+from typing import Any
+
 from memaudit.duplicates.files import (
     Side,
     read_duplicates,
@@ -10,20 +13,16 @@ from memaudit.duplicates.files import (
     write_duplicates,
     write_pairs,
 )
-from memaudit.duplicates.finder import NEAR, REVIEW, Pairs, find_duplicates, find_within
-from memaudit.duplicates.summary import summarize, summarize_within
 
-__all__ = [
-    "NEAR",
-    "REVIEW",
-    "Pairs",
-    "Side",
-    "find_duplicates",
-    "find_within",
-    "read_duplicates",
-    "read_sides",
-    "summarize",
-    "summarize_within",
-    "write_duplicates",
-    "write_pairs",
-]
+# Imported when they are first used: jobs that only read the finder's files do without torch.
+_HOME = {
+    **dict.fromkeys(("NEAR", "REVIEW", "Pairs", "find_duplicates", "find_within"), "finder"),
+    **dict.fromkeys(("summarize", "summarize_within"), "summary"),
+}
+__all__ = ["Side", "read_duplicates", "read_sides", "write_duplicates", "write_pairs", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'memaudit.duplicates' has no attribute {name!r}")
+    return getattr(import_module(f"memaudit.duplicates.{_HOME[name]}"), name)

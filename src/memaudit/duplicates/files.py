@@ -3,13 +3,16 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from memaudit import store, tables
 from memaudit.data import dataset, image_folder
-from memaudit.duplicates.finder import Pairs
 from memaudit.errors import AuditError
+
+if TYPE_CHECKING:
+    from memaudit.duplicates.finder import Pairs
 
 
 class SeveralSizes(AuditError):  # noqa: N818, it may be mended at once
@@ -92,7 +95,7 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def write_duplicates(
-    pairs: Pairs,
+    pairs: "Pairs",
     path: str | Path,
     train_names: Sequence[str] = (),
     test_names: Sequence[str] = (),
@@ -111,7 +114,7 @@ def write_duplicates(
 
 
 def write_pairs(
-    pairs: Pairs,
+    pairs: "Pairs",
     path: str | Path,
     train_names: Sequence[str],
     test_names: Sequence[str],
@@ -125,7 +128,7 @@ def write_pairs(
     tables.write(path, [*columns, "score", "kind"], rows, ".4f")
 
 
-def _rows(pairs: Pairs) -> Iterable[tuple[int, int, float, str]]:
+def _rows(pairs: "Pairs") -> Iterable[tuple[int, int, float, str]]:
     columns = (pairs.train, pairs.test, pairs.score, pairs.kind)
     return zip(*(column.tolist() for column in columns), strict=True)
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from zlib import crc32
 
 import numpy as np
-from scipy import stats
+import scipy  # stats is imported when it is used: it takes a second, and not all need it
 
 from memaudit.seeds import generator
 
@@ -87,7 +87,7 @@ def _mean_part(values: np.ndarray) -> tuple[float, float]:
 
 
 def _around(value: float, se: float, freedom: float, level: float) -> tuple[float, float]:
-    half = float(stats.t.ppf((1 + level) / 2, freedom)) * se if se else 0.0
+    half = float(scipy.stats.t.ppf((1 + level) / 2, freedom)) * se if se else 0.0
     return value - half, value + half
 
 
@@ -126,7 +126,7 @@ def correlation(
         return (float("nan"),) * 3
     r = float(np.corrcoef(first, second)[0, 1])
     z = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
-    half = stats.norm.ppf((1 + level) / 2) / np.sqrt(len(first) - 3)
+    half = scipy.stats.norm.ppf((1 + level) / 2) / np.sqrt(len(first) - 3)
     return r, float(np.tanh(z - half)), float(np.tanh(z + half))
 
 
@@ -143,7 +143,7 @@ def extra_sd(
         return (float("nan"),) * 3
     tails = (1 + level) / 2, (1 - level) / 2
     (v, v_low, v_high), (w, w_low, w_high) = (
-        (variance, *((len(x) - 1) * variance / stats.chi2.ppf(tails, len(x) - 1)))
+        (variance, *((len(x) - 1) * variance / scipy.stats.chi2.ppf(tails, len(x) - 1)))
         for x in (more, less)
         for variance in (float(np.var(x, ddof=1)),)
     )
@@ -176,7 +176,7 @@ def no_effect(found: Estimate) -> float:
     """Two-sided p of the hypothesis that the difference is 0; NaN where there is no `se`."""
     if found.se == 0:
         return float(found.value == 0)
-    return float(2 * stats.t.sf(abs(found.value) / found.se, found.freedom))
+    return float(2 * scipy.stats.t.sf(abs(found.value) / found.se, found.freedom))
 
 
 def equivalence(found: Estimate, margin: float) -> float:
@@ -188,7 +188,7 @@ def equivalence(found: Estimate, margin: float) -> float:
     room = margin - abs(found.value)
     if found.se == 0:
         return float(room <= 0)
-    return float(stats.t.sf(room / found.se, found.freedom))
+    return float(scipy.stats.t.sf(room / found.se, found.freedom))
 
 
 def one_sided(found: Estimate, limit: float) -> tuple[float, float]:
@@ -201,7 +201,7 @@ def one_sided(found: Estimate, limit: float) -> tuple[float, float]:
     if found.se == 0:
         return float(beyond <= 0), float(beyond >= 0)
     t = beyond / found.se
-    return float(stats.t.sf(t, found.freedom)), float(stats.t.cdf(t, found.freedom))
+    return float(scipy.stats.t.sf(t, found.freedom)), float(scipy.stats.t.cdf(t, found.freedom))
 
 
 def _counts(rng: np.random.Generator, n: int, draws: int) -> np.ndarray:
@@ -306,7 +306,7 @@ class TwoWay:
         if not (se and spread):
             return Estimate(value, se, freedom, *_around(value, se, freedom, LEVEL), paired)
         tails = (1 - LEVEL) / 2, (1 + LEVEL) / 2
-        wider = stats.t.ppf(tails[1], freedom) / stats.norm.ppf(tails[1])
+        wider = scipy.stats.t.ppf(tails[1], freedom) / scipy.stats.norm.ppf(tails[1])
         ends = value + wider * se / spread * np.quantile(deviations, tails)
         return Estimate(value, se, freedom, float(ends[0]), float(ends[1]), paired)
 
