@@ -145,4 +145,4 @@ def test_files_and_the_figure(selected, tmp_path):
     for name in ("one", "two"):
         draw([(summary, points), (few[0], few[2])], tmp_path / f"{name}.png")
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
-    assert "duplicates (1 test points)" in (tmp_path / "one.svg").read_text()
+    assert "duplicates of a test image: 1 test point " in (tmp_path / "one.svg").read_text()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from memaudit.buckets.assign import Assignment
 from memaudit.buckets.leaks import Leak
@@ -42,14 +43,15 @@ PAPER = {
 }
 # points 0 to 7 are selected; five of them have a duplicate in the test set, of the others one
 LEAKS = [Leak(point, point, "near", "rule") for point in (0, 1, 2, 3, 4, 50)]
+MEMORIZED = np.arange(100)
 POINTS = [
     Assignment(i, "cat", 0.9, "leakage_shift" if i < 5 else "memorized", "none", (i,))
     for i in range(8)
 ]
 
 
-def verdicts(percent=PAPER, points=POINTS, leaks=LEAKS, **options):
-    found = claims.judge(contrasts(percent, **options), points, leaks, 1000, SETTINGS)
+def verdicts(percent=PAPER, points=POINTS, leaks=LEAKS, memorized=MEMORIZED, **options):
+    found = claims.judge(contrasts(percent, **options), points, leaks, memorized, SETTINGS)
     return [claim.verdict for claim in found], found
 
 
@@ -71,15 +73,16 @@ def test_the_opposite_world_contradicts_them():
         "converged/memorized": 68,
         "converged/random_memorized": 75,
     }
-    few = [Leak(point, point, "near", "rule") for point in range(100, 990)]
+    few = [Leak(point, point, "near", "rule") for point in range(10, 90)]
     words, _ = verdicts(opposite, leaks=few)
     assert words == ["contradicted"] * 7
 
 
-def test_no_difference_contradicts_a_claimed_one_and_supports_the_last():
+def test_no_difference_is_too_small_to_matter_and_supports_the_last():
     """All arms at 80 %: with 30 models of 2,000 answers a difference of 1 point is ruled out."""
     words, found = verdicts(dict.fromkeys(PAPER, 80.0))
-    assert words[:4] == ["contradicted"] * 4 and words[5:] == ["contradicted", "supported"]
+    small = "too small to matter"
+    assert words[:4] == [small] * 4 and words[5:] == [small, "supported"]
     assert "smaller than 1 points either way" in found[0].because
 
 
@@ -91,12 +94,37 @@ def test_what_cannot_be_tested_is_not():
     assert np.isnan(found[0].value)
 
 
+@pytest.mark.parametrize(
+    ("memorized", "leaks", "why"),
+    [
+        (None, LEAKS, "F&Z published no scores"),
+        (np.arange(8), LEAKS, "no other point is memorized"),
+        (MEMORIZED, [Leak(500, 500, "near", "rule")], "no memorized point has a duplicate"),
+    ],
+)
+def test_duplicates_are_compared_among_memorized_points_only(memorized, leaks, why):
+    _, found = verdicts(memorized=memorized, leaks=leaks)
+    assert found[4].verdict == "not tested" and why in found[4].because
+    words, found = verdicts(leaks=[*LEAKS, Leak(500, 500, "near", "rule")])
+    # 5 of 8 selected, 1 of 92 others; point 500 is not memorized
+    assert words[4] == "supported"
+    assert found[4].p_holm >= stats.fisher_exact([[5, 3], [1, 91]]).pvalue
+
+
+def test_a_small_difference_the_claimed_way_is_not_called_contradicted():
+    """A drop of 0.4 with 30 models of 2,000 answers: shown to be under 1, not to be above 0."""
+    words, found = verdicts(PAPER | {"original/selected": 79.6})
+    assert words[0] in ("too small to matter", "supported") and found[0].value > 0
+
+
 def test_one_model_an_arm_is_said_to_be_too_few(tmp_path):
     world = contrasts(PAPER)
     single = {
         name: Arm(one.trials[:1], one.correct[:1]) for name, one in world.two_way.arms.items()
     }
-    found = claims.judge(Contrasts(single, world.removed, SETTINGS), POINTS, LEAKS, 1000, SETTINGS)
+    found = claims.judge(
+        Contrasts(single, world.removed, SETTINGS), POINTS, LEAKS, MEMORIZED, SETTINGS
+    )
     assert found[0].verdict == "not tested" and "one model an arm" in found[0].because
     assert found[4].verdict == "supported"  # it is about points, not models
     claims.write_claims(found, tmp_path / "claims.csv")
@@ -107,10 +135,10 @@ def test_one_model_an_arm_is_said_to_be_too_few(tmp_path):
 def test_a_cost_above_zero_within_the_margin_does_not_contradict_the_last_claim():
     """A cost of about 0.8 beyond random points is far from 0, and not shown to be above 1."""
     world = contrasts(PAPER | {"converged/memorized": 82.6})
-    loose = claims.judge(world, POINTS, LEAKS, 1000, SETTINGS)[-1]
+    loose = claims.judge(world, POINTS, LEAKS, MEMORIZED, SETTINGS)[-1]
     assert loose.low > 0.3
     assert loose.verdict == "undecided"
-    strict = claims.judge(world, POINTS, LEAKS, 1000, Settings(margin=0.25, bootstrap=200))[-1]
+    strict = claims.judge(world, POINTS, LEAKS, MEMORIZED, Settings(margin=0.25, bootstrap=200))[-1]
     assert strict.verdict == "contradicted" and "above 0.25" in strict.because
 
 

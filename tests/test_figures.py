@@ -1,16 +1,25 @@
 """Figures 1 to 3: what they show, and that they can be drawn."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from memaudit.buckets.assign import assign
 from memaudit.data.dataset import Dataset
-from memaudit.figures import examples
-from memaudit.figures.drawing import name
+from memaudit.figures import affected as affected_figure
+from memaudit.figures import curves, examples, reliability, scores, sweeps
+from memaudit.figures import drops as drops_figure
+from memaudit.figures import similarity as similarity_figure
+from memaudit.figures.drawing import WIDTH, name
 from memaudit.figures.drops import drops
 from memaudit.figures.scores import most_memorized
 from memaudit.figures.similarity import similarity
+from memaudit.results import curves as curve_table
+from memaudit.results.affected import Point, Summary
 from memaudit.results.table2 import COLUMNS
+from memaudit.scores.reliability import Agreement
+from memaudit.scores.rescored import Scored
 from memaudit.scores.selection import Pair
 
 
@@ -127,5 +136,88 @@ def test_pairs_that_were_not_compared_are_shown_as_such(called, tmp_path):
         similarity(PAIRS, called, scores, 0.8, 0.45, 0.15, tmp_path / f"{file}.png")
     text = (tmp_path / "one.svg").read_text()
     assert text == (tmp_path / "two.svg").read_text()
-    for words in ("duplicate: 3 pairs, 1 not scored", "sub-population: 5 pairs, 2 not scored"):
+    for words in ("test set: 3 pairs, 1 not scored", "sub-population: 5 pairs, 2 not scored"):
         assert words in text
+
+
+def covering(figure):
+    """Legends that overlap the inside of any axes, and texts of fewer than 7 points."""
+    figure.canvas.draw()
+    legends = [*figure.legends, *(axis.get_legend() for axis in figure.axes)]
+    boxes = [legend.get_window_extent() for legend in legends if legend]
+    inside = [axis.get_window_extent().padded(-1) for axis in figure.axes]
+    over = [box for box in boxes if any(box.overlaps(axis) for axis in inside)]
+    small = [t for t in figure.findobj(Text) if t.get_text() and t.get_fontsize() < 7]
+    return len(boxes), over, small
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are drawn, kept open instead of saved."""
+    figures = []
+    modules = (
+        affected_figure,
+        curves,
+        drops_figure,
+        reliability,
+        scores,
+        similarity_figure,
+        sweeps,
+    )
+    for module in modules:
+        monkeypatch.setattr(module, "save", lambda figure, path: figures.append(figure))
+    yield figures
+    plt.close("all")
+
+
+def sweep_row(values, removal, drop):
+    numbers = ("acc_full", "acc_reduced", "fitted", "drop", "ci", "boot")
+    ends = {f"{name}{end}": str(drop) for name in numbers for end in ("", "_low", "_high", "_sd")}
+    return ends | values | {"removal": removal, "n_removed": "5"}
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_no_legend_lies_over_data(few, drawn, called, rng):
+    decays = ["0.005"] if few else ["0", "0.0001", "0.0002", "0.00021"]
+    rows = [
+        sweep_row({"weight_decay": value, "recipe": "converged"}, removal, 1 + place)
+        for place, value in enumerate(decays)
+        for removal in ("selected", "random_selected")
+    ]
+    sweeps.weight_decay(rows, "")
+    rows = [
+        sweep_row({"threshold": value, "recipe": recipe}, removal, 1)
+        for recipe in ("original", "converged")[: 1 if few else 2]
+        for value in ("0.25", "0.3", "0.5")[: 1 if few else 3]
+        for removal in ("above", "random_above")
+    ]
+    sweeps.threshold_curve(rows, "")
+    values = rng.random((2, 30))
+    both = tuple(Scored(value, frozenset()) for value in values)
+    sweeps.rescored(("original", "converged"), both, {3: "memorized"}, 0.25, "")
+    found = [Agreement(n, *[0.1] * 7) for n in ((10,) if few else (10, 20, 40))]
+    reliability.reliability(values, found, 0.25, 20 if few else 80, "")
+    summary = dict.fromkeys(Summary.__dataclass_fields__, 1) | {"recipe": "original"}
+    point = dict.fromkeys(Point.__dataclass_fields__, 1) | {"group": "neither"}
+    points = [Point(**point | {"predicted": 50 - k}) for k in range(2 if few else 40)]
+    removals = ("selected", "selected", "leakage_shift", "memorized")
+    views = [(Summary(**summary | {"removal": removal}), points) for removal in removals]
+    affected_figure.affected(views, "")
+    named = {(p.train, p.test): 0.5 for p in PAIRS}
+    similarity(PAIRS, called, {} if few else named, 0.8, 0.45, 0.15, "")
+    scores.memorization_histogram(None, values[0], called, "")
+    ends = ("1.0", "2.0", "0.5", "2.5")
+    drops([drop_row("selected", "1.5", ends, ("2.54", "0.2"))], "")
+    epochs = [
+        dict.fromkeys(curve_table.COLUMNS, "1") | {"epoch": str(k), "recipe": recipe}
+        for recipe in ("a", "b")[: 1 if few else 2]
+        for k in range(1 if few else 5)
+    ]
+    curves.learning_curves(epochs, "")
+    assert len(drawn) == 9
+    for figure in drawn:
+        legends, over, small = covering(figure)
+        assert legends
+        assert not over
+        assert not small
+        assert figure.get_figwidth() <= WIDTH

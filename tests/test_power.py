@@ -119,6 +119,19 @@ def test_the_floor_is_what_is_left_with_all_models(rng):
     assert (found.high - found.low) / 2 == pytest.approx(floors[1], rel=0.15)
 
 
+def test_what_images_add_shrinks_with_the_drop():
+    """37 of 10,000 test images right 27 % less often: a drop of 0.1, of 888 one of 2.4."""
+    measured, images = 888 * 0.27 / 100, (888 * 0.27**2 / 10_000**2 * 100**2, 9_999)
+    small, freedom = power.images_at(0.1, images, measured, 10_000)
+    assert freedom == 9_999
+    assert np.sqrt(small) == pytest.approx(100 * np.sqrt(37 * 0.27**2) / 10_000, rel=0.01)
+    assert power.models_for_power(SDS, 0.1, (small, freedom), 4) == pytest.approx(286, abs=6)
+    # never more than if every model lost the images for good, nor less than nothing
+    assert power.images_at(1.0, (9.0, 99), 0.5, 100)[0] == pytest.approx(100**2 * 0.01 * 0.99 / 100)
+    assert power.images_at(1.0, (0.0, 99), 0.0, 100)[0] == pytest.approx(100**2 * 0.01 * 0.99 / 100)
+    assert power.images_at(0.0, images, measured, 10_000)[0] == 0
+
+
 def test_memorization_scores():
     assert power.memorization_half_width(4000, 0.7) / 1.96 == pytest.approx(0.0173, abs=1e-4)
     assert power.memorization_half_width(100, 0.7) / 1.96 == pytest.approx(0.109, abs=1e-3)

@@ -136,6 +136,31 @@ def test_as_many_points_are_on_the_wrong_side_as_expected(models, rng):
     assert reliability.wrong_side(value, np.full(20_000, 1e-9), 0.25)[value > 0.25].sum() < 1e-6
 
 
+@pytest.mark.parametrize("accuracy", [0.2, 0.7, 0.9])
+def test_as_many_pairs_are_chance_as_with_other_subsets(accuracy, rng):
+    """Answers that depend on no point, and on some: of the selected pairs, those that are false.
+
+    By counts of right answers, whose chance is not the same up and down away from one half.
+    """
+    models, n_train, n_test = 100, 200, 150
+    mask = np.array([subset_mask(n_train, model, 0.7, 3) for model in range(models)])
+    right = np.full((models, n_test), accuracy)
+    planted = np.arange(30)
+    right[:, planted] -= 0.8 * accuracy * ~mask[:, planted]  # test point j takes train point j
+    test = rng.random((models, n_test)) < right
+    labels = np.zeros(n_train, int), np.zeros(n_test, int)
+    study = SubsetModels(mask, mask, test, *labels, 0.7)
+    limits = {"memorization": 0.25, "influence": 0.15, "z": 2.5}
+    value = np.full(n_train, 0.5)
+    (block,) = influence_blocks(mask, test, *labels)
+    strong = is_strong(block, value, **limits)
+    false = strong.sum() - strong[planted, planted].sum()
+    found = reliability.chance_pairs(study, value, limits, seed=0)
+    assert len(set(found)) > 1 and false > 20
+    assert np.mean(found) == pytest.approx(false, rel=0.35)
+    assert reliability.chance_pairs(study, np.zeros(n_train), limits, seed=0) == [0] * 10
+
+
 @pytest.mark.parametrize("models", [40, 10])
 def test_rows_and_figure_say_what_they_can(models, tmp_path):
     study, *_ = known_study(models)
@@ -143,7 +168,7 @@ def test_rows_and_figure_say_what_they_can(models, tmp_path):
     scores = memorization(study.mask, study.train_correct)
     selected = scores.value > 0.4
     rows = reliability.quantities(
-        found, models, scores.value, scores.se, (0.1, 0.2), selected, 0.25
+        found, models, scores.value, scores.se, (0.1, 0.2), selected, 0.25, 7, [2, 4]
     )
     reliability.write_quantities(rows, tmp_path / "r.csv")
     reliability.write_points(scores.value, scores.se, selected, 0.25, tmp_path / "points.csv")

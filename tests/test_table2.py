@@ -115,7 +115,8 @@ def test_every_row_says_what_it_can(tmp_path):
     assert np.isnan(control["p_holm"])
     assert not np.isnan(control["tost_p"])
     assert all(list(row) == list(table2.COLUMNS) for row in rows)
-    assert table2_page.verdict(original, 0.25) == "a drop"
+    assert table2_page.verdict(original, 0.25) == "a drop, more than random"
+    assert np.isnan(control["p_vs_random"])
     assert table2_page.verdict(by_name["converged", "memorized"], 0.25) == "undecided"
 
 
@@ -124,6 +125,8 @@ def test_p_is_adjusted_over_the_rows_that_are_no_controls(tmp_path):
     with_others = study_rows(path)[2]
     (alone,) = rows_of(path, [ARMS[2]], 203)
     smallest = min(row["p_holm"] for row in study_rows(path)[:3])
+    against = [row["p_vs_random"] for row in rows_of(path, [ARMS[0], ARMS[3]], 203)]
+    assert min(row["p_vs_random"] for row in study_rows(path)[:3]) == pytest.approx(3 * against[0])
     assert with_others["p_holm"] == pytest.approx(alone["p_holm"])  # the largest of three: as it is
     (first,) = rows_of(path, [ARMS[0]], 203)
     assert smallest == pytest.approx(3 * first["p_holm"])
@@ -171,6 +174,9 @@ def test_rows_are_those_of_the_two_way_bootstrap(accuracies):
     assert both.paired == (not np.isnan(found["paired_low"]))
 
 
+DROP = {"p_holm": 0.01, "tost_p": 0.9}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -179,6 +185,14 @@ def test_rows_are_those_of_the_two_way_bootstrap(accuracies):
         ({"p_holm": 0.01, "tost_p": 0.01}, "a drop, smaller than 0.25"),
         ({"p_holm": 0.3, "tost_p": 0.01}, "smaller than 0.25"),
         ({"p_holm": 0.3, "tost_p": 0.3}, "undecided"),
+        (DROP | {"p_vs_random": 0.01, "drop_vs_random": 1.0}, "a drop, more than random"),
+        (DROP | {"p_vs_random": 0.01, "drop_vs_random": -1.0}, "a drop, less than random"),
+        (DROP | {"p_vs_random": 0.3}, "a drop, not shown to be more than random"),
+        (DROP | {"p_vs_random": 0.3, "drop": -1.0}, "a gain"),
+        (
+            {"p_holm": 0.3, "tost_p": 0.3, "p_vs_random": 0.01, "drop_vs_random": 1.0},
+            "undecided, more than random",
+        ),
         ({"removal": "random_selected", "p_holm": np.nan, "tost_p": 0.01}, "smaller than 0.25"),
         ({"removal": "random_selected", "p_holm": np.nan, "tost_p": 0.3}, ""),
         ({"n_removed": 0}, "nothing was removed"),

@@ -16,6 +16,7 @@ PURPOSES = {
     "bootstrap": 6,
     "half": 7,
     "split": 8,
+    "chance": 9,
 }
 
 

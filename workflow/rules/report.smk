@@ -6,7 +6,8 @@ rule claims:
         accuracies=f"{RESULTS}/accuracies.h5",
         buckets=f"{RESULTS}/buckets.csv",
         leaks=f"{RESULTS}/leaks.csv",
-        # for its numbers of points only; where they change, so do the accuracies
+        scores=SCORES,
+        # for its number of test points only; where it changes, so do the accuracies
         dataset=ancient(DATASET),
     output:
         csv=f"{RESULTS}/claims.csv",
@@ -19,6 +20,7 @@ rule claims:
     params:
         rows=ROWS,
         name=config["dataset"]["name"],
+        threshold=lookup(dpath="selection/memorization", within=config),
         statistics=lookup(dpath="statistics", within=config),
         seed=config["seed"],
     script:
@@ -70,7 +72,7 @@ rule pages:
             f"{RESULTS}/report/table2.html",
             caption="../report/table2.rst",
             category="1 The answer: Table 2",
-            labels={"what": "Table 2, every column explained"},
+            labels={"what": "Table 2, with its columns explained"},
         ),
         claims=report(
             f"{RESULTS}/report/claims.html",

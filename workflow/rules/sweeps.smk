@@ -35,7 +35,7 @@ rule weight_decay:
         png=report(
             f"{RESULTS}/figures/weight_decay.png",
             caption="../report/weight_decay.rst",
-            category="6 Convergence and sweeps",
+            category="6 Convergence, other settings",
             labels={"what": "Weight decay"},
         ),
         svg=f"{RESULTS}/figures/weight_decay.svg",
@@ -93,7 +93,7 @@ rule threshold_curve:
         png=report(
             f"{RESULTS}/figures/threshold_curve.png",
             caption="../report/threshold_curve.rst",
-            category="6 Convergence and sweeps",
+            category="6 Convergence, other settings",
             labels={"what": "Thresholds of memorization"},
         ),
         svg=f"{RESULTS}/figures/threshold_curve.svg",
@@ -124,7 +124,7 @@ rule rescored:
         png=report(
             f"{RESULTS}/figures/rescored.png",
             caption="../report/rescored.rst",
-            category="6 Convergence and sweeps",
+            category="6 Convergence, other settings",
             labels={"what": "Memorization under the other recipe"},
         ),
         svg=f"{RESULTS}/figures/rescored.svg",

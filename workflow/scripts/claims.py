@@ -1,5 +1,7 @@
 """Judge the papers' claims by this study."""
 
+import numpy as np
+
 from memaudit import store
 from memaudit.buckets.assign import read_buckets
 from memaudit.buckets.leaks import read_leaks
@@ -12,13 +14,17 @@ with job(snakemake.log[0]) as report:
     settings = table2.Settings(**params.statistics, seed=params.seed)
     data = load(snakemake.input.dataset)
     rows = [tuple(row) for row in params.rows]
+    memorized = None  # F&Z's published pairs come without the scores of other points
+    if snakemake.input.scores:
+        with store.reading(snakemake.input.scores, store.SCORES) as file:
+            memorized = np.flatnonzero(file["memorization"][:] >= params.threshold)
     found = claims.judge(
         table2.Contrasts(
             *accuracies.read_arms(snakemake.input.accuracies, rows, data.n_test), settings
         ),
         read_buckets(snakemake.input.buckets),
         read_leaks(snakemake.input.leaks),
-        data.n_train,
+        memorized,
         settings,
     )
     claims.write_claims(found, snakemake.output.csv)

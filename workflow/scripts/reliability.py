@@ -41,8 +41,9 @@ with job(snakemake.log[0]) as report:
     with store.reading(snakemake.input.scores, store.SCORES) as file:
         value, se = file["memorization"][:], file["memorization_se"][:]
         errors = np.concatenate([b.influence_se.ravel() for b in read_influence(file)])
+    pairs = read_pairs(snakemake.input.pairs)
     selected = np.zeros(data.n_train, dtype=bool)
-    selected[[pair.train for pair in read_pairs(snakemake.input.pairs)]] = True
+    selected[[pair.train for pair in pairs]] = True
     limit = thresholds["memorization"]
     rows = reliability.quantities(
         agreements,
@@ -52,6 +53,8 @@ with job(snakemake.log[0]) as report:
         (float(np.median(errors)), float(errors.max())),
         selected,
         limit,
+        len(pairs),
+        reliability.chance_pairs(study, value, thresholds, seed),
     )
     reliability.write_quantities(rows, snakemake.output.csv)
     reliability.write_points(value, se, selected, limit, snakemake.output.points)

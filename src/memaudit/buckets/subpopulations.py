@@ -69,7 +69,7 @@ def find_members(
 ) -> list[Member]:
     """The members of all groups, ordered by group and train point.
 
-    `threshold` is the similarity (0 to 1) from which two linked points pass the check.
+    `threshold` is the similarity, in standard deviations, from which linked points pass the check.
     """
     train, test = (np.array([getattr(p, s) for p in pairs], np.int64) for s in ("train", "test"))
     links = shared_links(train, test)

@@ -6,16 +6,38 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
-from memaudit.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
+from memaudit.buckets.assign import LEAKAGE_SHIFT, MEMORIZED
+from memaudit.figures.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    SMALL,
+    WIDTH,
+    headed,
+    plain,
+    save,
+)
 from memaudit.results.affected import DUPLICATES, NEITHER, Point, Summary
 
-_KINDS = ((DUPLICATES, ORANGE, "o"), ("sub-populations", GREEN, "^"), (NEITHER, BLUE, "s"))
-_LINES = (  # a colour and a dash for each row of the paper's table
-    (BLUE, "-"),
-    (ORANGE, (0, (6, 1.5))),
-    (GREEN, (0, (4, 1.5, 1, 1.5))),
-    (GREY, (0, (1.5, 1))),
+SUBPOPULATIONS = "sub-populations"
+_REMOVED = {
+    "selected": "all selected points",
+    LEAKAGE_SHIFT: "only those with a duplicate\nor in a sub-population (leakage_shift)",
+    MEMORIZED: "only the others (memorized)",
+}
+_KINDS = (  # by the removed points that influence a test point most
+    (DUPLICATES, ORANGE, "o", "duplicates of a test image"),
+    (SUBPOPULATIONS, GREEN, "^", "in a sub-population"),
+    (NEITHER, BLUE, "s", "neither"),
+)
+_LINES = (  # a colour, a dash and a marker for each row of the paper's table
+    (BLUE, "-", "o"),
+    (ORANGE, (0, (6, 1.5)), "D"),
+    (GREEN, (0, (4, 1.5, 1, 1.5)), "^"),
+    (GREY, (0, (1.5, 1)), "s"),
 )
 
 
@@ -24,38 +46,47 @@ def affected(views: Sequence[tuple[Summary, Sequence[Point]]], path: str | Path)
 
     `views` are the removals of the paper's table, each with its points by falling prediction.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 4.8), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 5.6), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.06)
     _points(left, *views[0])
-    for (summary, points), (colour, dash) in zip(views, _LINES, strict=False):
-        _sums(right, summary, points, colour, dash)
+    most = max([1, *(len(points) for _, points in views)])
+    for place, ((summary, points), line) in enumerate(zip(views, _LINES, strict=False)):
+        _sums(right, summary, points, most * (1.05 + 0.04 * place), *line)
     right.axhline(0, color="black", linewidth=0.6)
-    right.set_xlabel("test points that removed points influence, greatest predicted drop first")
-    right.set_ylabel("drop of the whole test set, percentage points")
-    right.set_title(
-        "how the drop adds up\nthick: found; thin: predicted; circle: the whole drop, 95 %",
-        fontsize=10,
+    ticks = MaxNLocator(6, integer=True).tick_values(0, most)
+    right.set_xticks([tick for tick in ticks if 0 <= tick <= most])
+    right.set_xlabel(
+        "number of test points added up,\ngreatest predicted fall first", fontsize=SMALL
     )
-    right.legend(frameon=False, fontsize=8, loc="upper left")
+    right.set_ylabel("fall of test accuracy (percentage points)", fontsize=SMALL)
+    headed(
+        right,
+        "How the falls add up, by recipe and points removed\n"
+        "thick: found, thin: predicted; at the right: fall on\n"
+        "all test points, 95 % interval over models",
+    )
     for axis in (left, right):
-        axis.spines[["top", "right"]].set_visible(False)
+        plain(axis)
     save(figure, path)
 
 
 def _points(axis: Axes, summary: Summary, points: Sequence[Point]) -> None:
     """Each test point by the group that it belongs to, and means of tenths of them."""
-    kinds = [p.group if p.group in (DUPLICATES, NEITHER) else "sub-populations" for p in points]
-    for name, colour, marker in _KINDS:
-        of = [p for p, kind in zip(points, kinds, strict=True) if kind == name]
+    kinds = [p.group if p.group in (DUPLICATES, NEITHER) else SUBPOPULATIONS for p in points]
+    for kind, colour, marker, label in _KINDS:
+        of = [p for p, its in zip(points, kinds, strict=True) if its == kind]
         axis.plot(
             [p.predicted for p in of],
             [p.drop for p in of],
             marker,
             color=colour,
-            markersize=4,
-            alpha=0.45,
-            markeredgewidth=0,
+            markersize=4.5,
+            alpha=0.6,
+            markeredgewidth=0.8,
+            markerfacecolor="none" if kind == NEITHER else colour,
             linestyle="none",
-            label=f"{name} ({len(of):,} test points)",
+            zorder=1.5 if kind == NEITHER else 2,  # most are: below the others
+            label=f"{label}: {len(of):,} test point{'s' * (len(of) != 1)}",
         )
     if len(points) >= 20:
         tenths = np.array_split(np.array([(p.predicted, p.drop) for p in points]), 10)
@@ -67,28 +98,53 @@ def _points(axis: Axes, summary: Summary, points: Sequence[Point]) -> None:
             fmt="D",
             color="black",
             markersize=5,
-            label="means of tenths, 95 %",
+            label="mean of a tenth of them, 95 % interval over points",
         )
     greatest = max([100.0, *(p.predicted for p in points)])
     axis.plot([0, greatest], [0, greatest], color="black", linewidth=0.6)
     axis.axhline(0, color="black", linewidth=0.6)
-    axis.set_xlabel("predicted: sum of the influences of the removed points, percentage points")
-    axis.set_ylabel("found: fall of the accuracy on the point, percentage points")
-    axis.set_title(
-        f"the test points that pay\n{summary.recipe}, {summary.removal}; line: found as predicted",
-        fontsize=10,
+    axis.set_xlabel(
+        "predicted fall of the accuracy on a test point: the sum of the\n"
+        "removed points' influences on it (percentage points)",
+        fontsize=SMALL,
     )
-    axis.legend(frameon=False, fontsize=8, loc="upper left")
+    axis.set_ylabel("fall found on the test point (percentage points)", fontsize=SMALL)
+    of = _REMOVED.get(summary.removal, summary.removal)
+    headed(
+        axis,
+        f"Test points that pay when {of} are\n"
+        f"removed (recipe {summary.recipe}); line: found as\n"
+        "predicted. Most influenced by points that are",
+    )
 
 
-def _sums(axis: Axes, summary: Summary, points: Sequence[Point], colour: str, dash) -> None:
+def _sums(
+    axis: Axes,
+    summary: Summary,
+    points: Sequence[Point],
+    end: float,
+    colour: str,
+    dash: str | tuple,
+    marker: str,
+) -> None:
+    """The falls of a removal's test points added up; the whole fall stands at `end`."""
     places = np.arange(len(points) + 1)
     found, predicted = (
         np.concatenate([[0], np.cumsum([getattr(p, name) for p in points])]) / summary.test_points
         for name in ("drop", "predicted")
     )
-    label = f"{summary.recipe}, {summary.removal}"
-    axis.plot(places, found, color=colour, linestyle=dash, linewidth=2, label=label)
+    label = f"{summary.recipe}: {_REMOVED.get(summary.removal, summary.removal)}"
     axis.plot(places, predicted, color=colour, linestyle=dash, linewidth=0.8)
-    axis.plot(len(points), summary.drop, "o", color=colour, markerfacecolor="white")
-    axis.vlines(len(points), summary.low, summary.high, color=colour, linewidth=1.5)
+    axis.plot(
+        places,
+        found,
+        color=colour,
+        linestyle=dash,
+        linewidth=2,
+        marker=marker,
+        markevery=[len(points)],
+        markersize=4,
+        label=label,
+    )
+    axis.plot(end, summary.drop, marker, color=colour, markerfacecolor="white")
+    axis.vlines(end, summary.low, summary.high, color=colour, linewidth=1.5, zorder=1)

@@ -7,11 +7,21 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from memaudit.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
+from memaudit.figures.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    SMALL,
+    WIDTH,
+    headed_together,
+    plain,
+    save,
+)
 
 _LINES = (
-    ("train_accuracy", ORANGE, "training, augmented"),
-    ("test_accuracy", BLUE, "test"),
+    ("train_accuracy", ORANGE, "--", "training images, augmented, while training"),
+    ("test_accuracy", BLUE, "-", "test images"),
 )
 
 
@@ -23,26 +33,38 @@ def learning_curves(rows: Sequence[dict[str, str]], path: str | Path) -> None:
     """
     recipes = list(dict.fromkeys(row["recipe"] for row in rows))
     figure, axes = plt.subplots(
-        2, len(recipes), figsize=(4.2 * len(recipes), 5.6), sharex=True, sharey="row", squeeze=False
+        2,
+        len(recipes),
+        figsize=(min(4.2 * len(recipes), WIDTH), 6),
+        sharex=True,
+        sharey="row",
+        squeeze=False,
+        layout="constrained",
     )
     for (losses, accuracies), recipe in zip(axes.T, recipes, strict=True):
         mine = [row for row in rows if row["recipe"] == recipe]
-        _line(losses, mine, "loss", GREEN, "training loss")
-        _rate(losses, mine)
-        losses.set_title(f"{recipe}, {mine[0]['models']} models", fontsize=10)
-        for name, colour, label in _LINES:
-            _line(accuracies, mine, name, colour, label)
+        _line(losses, mine, "loss", GREEN, "-", "training loss")
+        peak = _rate(losses, mine)
+        losses.set_title(
+            f"recipe {recipe}, {mine[0]['models']} models\nlearning rate up to {peak:.3g}",
+            fontsize=9.5,
+        )
+        for name, colour, dash, label in _LINES:
+            _line(accuracies, mine, name, colour, dash, label)
         _fitted(accuracies, mine[-1])
-        accuracies.set_xlabel("epoch")
-    axes[0, 0].set_ylabel("training loss, nats")
+        accuracies.set_xlabel("epochs (passes over the training images)", fontsize=SMALL)
+    axes[0, 0].set_ylabel("training loss: cross-entropy (nats)", fontsize=SMALL)
     axes[0, 0].set_ylim(bottom=0)
-    axes[1, 0].set_ylabel("accuracy, %")
+    axes[1, 0].set_ylabel("images classified correctly (%)", fontsize=SMALL)
     for axis in axes.flat:
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0, 0].legend(frameon=False, fontsize=8)
-    axes[1, 0].legend(frameon=False, fontsize=8, loc="lower right")
-    figure.suptitle("Models on all points: mean and, as a band, ± 1 sd over models", fontsize=10)
-    figure.tight_layout()
+        plain(axis)
+    headed_together(
+        figure,
+        axes[:, 0],
+        "How models on all training points learn: mean and, as a band,\n"
+        "± 1 standard deviation (sd) over models",
+        columns=1 if len(recipes) == 1 else 2,
+    )
     save(figure, path)
 
 
@@ -51,13 +73,21 @@ def _numbers(rows: Sequence[dict[str, str]], name: str) -> np.ndarray:
     return np.array([float(row[name] or "nan") for row in rows])
 
 
-def _line(axis: Axes, rows: Sequence[dict[str, str]], name: str, colour: str, label: str) -> None:
+def _line(
+    axis: Axes, rows: Sequence[dict[str, str]], name: str, colour: str, dash: str, label: str
+) -> None:
     """A curve over the epochs at which it is known, with its band; points where they are few."""
     epochs, values, spread = (_numbers(rows, key) for key in ("epoch", name, f"{name}_sd"))
     known = ~np.isnan(values)
     marker = "o" if known.sum() < len(known) else None
     axis.plot(
-        epochs[known], values[known], color=colour, label=label, marker=marker, markersize=3.5
+        epochs[known],
+        values[known],
+        color=colour,
+        linestyle=dash,
+        label=label,
+        marker=marker,
+        markersize=3.5,
     )
     spread = np.nan_to_num(spread[known])
     axis.fill_between(
@@ -70,18 +100,19 @@ def _line(axis: Axes, rows: Sequence[dict[str, str]], name: str, colour: str, la
     )
 
 
-def _rate(axis: Axes, rows: Sequence[dict[str, str]]) -> None:
-    """The learning rate, in its shape only: its peak is as high as the axis' top."""
+def _rate(axis: Axes, rows: Sequence[dict[str, str]]) -> float:
+    """The learning rate in its shape only, its peak at the axis' top; returns the peak."""
     rate = _numbers(rows, "learning_rate")
     axis.plot(
         _numbers(rows, "epoch"),
         rate / rate.max(),
         color=GREY,
-        linestyle="--",
-        linewidth=1,
+        linestyle=":",
+        linewidth=1.2,
         transform=axis.get_xaxis_transform(),
-        label=f"learning rate (scale: 0 to {rate.max():.3g})",
+        label="learning rate (0 to its greatest)",
     )
+    return float(rate.max())
 
 
 def _fitted(axis: Axes, last: dict[str, str]) -> None:
@@ -94,7 +125,7 @@ def _fitted(axis: Axes, last: dict[str, str]) -> None:
         color="black",
         markersize=4,
         markerfacecolor="white",
-        label="training at the end, not augmented",
+        label="training images at the end, as they are (± 1 sd)",
     )
     axis.annotate(
         f"{float(last['fitted']):.1f}",

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from memaudit.figures.drawing import BLUE, GREY, ORANGE, save
+from memaudit.figures.drawing import BLUE, GREY, ORANGE, SMALL, headed, plain, save
 from memaudit.models.removals import CONTROL
 
 _APART = 0.22  # between the lines of one removal
@@ -28,9 +28,15 @@ def drops(
     """
     tests = [r for r in rows if not r["removal"].startswith(CONTROL)]
     controls = {(r["recipe"], r["removal"]): r for r in rows if r not in tests}
-    figure, axis = plt.subplots(figsize=(7.5, 0.85 * len(tests) + 1.9))
+    figure, axis = plt.subplots(figsize=(7.5, 0.85 * len(tests) + 2.4), layout="constrained")
+    said = set()
+
+    def once(label: str) -> str | None:
+        """The label of the first of several marks of a kind."""
+        return None if label in said else said.add(label) or label
+
     for place, row in enumerate(tests):
-        _drop(axis, row, place - _APART, BLUE, "o", "points removed")
+        _drop(axis, row, place - _APART, BLUE, "o", once("points removed"))
         if control := controls.get((row["recipe"], CONTROL + row["removal"])):
             drawn = accuracies.get((control["recipe"], control["removal"]), [])
             axis.plot(
@@ -41,9 +47,9 @@ def drops(
                 markersize=6,
                 alpha=0.6,
                 markeredgewidth=0,
-                label="a single random draw, one model" if len(drawn) else None,
+                label=once("a single random draw, one model") if len(drawn) else None,
             )
-            _drop(axis, control, place, GREY, "s", "as many at random")
+            _drop(axis, control, place, GREY, "s", once("as many at random"))
         if row["published_drop"]:
             axis.errorbar(
                 float(row["published_drop"]),
@@ -53,34 +59,30 @@ def drops(
                 color=ORANGE,
                 markerfacecolor="white",
                 linewidth=1,
-                label="the paper's, CIFAR-100, with its ±",
+                label=once("the paper's, CIFAR-100, with its ±"),
             )
     axis.axvline(0, color="black", linewidth=0.8)
     names = [
-        f"{r['paper_column'] or r['removal']}\n{r['recipe']}, {r['n_removed']} points"
+        f"{r['paper_column'] or r['removal']}\n{r['removal']}: {r['n_removed']} points\n"
+        f"recipe {r['recipe']}"
         for r in tests
     ]
     axis.set_yticks(range(len(tests)), names)
-    axis.invert_yaxis()
-    axis.set_xlabel(
-        "fall in test accuracy, percentage points\n"
-        "95 % intervals: thick for these test images, thin for others of the kind"
+    axis.set_ylim(len(tests) - 0.5, -0.5)
+    axis.set_xlabel("fall in test accuracy (percentage points)", fontsize=SMALL)
+    axis.set_ylabel("row of Table 2", fontsize=SMALL)
+    headed(
+        axis,
+        "What leaving out training points costs. 95 % intervals: thick over models,\n"
+        "for these test images; thin also over test images, for others of the kind",
+        columns=2,
     )
-    shown = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
-    figure.legend(
-        shown.values(),
-        shown.keys(),
-        frameon=False,
-        loc="lower center",
-        bbox_to_anchor=(0.5, axis.get_position().y1),
-        ncols=2,
-    )
-    axis.spines[["top", "right"]].set_visible(False)
+    plain(axis)
     save(figure, path)
 
 
 def _drop(
-    axis: Axes, row: dict[str, str], height: float, colour: str, marker: str, label: str
+    axis: Axes, row: dict[str, str], height: float, colour: str, marker: str, label: str | None
 ) -> None:
     """A drop with its intervals, where it has any: over models thick, with test images thin."""
     for name, width in (("boot", 1.2), ("ci", 3.5)):

@@ -13,10 +13,14 @@ from memaudit.data.dataset import Dataset
 from memaudit.figures.drawing import name, save, show
 from memaudit.scores.selection import Pair
 
-_MOST = 12  # pairs, or groups, in a figure
+_MOST, _GROUPS = 12, 6  # pairs, and groups, in a figure: it fits a page
 _ACROSS = 3  # pairs side by side
-_IMAGES = 5  # images of a group on either side
-_HEADS = ("removed from training", "test images they influence")
+_IMAGES = 4  # images of a group on either side
+_TITLES = {
+    "exact": "Selected training images (left) and test images of exactly the same content (right)",
+    "near": "Selected training images (left) and test images that show the same shot (right)",
+}
+_HEADS = ("selected training images, a group in a row", "test images that they influence")
 
 
 def duplicate_pairs(
@@ -36,7 +40,8 @@ def duplicate_pairs(
         _say(f"no {reason} duplicate among the selected points", path)
         return
     rows = -(-len(shown) // _ACROSS)
-    figure = plt.figure(figsize=(3.1 * _ACROSS, 2.05 * rows), layout="constrained")
+    figure = plt.figure(figsize=(3 * _ACROSS, 2 * rows + 0.3), layout="constrained")
+    figure.suptitle(_TITLES[reason], fontsize=9.5, x=0.01, ha="left")
     cells = figure.subfigures(rows, _ACROSS, squeeze=False, wspace=0.04).flat
     for cell, (row, test, value) in zip(cells, shown, strict=False):
         text = "not among the selected pairs" if value is None else f"influence {value:.2f}"
@@ -71,17 +76,17 @@ def subpopulations(
 ) -> None:
     """Figure 3: groups of train images that are removed, beside the test images they influence.
 
-    The twelve groups with the greatest sum of influences on the test images that they share; of
-    each the five train images of highest memorization and the five test images influenced most.
+    The six groups with the greatest sum of influences on the test images that they share; of
+    each the four train images of highest memorization and the four test images influenced most.
     """
-    groups = _groups(pairs, assignments)[:_MOST]
+    groups = _groups(pairs, assignments)[:_GROUPS]
     if not groups:
         _say("no sub-population among the selected points", path)
         return
     # as many columns a side as the largest group takes, but two at least, for the heading
     wide = [min(_IMAGES, max(2, *(len(group[side]) for group in groups))) for side in (0, 1)]
     figure = plt.figure(
-        figsize=(1.25 * sum(wide) + 0.4, 1.75 * len(groups) + 0.4), layout="constrained"
+        figsize=(1.05 * sum(wide) + 0.5, 1.6 * len(groups) + 0.4), layout="constrained"
     )
     grid = figure.add_gridspec(
         len(groups) + 1,
@@ -94,14 +99,17 @@ def subpopulations(
         axis.text(0, 0, head, fontsize=9)
         axis.axis("off")
     for line, (members, tests) in enumerate(groups, start=1):
-        sides = (("train", "mem", members, 0), ("test", "infl", tests, wide[0] + 1))
+        sides = (
+            ("train", "memorization", members, 0),
+            ("test", "influence", tests, wide[0] + 1),
+        )
         for side, word, points, first in sides:
             images = dataset.train_images if side == "train" else dataset.test_images
             for place, (index, value) in enumerate(points[:_IMAGES]):
                 axis = figure.add_subplot(grid[line, first + place])
-                text = f"{_label(dataset, side, index)}\n{word} {value:.2f}"
+                text = "\n".join([*name(dataset, side, index), f"{word} {value:.2f}"])
                 if place == _IMAGES - 1 and len(points) > _IMAGES:
-                    text += f" (+{len(points) - _IMAGES} more)"
+                    text += f"\n(and {len(points) - _IMAGES} more)"
                 show(axis, images[index], text)
     save(figure, path)
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
-from memaudit.figures.drawing import BLUE, GREY, ORANGE, save
+from memaudit.figures.drawing import BLUE, GREY, ORANGE, SMALL, WIDTH, headed, plain, save
 from memaudit.scores.reliability import Agreement
 
 _PALEST = 0.1  # of a count: a single point must be seen on white
@@ -26,7 +26,7 @@ def reliability(
     `halves` (n_train,) each are of one split into two sets; `found` are those of all splits;
     `threshold` is that of memorization; `models` are all there are.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.9), layout="constrained")
     figure.get_layout_engine().set(wspace=0.06)
     if found:
         _halves(left, halves, found, threshold)
@@ -51,19 +51,23 @@ def _halves(
         cmap="Blues",
         mincnt=1,
     )
-    axis.figure.colorbar(shown, ax=axis, label="training points (log scale)", shrink=0.85)
+    axis.figure.colorbar(shown, ax=axis, shrink=0.8, format="{x:,g}")
+    shown.colorbar.set_label("training points in a cell (log scale)", fontsize=SMALL)
     shown.colorbar.ax.set_ylim(bottom=1)
     axis.plot(ends, ends, color="black", linewidth=0.6)
     for line in (axis.axvline, axis.axhline):
         line(threshold, color=ORANGE, linewidth=1, linestyle="--")
     half = max(a.models for a in found)
     mean = np.mean([a.memorization for a in found if a.models == half])
-    axis.set_title(
-        f"memorization by two halves of the models\ncorrelation {mean:.3f}; dashed: the threshold",
-        fontsize=10,
+    headed(
+        axis,
+        "Memorization of each training point, twice\n"
+        f"correlation {mean:.3f}; dashed: threshold of the selection",
     )
-    axis.set_xlabel(f"memorization by {half} models")
-    axis.set_ylabel(f"memorization by {half} others")
+    axis.set_xlabel(f"memorization by {half:,} models (fraction)", fontsize=SMALL)
+    axis.set_ylabel(f"memorization by {half:,} other models (fraction)", fontsize=SMALL)
+    axis.tick_params(labelsize=SMALL)
+    shown.colorbar.ax.tick_params(labelsize=SMALL)
     axis.set_aspect("equal")
 
 
@@ -71,16 +75,17 @@ def _by_models(axis: Axes, found: Sequence[Agreement], models: int) -> None:
     """Mean over splits, and from the least to the greatest, against the number of models."""
     sizes = sorted({a.models for a in found})
     lines = (
-        ("memorization", "correlation of memorization", GREY, "s"),
-        ("points", "selected points in common (Jaccard)", BLUE, "o"),
-        ("pairs", "selected pairs in common (Jaccard)", ORANGE, "^"),
+        ("memorization", "correlation of memorization, all points", GREY, "s"),
+        ("points", "points selected by both, of those by either", BLUE, "o"),
+        ("pairs", "pairs selected by both, of those by either", ORANGE, "^"),
     )
+    least = 0.0
     for at, (name, label, colour, marker) in enumerate(lines):
         values = [[getattr(a, name) for a in found if a.models == size] for size in sizes]
         values = np.nan_to_num(
             np.array(values)
         )  # sets that both select nothing have none in common
-        means = values.mean(axis=1)
+        means, least = values.mean(axis=1), min(least, values.min())
         places = np.array(sizes) * (1 + 0.02 * (at - 1))
         axis.plot(places, means, marker=marker, color=colour, label=label)
         axis.vlines(places, values.min(axis=1), values.max(axis=1), color=colour, linewidth=2.5)
@@ -97,11 +102,12 @@ def _by_models(axis: Axes, found: Sequence[Agreement], models: int) -> None:
         ha="right",
         fontsize=8,
     )
-    axis.set_xlim(right=1.15 * models)
-    axis.set_ylim(0, 1.02)
-    axis.set_xlabel("models in each of two sets (log scale)")
-    axis.set_ylabel("agreement of the two sets, 1 = the same")
-    axis.set_title("would other models select the same?\nmean and range over splits", fontsize=10)
+    axis.set_xlim(0.85 * sizes[0], 1.15 * models)
+    axis.set_ylim(least - 0.02, 1.02)
+    axis.set_xlabel("number of models in each of the two sets (log scale)", fontsize=SMALL)
+    axis.set_ylabel("agreement of two sets of models (1 = the same)", fontsize=SMALL)
     axis.grid(axis="y", linewidth=0.4)
-    axis.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0.02, 0.02))
-    axis.spines[["top", "right"]].set_visible(False)
+    headed(
+        axis, "Would other models select the same?\nmean of random splits, bars: least to greatest"
+    )
+    plain(axis)

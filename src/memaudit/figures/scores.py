@@ -5,10 +5,23 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 from memaudit.buckets.assign import LEAKAGE_SHIFT, MEMORIZED, Assignment
 from memaudit.data.dataset import Dataset
-from memaudit.figures.drawing import BLUE, GREY, ORANGE, name, save, show
+from memaudit.figures.drawing import (
+    BLUE,
+    GREY,
+    IN_WORDS,
+    ORANGE,
+    SMALL,
+    WIDTH,
+    headed,
+    name,
+    plain,
+    save,
+    show,
+)
 
 
 def most_memorized(
@@ -16,12 +29,12 @@ def most_memorized(
     memorization: np.ndarray,
     se: np.ndarray,
     path: str | Path,
-    rows: int = 5,
-    columns: int = 10,
+    rows: int = 6,
+    columns: int = 8,
 ) -> None:
     """The train images of highest memorization, with class, score and standard error."""
     order = np.argsort(-np.nan_to_num(memorization, nan=-np.inf), kind="stable")[: rows * columns]
-    figure, axes = plt.subplots(rows, columns, figsize=(1.35 * columns, 1.75 * rows))
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, 1.6 * rows))
     for axis in axes.flat[len(order) :]:
         axis.axis("off")
     for axis, index in zip(axes.flat, order, strict=False):
@@ -33,7 +46,7 @@ def most_memorized(
             f"{label}\n{memorization[index]:.2f}{spread}\n{point}",
         )
     figure.suptitle(
-        "Most memorized training images: class, memorization ± standard error, point",
+        "Most memorized training images: class, memorization ± standard error (0 to 1), name",
         fontsize=10,
     )
     figure.tight_layout()
@@ -47,12 +60,12 @@ def memorization_histogram(
     path: str | Path,
 ) -> None:
     """Memorization of all train points, and of the selected ones by bucket."""
-    figure, axis = plt.subplots(figsize=(7, 4))
+    figure, axis = plt.subplots(figsize=(7, 4.6), layout="constrained")
     bins = np.linspace(min(0.0, float(np.nanmin(memorization, initial=0))), 1, 51)
     groups = {"training points with a score": (memorization[~np.isnan(memorization)], GREY)}
     for bucket, colour in ((LEAKAGE_SHIFT, ORANGE), (MEMORIZED, BLUE)):
         points = [row.index for row in assignments if row.bucket == bucket]
-        groups[f"selected, {bucket}"] = (memorization[points], colour)
+        groups[f"selected, {IN_WORDS[bucket]}"] = (memorization[points], colour)
     for label, (values, colour) in groups.items():
         axis.hist(
             values,
@@ -61,12 +74,22 @@ def memorization_histogram(
             color=colour,
             alpha=0.35 if colour == GREY else 1,
             linewidth=1.8,
+            linestyle="--" if colour == ORANGE else "-",
             label=f"{label} ({len(values):,})",
         )
     axis.set_yscale("log")
     axis.set_ylim(bottom=0.7)
-    axis.set_xlabel("memorization (accuracy on the point, with it minus without it in training)")
-    axis.set_ylabel("training points (log scale)")
-    axis.legend(frameon=False)
-    axis.spines[["top", "right"]].set_visible(False)
+    axis.yaxis.set_major_formatter("{x:,g}")
+    axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.set_xlabel(
+        "memorization: accuracy on a training point of models trained with it, less that of\n"
+        "models trained without it (fraction)",
+        fontsize=SMALL,
+    )
+    axis.set_ylabel(
+        f"training points in each {bins[1] - bins[0]:.2g} of memorization (log scale)",
+        fontsize=SMALL,
+    )
+    headed(axis, "How much the training points are memorized")
+    plain(axis)
     save(figure, path)

@@ -7,12 +7,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from memaudit.buckets.assign import KINDS, Assignment
-from memaudit.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
+from memaudit.figures.drawing import BLUE, GREEN, GREY, ORANGE, SMALL, headed, plain, save
 from memaudit.scores.selection import Pair
 
 _REASONS = (
-    ("duplicate", KINDS, ORANGE, "o"),
-    ("sub-population", ("sub-population",), GREEN, "^"),
+    ("with a duplicate in the test set", KINDS, ORANGE, "o"),
+    ("in a sub-population", ("sub-population",), GREEN, "^"),
     ("neither", ("none",), BLUE, "s"),
 )
 _UNSCORED = -0.12  # where pairs stand that the finder did not score
@@ -33,7 +33,7 @@ def similarity(
     score stand in a band of their own, spread by their train point.
     """
     reasons = {row.index: row.reason for row in assignments}
-    figure, axis = plt.subplots(figsize=(8, 4.8), layout="constrained")
+    figure, axis = plt.subplots(figsize=(8, 5.4), layout="constrained")
     for label, kinds, colour, marker in _REASONS:
         of = [pair for pair in pairs if reasons[pair.train] in kinds]
         places = [scores.get((p.train, p.test), _beside(p.train)) for p in of]
@@ -45,29 +45,50 @@ def similarity(
             marker,
             color=colour,
             markersize=4.5,
-            alpha=0.5,
-            markeredgewidth=0,
+            alpha=0.6,
+            markeredgewidth=0.8,
+            markerfacecolor="none" if kinds == ("none",) else colour,
             linestyle="none",
+            zorder=1.5 if kinds == ("none",) else 2,  # most are: below the others
             label=f"{label}: {len(of):,} pairs, {missing:,} not scored",
         )
     axis.axvspan(_UNSCORED - 0.07, _UNSCORED + 0.07, color=GREY, alpha=0.12, linewidth=0)
-    lines = ((near, "near duplicate", "--"), (review, "listed for review", ":"))
+    lines = (
+        (near, "similarity of a near duplicate", "--"),
+        (review, "similarity of a pair listed for review", ":"),
+    )
     for place, text, dash in lines:
         axis.axvline(
-            place, color="black", linewidth=0.9, linestyle=dash, label=f"{text}: {place:g}"
+            place, color="black", linewidth=0.9, linestyle=dash, label=f"{text}: {place:g} or more"
         )
-    axis.axhline(influence, color=GREY, linewidth=0.9, linestyle="--")
+    axis.axhline(
+        influence,
+        color=GREY,
+        linewidth=0.9,
+        linestyle="-.",
+        label=f"influence of a selected pair: {influence:g} or more",
+    )
     axis.set_xlim(_UNSCORED - 0.09, 1.03)
     axis.set_ylim(0, 1.03)
     axis.set_xticks(
         [_UNSCORED, 0, 0.2, 0.4, 0.6, 0.8, 1],
-        ["not among\ncandidates", "0", "0.2", "0.4", "0.6", "0.8", "1"],
+        ["not\nscored", "0", "0.2", "0.4", "0.6", "0.8", "1"],
     )
-    axis.set_xlabel("duplicate finder's score of the two images (1 = identical)")
-    axis.set_ylabel("influence of the train on the test point")
-    handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, frameon=False, fontsize=8, loc="outside upper center", ncols=3)
-    axis.spines[["top", "right"]].set_visible(False)
+    axis.set_xlabel(
+        "similarity of the two images: the duplicate finder's score (1 = identical)", fontsize=SMALL
+    )
+    axis.set_ylabel(
+        "influence: accuracy on the test image with the training\n"
+        "image, less that without it (fraction)",
+        fontsize=SMALL,
+    )
+    headed(
+        axis,
+        "Does influence come from duplicates? Each mark is a selected pair of a training and a\n"
+        "test image, by what its training image is:",
+        columns=2,
+    )
+    plain(axis)
     save(figure, path)
 
 

@@ -8,7 +8,18 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from memaudit.buckets.assign import LEAKAGE_SHIFT, MEMORIZED
-from memaudit.figures.drawing import BLUE, GREEN, GREY, ORANGE, save
+from memaudit.figures.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    IN_WORDS,
+    ORANGE,
+    SMALL,
+    headed,
+    headed_together,
+    plain,
+    save,
+)
 from memaudit.models.removals import CONTROL
 from memaudit.scores.rescored import Scored
 
@@ -26,8 +37,10 @@ def weight_decay(rows: Rows, path: str | Path) -> None:
     order = np.argsort(values, kind="stable")
     tests, controls, values = [tests[i] for i in order], [controls[i] for i in order], values[order]
     places = _log_places(values)
-    figure, (above, below) = plt.subplots(2, 1, figsize=(7, 6.4), sharex=True)
-    _accuracies(above, places, tests, "acc_full", BLUE, "o", "test, ± 95 % interval over models")
+    figure, (above, below) = plt.subplots(2, 1, figsize=(7, 7), sharex=True, layout="constrained")
+    _accuracies(
+        above, places, tests, "acc_full", BLUE, "o", "test images, 95 % interval over models"
+    )
     fitted, sd = _column(tests, "fitted"), np.nan_to_num(_column(tests, "fitted_sd"))
     above.errorbar(
         places,
@@ -40,31 +53,38 @@ def weight_decay(rows: Rows, path: str | Path) -> None:
         linewidth=1,
         label="training images at the end, ± 1 sd over models",
     )
-    above.set_ylabel("accuracy of models on all points, %")
-    above.legend(frameon=False, fontsize=8)
+    above.set_ylabel("images classified correctly (%)", fontsize=SMALL)
+    headed(above, "Accuracy of models trained on all points", columns=2)
     apart = 0.012 * (np.ptp(places) or 1)
     for side, (colour, marker, way, label) in zip((tests, controls), _SIDES, strict=True):
         label = f"{label} ({_count(tests)})" if way < 0 else label
         _drops(below, places + way * apart, side, colour, marker, label)
     below.axhline(0, color="black", linewidth=0.8)
-    below.set_ylabel("fall in test accuracy,\npercentage points")
-    below.legend(frameon=False, fontsize=8)
+    below.set_ylabel("fall in test accuracy (percentage points)", fontsize=SMALL)
+    headed(
+        below,
+        "What leaving out the selected points costs. 95 % intervals: thick over models,\n"
+        "for these test images; thin also over test images, for others of the kind",
+        columns=2,
+    )
     names = [
         row["weight_decay"]
         + ("" if row["recipe"].startswith("weight_decay_") else f"\n({row['recipe']})")
         for row in tests
     ]
-    below.set_xticks(places, names)
+    _ticks(below, places, names)
+    if not np.ptp(places):
+        below.set_xlim(places[0] - 0.5, places[0] + 0.5)
     if values[0] == 0 and len(values) > 1:
         for axis in (above, below):  # the scale is broken between 0 and the smallest value
             axis.axvline((places[0] + places[1]) / 2, color=GREY, linestyle=":", linewidth=1)
+    apart = ", 0 set apart" if values[0] == 0 and len(values) > 1 else ""
     below.set_xlabel(
-        "weight decay (log scale, 0 set apart); 95 % intervals of the drop: thick for these test "
-        "images,\nthin for others of the kind"
+        f"weight decay of the recipe that models are trained by (no unit; log scale{apart})",
+        fontsize=SMALL,
     )
     for axis in (above, below):
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout()
+        plain(axis)
     save(figure, path)
 
 
@@ -78,33 +98,46 @@ def threshold_curve(rows: Rows, path: str | Path) -> None:
     figure, axes = plt.subplots(
         len(recipes),
         1,
-        figsize=(7, 3.1 * len(recipes) + 0.9),
+        figsize=(7, 3.1 * len(recipes) + 1.3),
         sharex=True,
         sharey=True,
         squeeze=False,
+        layout="constrained",
     )
     for axis, recipe in zip(axes[:, 0], recipes, strict=True):
         sides = _sides([row for row in rows if row["recipe"] == recipe])
         sides = [sorted(side, key=lambda row: float(row["threshold"])) for side in sides]
         places = _column(sides[0], "threshold")
         full = sides[0][0]
-        axis.axhline(float(full["acc_full"]), color=GREEN, linewidth=1.2, label="all points")
+        axis.axhline(
+            float(full["acc_full"]),
+            color=GREEN,
+            linestyle="--",
+            linewidth=1.2,
+            label="trained on all points",
+        )
         if full["acc_full_low"]:
             ends = float(full["acc_full_low"]), float(full["acc_full_high"])
             axis.axhspan(*ends, color=GREEN, alpha=0.2, linewidth=0)
         for side, (colour, marker, _, label) in zip(sides, _SIDES, strict=True):
             _accuracies(axis, places, side, "acc_reduced", colour, marker, label)
-        axis.set_title(recipe, fontsize=10)
-        axis.set_ylabel("test accuracy, %")
-        axis.spines[["top", "right"]].set_visible(False)
+        axis.set_title(f"recipe {recipe}", fontsize=9.5)
+        axis.set_ylabel("test images classified correctly (%)", fontsize=SMALL)
+        plain(axis)
     names = [f"{row['threshold']}\n{int(row['n_removed']):,}" for row in sides[0]]
-    axis.set_xticks(places, names)
+    _ticks(axis, places, names)
     axis.set_xlabel(
-        "memorization from which on points are removed; below it the number of points removed\n"
-        "95 % intervals over models"
+        "threshold: training points of at least so much memorization (fraction) are removed\n"
+        "under it: how many they are",
+        fontsize=SMALL,
     )
-    axes[0, 0].legend(frameon=False, fontsize=8)
-    figure.tight_layout()
+    headed_together(
+        figure,
+        axes[:1, 0],
+        "Test accuracy without the most memorized training points\n"
+        "bars and band: 95 % intervals over models",
+        columns=3,
+    )
     save(figure, path)
 
 
@@ -120,13 +153,13 @@ def rescored(
     `buckets` are those of the points that the first recipe selects, by point; `threshold` is that
     of the selection.
     """
-    figure, axis = plt.subplots(figsize=(6.4, 6.4))
+    figure, axis = plt.subplots(figsize=(6.4, 7.2), layout="constrained")
     x, y = (one.memorization for one in scored)
     known = ~np.isnan(x) & ~np.isnan(y)
     groups = {"not selected": (np.array([p not in buckets for p in range(len(x))]), GREY, "o")}
     for bucket, colour, marker in ((LEAKAGE_SHIFT, ORANGE, "^"), (MEMORIZED, BLUE, "s")):
         chosen = np.array([buckets.get(p) == bucket for p in range(len(x))])
-        groups[f"selected, {bucket}"] = chosen, colour, marker
+        groups[f"selected, {IN_WORDS[bucket]}"] = chosen, colour, marker
     for label, (chosen, colour, marker) in groups.items():
         at = chosen & known
         axis.scatter(
@@ -145,21 +178,18 @@ def rescored(
     for line in (axis.axvline, axis.axhline):
         line(threshold, color="black", linestyle=":", linewidth=0.8)
     axis.set(xlim=ends, ylim=ends, aspect="equal")
-    axis.set_xlabel(f"memorization, recipe {names[0]} (by which points are selected)")
-    axis.set_ylabel(f"memorization, recipe {names[1]}")
-    axis.legend(
-        fontsize=8, loc="upper left", markerscale=2, framealpha=1, edgecolor="white", borderpad=0.1
+    axis.set_xlabel(
+        f"memorization under recipe {names[0]}, by which points are selected (fraction)",
+        fontsize=SMALL,
     )
-    axis.text(
-        0.98,
-        0.02,
-        f"diagonal: the same memorization\ndotted: threshold of the selection ({threshold:g})",
-        transform=axis.transAxes,
-        ha="right",
-        va="bottom",
-        fontsize=8,
+    axis.set_ylabel(f"memorization under recipe {names[1]} (fraction)", fontsize=SMALL)
+    headed(
+        axis,
+        "Are the same training points memorized under both recipes?\n"
+        f"diagonal: equally; dotted: threshold of the selection ({threshold:g})",
+        markerscale=2,
     )
-    axis.spines[["top", "right"]].set_visible(False)
+    plain(axis)
     save(figure, path)
 
 
@@ -178,6 +208,19 @@ def _count(rows: Rows) -> str:
     """How many points are removed."""
     counts = sorted({int(row["n_removed"]) for row in rows})
     return " or ".join(f"{count:,}" for count in counts)
+
+
+def _ticks(axis: Axes, places: np.ndarray, names: Sequence[str]) -> None:
+    """Name places on the horizontal axis, ascending; lower down where names would overlap."""
+    lines = 1 + max(name.count("\n") for name in names)
+    ends: list[float] = []  # the last place that is named on each level
+    shown = []
+    for place, name in zip(places, names, strict=True):
+        near = 0.12 * np.ptp(places)
+        level = next((k for k, end in enumerate(ends) if place - end >= near), len(ends))
+        ends[level : level + 1] = [place]
+        shown.append("\n" * lines * level + name)
+    axis.set_xticks(places, shown)
 
 
 def _log_places(values: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from memaudit.results.table2 import COLUMNS, SIGNIFICANT, Contrasts, Settings
 from memaudit.results.table2_page import number
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
+NEGLIGIBLE = "too small to matter"
 UNTESTED = "not tested"
 
 
@@ -32,7 +33,8 @@ class Claim:
 
     `measure` says what `value` is, with its unit; `low` and `high` are its 95 % interval over
     models and test images (`statistics.TwoWay`) or, for the odds ratio, the exact one. What cannot
-    be said is NaN. `verdict` is "supported", "contradicted", "undecided" or "not tested".
+    be said is NaN. `verdict` is "supported", "contradicted", "too small to matter", "undecided" or
+    "not tested".
     """
 
     claim: str
@@ -73,20 +75,21 @@ def judge(
     contrasts: Contrasts,
     assignments: Sequence[Assignment],
     leaks: Iterable[Leak],
-    n_train: int,
+    memorized: np.ndarray | None,
     settings: Settings,
 ) -> list[Claim]:
     """The claims of both papers, judged by this study.
 
     `contrasts` are those of Table 2 on all test images; `assignments` the selected points with
-    their buckets; `leaks` the duplicates that count; `n_train` the number of training points.
+    their buckets; `leaks` the duplicates that count; `memorized` int64 (points,) the training
+    points whose memorization reaches the threshold, selected or not; None where it is not known.
     """
     tests = [
         _drop(contrasts, settings),
         _beyond_random(contrasts, settings),
         _better(contrasts, settings),
         _converged(contrasts, settings),
-        _duplicates(assignments, leaks, n_train),
+        _duplicates(assignments, leaks, memorized),
         _bucket_against_bucket(contrasts, assignments, settings),
         _memorized(contrasts, assignments, settings),
     ]
@@ -114,7 +117,7 @@ def _judged(test: _Test, p: float, margin: float) -> Claim:
         because = f"{'above' if above else 'below'} {test.null:g} (p {_p(p)})"
         because += f", but {small}" if within else ""
     elif within:
-        verdict, because = CONTRADICTED, small
+        verdict, because = NEGLIGIBLE, f"{small}, this study's margin"
     else:
         verdict = UNDECIDED
         because = f"not shown to differ from {test.null:g} (p {_p(p)})"
@@ -212,22 +215,33 @@ def _converged(contrasts: Contrasts, settings: Settings) -> _Test:
     )
 
 
-def _duplicates(assignments: Sequence[Assignment], leaks: Iterable[Leak], n_train: int) -> _Test:
-    """Whether selected points have a duplicate in the test set more often than the others."""
+def _duplicates(
+    assignments: Sequence[Assignment], leaks: Iterable[Leak], memorized: np.ndarray | None
+) -> _Test:
+    """Whether selected points have a duplicate more often than others that are memorized."""
     words = (
-        "Selected points have a duplicate in the test set more often than others: it leaks.",
+        "Selected points have a duplicate in the test set more often than other memorized points.",
         "the paper",
-        "277 of 1,015",
-        "odds of a duplicate in the test set, selected points against the others; ratio",
+        "277 of 1,015, compared with none",
+        "odds of a duplicate in the test set, selected points against the other points whose "
+        "memorization reaches the threshold; ratio",
     )
     selected = {row.index for row in assignments}
+    others = set() if memorized is None else set(memorized.tolist()) - selected
     leaked = {leak.train for leak in leaks}
-    both, rest = len(selected & leaked), len(leaked - selected)
-    table = [[both, len(selected) - both], [rest, n_train - len(selected) - rest]]
-    nothing = Estimate(float("nan"))
-    if not selected or not leaked:
-        missing = "no point was selected" if not selected else "no duplicates were found"
-        return _Test(*words, nothing, 1, float("nan"), null=1.0, missing=missing)
+    both, rest = len(selected & leaked), len(others & leaked)
+    table = [[both, len(selected) - both], [rest, len(others) - rest]]
+    missing = ""
+    if not selected:
+        missing = "no point was selected"
+    elif memorized is None:
+        missing = "F&Z published no scores of the points that are not selected"
+    elif not both + rest:
+        missing = "no memorized point has a duplicate"
+    elif not others:
+        missing = "no other point is memorized"
+    if missing:
+        return _Test(*words, Estimate(float("nan")), 1, float("nan"), null=1.0, missing=missing)
     ratio = stats.contingency.odds_ratio(np.array(table))
     interval = ratio.confidence_interval(statistics.LEVEL)
     found = Estimate(float(ratio.statistic), low=float(interval.low), high=float(interval.high))
@@ -305,22 +319,32 @@ def markdown(claims: Sequence[Claim], title: str, margin: float) -> str:
         *(f"- {name}: {COLUMNS[name]}" for name in ("recipe", "removal")),
         "",
         "A claim of a difference is *supported* where it goes the way the claim says and the test "
-        "against no difference has p < 0.05; *contradicted* where it goes the other way, or is "
-        f"shown to be smaller than {margin:g} percentage points (two one-sided tests); *undecided* "
-        "where the data show neither. The last claim is of a difference of at most the margin: "
-        "contradicted where the difference is shown to be above it, supported where below (one "
-        "one-sided test each). The p against no difference, and of the last claim against at most "
-        "the margin, are adjusted for the number of claims tested (Holm); intervals and the tests "
-        "that a difference is small are not, so an interval may leave out 0 where the verdict is "
+        "against no difference has p < 0.05 (p: how often chance alone would show as much); "
+        "*contradicted* where it goes the other way; *too small to matter* where it is shown to "
+        f"be smaller than {margin:g} percentage points either way (two one-sided tests); "
+        "*undecided* where the data show none of these. The last claim is of a difference of at "
+        "most the margin: contradicted where the difference is shown to be above it, supported "
+        "where below (one one-sided test each).",
+        "",
+        f"The margin of {margin:g} points is this study's (`statistics.margin`), not the papers'. "
+        "By it the paper's own 0.54 would be small only if random points cost "
+        f"{max(0.0, 0.54 - margin):.2f} or more of it.",
+        "",
+        "The p against no difference, and of the last claim against at most the margin, are "
+        "adjusted for the number of claims tested (Holm); intervals and the tests that a "
+        "difference is small are not, so an interval may leave out 0 where the verdict is "
         "undecided. Table 2 adjusts for its own rows. Intervals and tests of accuracies are over "
-        "models and test images; those of the odds ratio are exact (Fisher), over points.",
+        "models and test images. Those of the odds ratio are exact (Fisher) if points were "
+        "independent; a memorized point with a copy in the test set influences at least that "
+        "copy, so take that ratio as a description.",
         "",
         "Whether models had converged is not tested here: `learning_curves.csv` shows how far they "
         "fit their training points.",
         "",
         "Points are selected by their influence on the test images on which their removal is "
-        "measured, which makes the drops larger; "
-        "`drop_held_out` of Table 2 is free of that (`selection.held_out_half`).",
+        "measured. So the drops are larger than they would be on other images, and what is said "
+        "of these points holds on these images; `drop_held_out` of Table 2 is free of that "
+        "(`selection.held_out_half`).",
         "",
     ]
     return "\n".join(lines)

@@ -85,7 +85,7 @@ def markdown(
         f"**Models.** {sum(part.models for part in models):,} models, {hours:.1f} device hours; "
         f"seed {seed}.",
         "",
-        "| recipe | without | points left out | models | s a model | device |",
+        "| recipe | without | points left out | models | seconds a model | device |",
         "|---|---|---:|---:|---:|---|",
         *(
             f"| {part.recipe} | {part.removal} | "
@@ -94,13 +94,7 @@ def markdown(
             for part in models
         ),
         "",
-        "| recipe | " + " | ".join(next(iter(config["recipes"].values()))) + " |",
-        "|---|" + "---|" * len(next(iter(config["recipes"].values()))),
-        *(
-            f"| {recipe} | " + " | ".join(str(value) for value in settings.values()) + " |"
-            for recipe, settings in config["recipes"].items()
-            if recipe in {part.recipe for part in models}
-        ),
+        *_recipes(config["recipes"], {part.recipe for part in models}),
         "",
         f"**Selection.** {_source(config)} A point is selected with memorization of at least "
         f"{config['selection']['memorization']:g} and influence of at least "
@@ -156,6 +150,19 @@ def markdown(
         "",
     ]
     return "\n".join(lines)
+
+
+def _recipes(recipes: Mapping[str, Mapping[str, Any]], used: set[str]) -> list[str]:
+    """A table of the recipes that are used: a line a setting, a column a recipe."""
+    used_here = {name: settings for name, settings in recipes.items() if name in used}
+    return [
+        "| recipe | " + " | ".join(used_here) + " |",
+        "|---|" + "---|" * len(used_here),
+        *(
+            f"| {setting} | " + " | ".join(str(s[setting]) for s in used_here.values()) + " |"
+            for setting in next(iter(recipes.values()))
+        ),
+    ]
 
 
 def _source(config: Mapping[str, Any]) -> str:

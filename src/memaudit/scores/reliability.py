@@ -1,8 +1,8 @@
 """How far the scores can be relied on: do other models give the same ones, and select the same?
 
 The subset models are split at random into two sets, by whole balanced blocks (`subset_mask` of
-`memaudit.models.removals`), so that each set is a study of its own, and what the
-two say is compared: at half of the models, and at fewer, to see what more models would bring.
+`memaudit.models.removals`), so that each set is a study of its own, and what the two
+say is compared: at half of the models, and at fewer, to see what more models would bring.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ import numpy as np
 from scipy.special import ndtr
 
 from memaudit import tables
-from memaudit.models.removals import block_size
+from memaudit.models.removals import block_size, subset_mask
 from memaudit.scores.estimate import influence_blocks, memorization
 from memaudit.scores.selection import is_strong
-from memaudit.seeds import generator
+from memaudit.seeds import generator, seed64
 
 SPLITS = 10  # random splits of each size
 PARTS = (8, 4, 2)  # the sets compared have 1/8, 1/4 and 1/2 of the models
@@ -163,6 +163,26 @@ def spearman_brown(correlation: float, times: float = 2.0) -> float:
     return times * correlation / (1 + (times - 1) * correlation)
 
 
+def chance_pairs(
+    study: SubsetModels, value: np.ndarray, thresholds: dict[str, float], seed: int
+) -> list[int]:
+    """How many pairs are selected where no point has an influence, in `SPLITS` drawings.
+
+    The models' answers are kept, and their subsets drawn anew, balanced as they are: then none
+    depends on any point, and what the rule selects is chance. `value` (n_train,) is the
+    memorization of the train points, which stays as it is.
+    """
+    models, n_train = study.mask.shape
+    labels = study.train_labels, study.test_labels
+    found = []
+    for draw in range(SPLITS):
+        other = seed64(seed, "chance", draw)
+        mask = np.array([subset_mask(n_train, m, study.fraction, other) for m in range(models)])
+        blocks = influence_blocks(mask, study.test_correct, *labels)
+        found.append(sum(int(is_strong(block, value, **thresholds).sum()) for block in blocks))
+    return found
+
+
 def wrong_side(value: np.ndarray, se: np.ndarray, threshold: float) -> np.ndarray:
     """Probability (n,) that a score's true value is on the other side of `threshold`.
 
@@ -219,6 +239,13 @@ WHOLE = (
 )
 
 
+BY_CHANCE = (
+    "pairs that the same rule selects where the models' answers are kept and their subsets drawn "
+    "anew, so that no point has an influence: about as many of the selected ones are chance, or "
+    "somewhat more; mean, least and greatest of the drawings"
+)
+
+
 def quantities(
     found: Sequence[Agreement],
     models: int,
@@ -227,11 +254,14 @@ def quantities(
     influence_se: tuple[float, float],
     selected: np.ndarray,
     threshold: float,
+    pairs: int,
+    by_chance: Sequence[int],
 ) -> list[Quantity]:
     """The rows of reliability.csv.
 
     `memorization`, `memorization_se` (n_train,) and the (median, greatest) standard error of
-    influence are of all `models` models; `selected` bool (n_train,) are the selected points.
+    influence are of all `models` models; `selected` bool (n_train,) are the selected points,
+    `pairs` the number of selected pairs, `by_chance` those of `chance_pairs`.
     """
     rows = []
     for name, text in MEANINGS.items():
@@ -258,6 +288,8 @@ def quantities(
     wrong = wrong_side(memorization, memorization_se, threshold)
     below = memorization < threshold
     add("points_selected", selected.sum(), "training points selected by all models")
+    add("pairs_selected", pairs, "pairs selected by all models")
+    rows.append(Quantity("pairs_by_chance", models, *_mean_and_range(by_chance), BY_CHANCE))
     add(
         "expected_wrongly_in",
         wrong[selected].sum(),

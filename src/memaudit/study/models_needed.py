@@ -18,19 +18,22 @@ from memaudit.study import config as settings
 # accuracy over models (F&Z: 0.25 to 0.28), standard error that the images add to a drop (computed
 # from F&Z's 888 test images, each right 27 % less often). Both shrink with the root of the images.
 STATED_SD, STATED_IMAGES, STATED_FOR = 0.3, 0.1, 10_000
+STATED_DROP = 2.54  # F&Z's, to which those images add that
 
 
 @dataclass(frozen=True)
 class Row:
     """What is known of a row of Table 2: sds over models, and what the images add, in points.
 
-    `images` is (variance, degrees of freedom), as `memaudit.results.power` takes it; `models` are
-    those that all this is measured on, of either arm; None where it is stated.
+    `images` is (variance, degrees of freedom), as `memaudit.results.power` takes it, of the `drop`
+    at hand; `models` are those that all this is measured on, of either arm; None where it is
+    stated.
     """
 
     recipe: str
     removal: str
     sds: tuple[float, float]
+    drop: float
     images: tuple[float, float]
     models: tuple[int, int] | None
 
@@ -71,11 +74,14 @@ def rows(config: dict[str, Any]) -> list[Row]:
         if full is None or reduced is None:
             scale = np.sqrt(STATED_FOR / n_test(config))
             images = (STATED_IMAGES * scale) ** 2, n_test(config) - 1
-            found.append(Row(recipe, removal, (STATED_SD * scale,) * 2, images, None))
+            sds = (STATED_SD * scale,) * 2
+            found.append(Row(recipe, removal, sds, STATED_DROP, images, None))
             continue
         sds = float(full.accuracy.std(ddof=1)), float(reduced.accuracy.std(ddof=1))
         models = len(full.trials), len(reduced.trials)
-        found.append(Row(recipe, removal, sds, power.images_of(full, reduced), models))
+        fell = float(full.accuracy.mean() - reduced.accuracy.mean())
+        images = power.images_of(full, reduced)
+        found.append(Row(recipe, removal, sds, fell, images, models))
     return found
 
 
@@ -92,7 +98,7 @@ def words(config: dict[str, Any]) -> str:
     """The answers as text: a line a row of Table 2, then the memorization scores."""
     drop, wanted = config["plan"]["drop"], config["plan"]["memorization"]
     margin, trials = config["statistics"]["margin"], config["trials"]
-    known = rows(config)
+    known, n_images = rows(config), n_test(config)
     heads = (f"±{drop:g}", f"see {drop:g}", f"verdict {drop:g}", f"within {margin:g}")
     lines = [
         "How many models an arm (95 % intervals, 80 % power), percentage points:",
@@ -104,8 +110,10 @@ def words(config: dict[str, Any]) -> str:
         models = (
             power.models_for_half_width(row.sds, drop),
             power.models_for_power(row.sds, drop),
-            power.models_for_power(row.sds, drop, row.images, len(known)),
-            power.models_for_equivalence(row.sds, margin, row.images),
+            power.models_for_power(
+                row.sds, drop, power.images_at(drop, row.images, row.drop, n_images), len(known)
+            ),
+            power.models_for_equivalence(row.sds, margin),
         )
         cells = [f"{n:,}" if n else "no number" for n in models]
         cells.append(f"±{power.image_floor(row.images):.2f}")
@@ -119,10 +127,11 @@ def words(config: dict[str, Any]) -> str:
         f"see {drop:g}: to find so large a drop in one row, on these test images",
         f"verdict {drop:g}: to find it as Table 2's verdict does, which counts the choice of test",
         f"images too and is adjusted for {len(known)} rows (where others show a drop, fewer do)",
-        f"within {margin:g}: for the verdict that there is no drop so large, where there is none;",
-        "taking the images to add what they add to the drop at hand, which is more than to none",
-        "other images: half-width that the interval for other test images keeps however many",
-        f"models there are; only more test images than {n_test(config):,} make it smaller",
+        f"within {margin:g}: for the verdict that there is no drop so large, where there is none",
+        "other images: half-width that the interval of the drop at hand (or F&Z's, where none is)",
+        f"keeps however many models there are; only more test images than {n_images:,} shrink it",
+        "By an sd of a dozen models the numbers are rough: 0.5 to 2.9 times as many may do (95 %).",
+        "Where trials of two arms correlate by r, Table 2 pairs them, and about 1 - r as many do.",
         "",
         f"How many subset models for ±{wanted:g} on a memorization score (plan.memorization):",
         *_memorization(config, wanted),

@@ -1,0 +1,55 @@
+"""docs/files.md explains every column that is written, in its order, and no other."""
+
+import csv
+import re
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from memaudit.buckets import assign, leaks, subpopulations
+from memaudit.results import affected, claims
+from memaudit.scores import reliability, rescored, selection
+
+NONE = np.empty(0)
+WRITERS = {  # each writes its file without a row
+    "selected_pairs": lambda path: selection.write_pairs([], path),
+    "buckets": lambda path: assign.write_buckets([], path),
+    "subpopulations": lambda path: subpopulations.write_groups([], path),
+    "affected": lambda path: affected.write([], affected.Point, path),
+    "groups": lambda path: affected.write([], affected.Group, path),
+    "affected_summary": lambda path: affected.write([], affected.Summary, path),
+    "reliability_points": lambda path: reliability.write_points(NONE, NONE, NONE, 0.25, path),
+    "reliability": lambda path: reliability.write_quantities([], path),
+    "rescored": lambda path: rescored.write_quantities([], path),
+    "leaks": lambda path: leaks.write_leaks([], path),
+    "claims": lambda path: claims.write_claims([], path),
+}
+
+
+def explained():
+    """The columns that each section explains."""
+    text = (ROOT / "docs" / "files.md").read_text()
+    sections = re.split(r"^## `(\w+)\.csv`$", text, flags=re.MULTILINE)[1:]
+    found = {
+        name: re.findall(r"^- `(\w+)`: \S", body, flags=re.MULTILINE)
+        for name, body in zip(sections[::2], sections[1::2], strict=True)
+    }
+    assert len(found) == len(sections) / 2, "a file has two sections"
+    return found
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_column_is_explained(name, tmp_path):
+    WRITERS[name](tmp_path / "empty.csv")
+    with open(tmp_path / "empty.csv", newline="") as file:
+        (header,) = csv.reader(file)
+    assert explained()[name] == header
+
+
+def test_every_section_is_of_a_file():
+    assert explained().keys() == WRITERS.keys()
+
+
+def test_the_readme_leads_there():
+    assert "(docs/files.md)" in (ROOT / "README.md").read_text()
