@@ -26,6 +26,7 @@ include: "workflow/rules/review.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/sweeps.smk"
+include: "workflow/rules/plan.smk"
 include: "workflow/rules/run.smk"
 
 

@@ -1,25 +1,6 @@
 """Before, during and after a run: what stops it, what it says."""
 
 
-rule plan:
-    log:
-        f"{RESULTS}/logs/plan.log",
-    localrule: True
-    conda:
-        "../../envs/memaudit.yaml"
-    params:
-        snakefile=str(Path(workflow.basedir) / "Snakefile"),
-        results=RESULTS,
-        sweeps=SWEEPS,
-        sources=[
-            {"file": source.file, "size": source.size}
-            for source in read_sources(SOURCES).values()
-            if f"data/{source.file}" in NEEDED_FILES
-        ],
-    script:
-        "../scripts/plan.py"
-
-
 def shards_to_train():
     """The study's shards: the seconds a model is estimated to take, and whether it is to be made."""
     jobs = [job for job in workflow.dag.jobs if job.rule.name == "train"]
