@@ -7,7 +7,7 @@ import yaml
 from conftest import ROOT, SMALL
 
 from memaudit.errors import AuditError
-from memaudit.study import checks
+from memaudit.study import checks, models_needed, plan
 from memaudit.study import config as settings
 
 SCHEMA = ROOT / "config" / "schema.yaml"
@@ -112,6 +112,24 @@ def test_a_bad_decision_is_named_before_anything_runs(small, tmp_path):
     small["review"] = {"decisions": str(tmp_path / "said.csv")}
     with pytest.raises(AuditError, match=r"said\.csv, line 2: decision is 'maybe', must be one of"):
         checks.check(small, SCHEMA)
+
+
+def test_a_folder_of_images_that_is_not_there(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small["dataset"] = {"kind": "image_folder", "name": "mine"}
+    small["dataset"]["image_folder"] = {"path": "photos", "image_size": 8, "per_class": 2}
+    with pytest.raises(AuditError, match=r"image_folder\.path = 'photos': must be a folder"):
+        checks.check(small, SCHEMA)
+    for side, count in (("train", 3), ("test", 1)):
+        for name in ("cat", "dog"):
+            (tmp_path / "photos" / side / name).mkdir(parents=True)
+            for number in range(count):
+                (tmp_path / "photos" / side / name / f"{number}.png").touch()
+    checks.check(small, SCHEMA)
+    folder = small["dataset"]["image_folder"]
+    assert (plan.count_images(folder, "train"), plan.count_images(folder, "test")) == (4, 2)
+    assert plan.count_images(folder | {"per_class": None}, "train") == 6
+    assert models_needed.n_test(small) == 2
 
 
 def test_more_removals_than_points(small, tmp_path):

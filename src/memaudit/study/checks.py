@@ -204,7 +204,7 @@ def _cross_checks(config: Config) -> list[str]:
     if abs(kept / parts - fraction) > 1e-9:
         problems.append(
             f"memorization.subset_fraction = {fraction}: must have at most two decimals "
-            f"({kept / parts:.4g} would do)"
+            f"({fraction:.2f} would do)"
         )
     elif memorization["models"] < parts:
         problems.append(
@@ -283,6 +283,10 @@ def _dataset_problems(dataset: Config) -> list[str]:
             "dataset.image_folder.path = None: must name the folder that holds train/<class>/* and "
             "test/<class>/*"
         ]
+    if kind == "image_folder" and not Path("data", f"{dataset['name']}.h5").exists():
+        path = dataset["image_folder"]["path"]
+        if not Path(path).is_dir():
+            return [f"dataset.image_folder.path = {path!r}: must be a folder, there is none"]
     if kind == "longtail":
         given = dataset.get("longtail", {})
         wanted = LongTail.__dataclass_fields__

@@ -55,10 +55,12 @@ def failure(log: Path, since: float) -> str | None:
 
 def what_failed(logs: Iterable[Path], since: float) -> str:
     """The failures of the jobs that ran after `since` (a time) and did not finish."""
-    lines = []
+    lines, is_stopped = [], True
     for log in logs:
         if why := failure(log, since):
             lines += ["", why, f"    ({log})"]
+            is_stopped &= why.startswith(("asked to end", "interrupted"))
     if lines:
-        lines += ["", "What was trained is kept. Once this is mended, the same command goes on."]
+        then = "The same" if is_stopped else "Once this is mended, the same"
+        lines += ["", f"What was trained is kept. {then} command goes on."]
     return "\n".join(lines)

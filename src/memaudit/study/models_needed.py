@@ -13,6 +13,7 @@ from memaudit.models.shards import Origin, read_shards
 from memaudit.results import power
 from memaudit.results.statistics import Arm
 from memaudit.study import config as settings
+from memaudit.study import plan
 
 # Where nothing is trained yet, on CIFAR-100's 10,000 test images, percentage points: sd of the test
 # accuracy over models (F&Z: 0.25 to 0.28), standard error that the images add to a drop (computed
@@ -86,9 +87,11 @@ def rows(config: dict[str, Any]) -> list[Row]:
 
 
 def n_test(config: dict[str, Any]) -> int:
-    """Test images of the dataset; `STATED_FOR`, CIFAR's, before it is made."""
+    """Test images of the dataset; `STATED_FOR`, CIFAR's, of a generated one before it is made."""
     path = Path("data") / f"{config['dataset']['name']}.h5"
     if not path.exists():
+        if config["dataset"]["kind"] == "image_folder":
+            return max(2, plan.count_images(config["dataset"]["image_folder"], "test"))
         return STATED_FOR
     with store.reading(path, store.DATASET) as file:
         return file["test/labels"].shape[0]

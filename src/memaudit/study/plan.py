@@ -140,11 +140,18 @@ def _images(config: dict[str, Any]) -> tuple[int, int]:
         with store.reading(path, store.DATASET) as file:
             return file["train/labels"].shape[0], file["train/images"].shape[1]
     if dataset["kind"] == "image_folder":
-        folder = Path(dataset["image_folder"]["path"])
-        count = sum(1 for _ in folder.glob("train/*/*"))
+        count = count_images(dataset["image_folder"], "train")
         return count, dataset["image_folder"].get("image_size") or 32
     side = dataset["longtail"]["image_size"] if dataset["kind"] == "longtail" else 32
     return settings.n_train(config), side
+
+
+def count_images(folder: dict[str, Any], side: str) -> int:
+    """Images of a side, "train" or "test", that a dataset of `dataset.image_folder` will have."""
+    most = folder.get("per_class")
+    classes = Path(folder["path"], side).glob("*/")
+    counts = [sum(1 for _ in images.iterdir()) for images in classes if images.is_dir()]
+    return sum(min(count, most or count) for count in counts)
 
 
 def shard_bytes(config: dict[str, Any], models: int) -> int:
@@ -205,7 +212,8 @@ def words(config: dict[str, Any], machine: Machine, parts: list[Part]) -> str:
     total, hours = sum(p.models for p in parts), sum(p.hours for p in parts)
     lines.append(f"{'all':<37} {total:>7} {'':>10} {hours:>10,.1f}")
     lines.append(
-        f"on this machine ({machine.words}) {duration(hours / machine.workers)}; "
+        f"on this machine ({machine.words}) {duration(hours / machine.workers)} of training, and "
+        "some seconds for each job; "
         f"{shard_bytes(config, total) / 1e9:.2g} GB of shards"
     )
     if machine.kind == "cpu":
