@@ -70,11 +70,11 @@ def inputs(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Masks and correctness on the test points, as packed bits (models, bytes), and the labels."""
     rng = np.random.default_rng(0)
 
-    def bits(points: int, share: float) -> np.ndarray:
+    def random_bits(points: int, share: float) -> np.ndarray:
         rows = (rng.random(points, dtype=np.float32) < share for _ in range(size.models))
         return np.stack([bits.pack(row) for row in rows])
 
-    mask, right = bits(size.train, 0.7), bits(size.test, 0.6)
+    mask, right = random_bits(size.train, 0.7), random_bits(size.test, 0.6)
     labels = (rng.permutation(np.arange(n) % size.classes) for n in (size.train, size.test))
     return mask, right, *labels
 
