@@ -569,6 +569,12 @@ def test_snakemake_says_what_is_wrong_with_the_configuration(quick):
     assert "trials = [3]: must be of type integer" in failed(quick.snakemake("-n", check=False))
 
 
+def test_a_folder_without_the_configuration_is_told(quick):
+    (quick.folder / "config" / "config.yaml").unlink()
+    text = failed(quick.snakemake("-n", check=False))
+    assert "There is no config/config.yaml in this folder" in text
+
+
 def test_the_command_that_the_message_names_makes_a_damaged_shard_anew(quick):
     with contextlib.chdir(quick.folder):
         save(IMAGES, "data/small.h5")

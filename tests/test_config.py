@@ -88,6 +88,10 @@ def test_the_shipped_configurations_are_valid(paper):
         ({"memorization": {"influence": "all"}}, "influence = 'all': must be one of within_class"),
         ({"training": {"device": "tpu"}}, "device = 'tpu': must be one of auto, cpu, cuda"),
         ({"removals": {"mine": "nowhere.txt"}}, r"removals\.mine = 'nowhere.txt': must be a file"),
+        ({"results": "src/x"}, r"results = 'src/x': this is the folder 'src', which holds other"),
+        ({"results": ".git"}, r"results = '\.git': this is the folder '\.git'"),
+        ({"results": "../x"}, r"results = '\.\./x': this is outside the working folder"),
+        ({"results": "."}, r"results = '\.': this is the working folder itself"),
         ({"removals": {"subset": "x"}}, r"removals\.subset = 'x': the name is taken"),
         (
             {"duplicates": {"near": 0.2}},
@@ -126,6 +130,14 @@ def test_a_folder_of_images_that_is_not_there(small, tmp_path, monkeypatch):
             for number in range(count):
                 (tmp_path / "photos" / side / name / f"{number}.png").touch()
     checks.check(small, SCHEMA)
+    for listed, message in (
+        ("# none\n", "the list is empty"),
+        ("0\n1\n2\n3\n", "4 points to remove, but there are 4"),
+    ):
+        (tmp_path / "mine.txt").write_text(listed)
+        small["removals"] = {"mine": "mine.txt"}
+        with pytest.raises(AuditError, match=rf"removals\.mine = 'mine\.txt': .*{message}"):
+            checks.check(small, SCHEMA)
     folder = small["dataset"]["image_folder"]
     assert (plan.count_images(folder, "train"), plan.count_images(folder, "test")) == (4, 2)
     assert plan.count_images(folder | {"per_class": None}, "train") == 6

@@ -59,15 +59,12 @@ def test_why_a_job_did_not_finish(tmp_path):
     assert text.count("(") == 1 and "the same command goes on" in text
 
 
-def test_a_sweep_older_than_the_table_is_named_at_the_end(tmp_path):
-    for name, age in (("weight_decay.csv", 300), ("rescored.csv", 10), ("accuracies.h5", 100)):
-        (tmp_path / name).touch()
+def test_what_is_older_than_the_table_is_named_at_the_end(tmp_path):
+    for name, age in (("claims.csv", 300), ("rescored.csv", 10), ("table2.md", 100)):
+        (tmp_path / name).write_text("| row |\n")
         os.utime(tmp_path / name, (time.time() - age,) * 2)
-    (tmp_path / "table2.md").write_text("| row |\n")
-    sweeps = ("weight_decay", "rescored", "threshold_curve")
-    words = endings.closing_words(tmp_path, False, 400, sweeps, time.time() - 200)
-    assert "`snakemake weight_decay` makes anew" in words
-    # made in the same run as the table, whichever came first
-    assert "weight_decay" not in endings.closing_words(
-        tmp_path, False, 400, sweeps, time.time() - 400
-    )
+    others = {name: f"{name}.csv" for name in ("claims", "rescored", "threshold_curve")}
+    words = endings.closing_words(tmp_path, False, 400, others, time.time() - 200)
+    assert "`snakemake claims` makes anew" in words
+    # a run that left the table as it was
+    assert "claims" not in endings.closing_words(tmp_path, False, 400, others, time.time())

@@ -255,7 +255,8 @@ def test_a_persons_word_makes_anew_what_it_changes(study):
     study.config["review"] = {"decisions": "said.csv"}
     again = {"leaks", "buckets"} | AFTER_BUCKETS | TABLE
     assert study.planned() == {"train": 8} | dict.fromkeys(again, 1)
-    study.snakemake("results/small/table2.csv")
+    done = study.snakemake("results/small/table2.csv")
+    assert "`snakemake claims summary pages figures affected" in done.stdout + done.stderr
     now = {r.index: r for r in read_buckets(buckets)}
     assert (now[copy.index].reason, now[copy.index].decided_by) == ("none", "person")
     alone = [now[index] for index in members if now[index].reason not in ("exact", "near")]

@@ -1,5 +1,16 @@
 """Before, during and after a run: what stops it, what it says."""
 
+# Rules that go by what Table 2 goes by, with a file of each: they may be older than the table.
+BESIDE_TABLE2 = {
+    "claims": "claims.csv",
+    "summary": "summary.md",
+    "pages": "report/table2.html",
+    "figures": "figures/drops.png",
+    "affected": "affected.csv",
+    "learning_curves": "learning_curves.csv",
+    **{sweep: f"{sweep}.csv" for sweep in SWEEPS},
+}
+
 
 def shards_to_train():
     """The study's shards: the seconds a model is estimated to take, and whether it is to be made."""
@@ -18,7 +29,9 @@ def closing_words():
     if not any(job.rule.name == "table2" for job in workflow.dag.jobs):
         return ""
     models = config["memorization"]["models"]
-    text = endings.closing_words(Path(RESULTS), IS_GENERATED, models, SWEEPS, STARTED)
+    looked_at = {job.rule.name for job in workflow.dag.jobs}
+    others = {rule: file for rule, file in BESIDE_TABLE2.items() if rule not in looked_at}
+    text = endings.closing_words(Path(RESULTS), IS_GENERATED, models, others, STARTED)
     # a terminal that is not UTF-8 has no arrows
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "replace").decode(encoding)

@@ -19,8 +19,14 @@ from memaudit.data.longtail import LongTail
 from memaudit.errors import AuditError
 from memaudit.models.removals import CONTROL, block_size, read_points
 from memaudit.study.config import ABOVE, LISTED, WEIGHT_DECAY, Config, n_train
+from memaudit.study.plan import count_images
 
 PUBLISHED_THRESHOLDS = {"memorization": 0.25, "influence": 0.15}
+# Folders beside the Snakefile in which a study must not write its results.
+NOT_RESULTS = (
+    *("benchmarks", "config", "data", "docs", "envs", "profiles", "slurm", "src", "tests"),
+    "workflow",
+)
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -191,7 +197,7 @@ def _lower(schema: dict) -> str:
 
 
 def _cross_checks(config: Config) -> list[str]:
-    problems = []
+    problems = _results_problems(config["results"])
     memorization, recipes = config["memorization"], config["recipes"]
     if memorization["recipe"] not in recipes:
         problems.append(
@@ -219,6 +225,21 @@ def _cross_checks(config: Config) -> list[str]:
     if not problems:
         problems += _size_problems(config)
     return problems
+
+
+def _results_problems(results: str) -> list[str]:
+    """A results folder outside the working folder, or among what is not results."""
+    parts = Path(results).parts
+    if not parts or ".." in parts:
+        where = "the working folder itself" if not parts else "outside the working folder"
+    elif parts[0] in NOT_RESULTS or parts[0].startswith("."):
+        where = f"the folder {parts[0]!r}, which holds other things"
+    else:
+        return []
+    return [
+        f"results = {results!r}: this is {where}; give results a folder of its own in the working "
+        "folder, such as results/mine (it may be a link to another disk)"
+    ]
 
 
 def _sweep_problems(config: Config) -> list[str]:
@@ -306,10 +327,12 @@ def _decisions_problems(path: str) -> list[str]:
 
 def _size_problems(config: Config) -> list[str]:
     problems = []
-    n = n_train(config)
+    n, removals = n_train(config), config.get("removals", {})
+    if n is None and removals:
+        n = count_images(config["dataset"]["image_folder"], "train") or None
     if path := config["review"]["decisions"]:
         problems += _decisions_problems(path)
-    for name, path in config.get("removals", {}).items():
+    for name, path in removals.items():
         if name in (*LISTED, "none", "subset") or name.startswith((CONTROL, ABOVE)):
             problems.append(
                 f"removals.{name} = {path!r}: the name is taken; names of removals of your own are "
@@ -321,9 +344,15 @@ def _size_problems(config: Config) -> list[str]:
             problems.append(f"removals.{name} = {path!r}: must be a file, there is none")
             continue
         try:
-            read_points(path, n)
+            points = read_points(path, n)
         except AuditError as error:
             problems.append(f"removals.{name} = {path!r}: {error}")
+            continue
+        if not len(points):
+            problems.append(
+                f"removals.{name} = {path!r}: the list is empty; write the train indices to remove "
+                "into it, one a line, or take the key out"
+            )
     if n is not None and n < (parts := block_size(config["memorization"]["subset_fraction"])[0]):
         problems.append(
             f"dataset: {n} training points are too few; it takes {parts} or more to leave "

@@ -1,7 +1,7 @@
 """What a run says on the terminal when it ends: the table it made, or what went wrong."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")  # what every line of a job's log begins with
@@ -9,12 +9,12 @@ DEMO_MODELS = 400  # the targets of what is planted are set for so many subset m
 
 
 def closing_words(
-    results: Path, planted: bool, models: int, sweeps: Iterable[str] = (), since: float = 0.0
+    results: Path, planted: bool, models: int, others: Mapping[str, str], since: float
 ) -> str:
     """Table 2 and, of generated images, how much of what was planted was found.
 
-    Those of the `sweeps` that were made before `since` (a time), and before the models behind the
-    table were gathered, are named: they may lack what the study has now.
+    `others` are rules that the run did not look at, and a file of each, in `results`. Where the run,
+    which began at `since` (a time), made the table anew, those older than it are named.
     """
     table, found = results / "table2.md", results / "planted.csv"
     main, _, _ = table.read_text(encoding="utf-8").partition("\n## ")
@@ -24,12 +24,11 @@ def closing_words(
         lines += ["", *(f"{row[0]:<26}{row[1]:>8}{row[2]:>8}{row[3]:>9}" for row in rows)]
         if models < DEMO_MODELS:
             lines.append(f"(The targets are for {DEMO_MODELS} subset models; here are {models}.)")
-    gathered = results / "accuracies.h5"
-    before = min(since, gathered.stat().st_mtime if gathered.exists() else since)
-    files = {name: results / f"{name}.csv" for name in sweeps}
-    old = [name for name, file in files.items() if file.exists() and file.stat().st_mtime < before]
-    if old:
-        lines += ["", f"Made before this table, perhaps of fewer models: {', '.join(old)}."]
+    made = table.stat().st_mtime
+    files = {rule: results / file for rule, file in others.items()}
+    old = [rule for rule, file in files.items() if file.exists() and file.stat().st_mtime < made]
+    if old and made >= since:
+        lines += ["", f"Made before this table, perhaps by other settings: {', '.join(old)}."]
         lines += [f"`snakemake {' '.join(old)}` makes anew what is out of date."]
     lines += ["", f"Look in {results}/: table2.md, buckets.csv, figures/, review/index.html"]
     return "\n".join(lines)
