@@ -13,8 +13,8 @@ def closing_words(
 ) -> str:
     """Table 2 and, of generated images, how much of what was planted was found.
 
-    `others` are rules that the run did not look at, and a file of each, in `results`. Where the run,
-    which began at `since` (a time), made the table anew, those older than it are named.
+    `others` are rules that the run did not look at, and a file of each, in `results`. Where the
+    run, which began at `since` (a time), made the table anew, those older than it are named.
     """
     table, found = results / "table2.md", results / "planted.csv"
     main, _, _ = table.read_text(encoding="utf-8").partition("\n## ")
