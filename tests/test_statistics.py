@@ -94,9 +94,13 @@ def covered(intervals, truth):
     return float(np.mean((low <= truth) & (truth <= high)))
 
 
-@pytest.mark.parametrize("shared", [0, 0.9])
+@pytest.mark.parametrize("shared", [-0.3, 0, 0.5, 0.9])
 def test_intervals_over_models_cover_with_pairing_where_it_shows(shared):
-    """Twelve trials; `shared` is the correlation of the accuracies of a trial."""
+    """Twelve trials; `shared` is the correlation of the accuracies of a trial.
+
+    One below 0 is seldom seen in twelve, so too few studies pair: the table's columns say how many
+    of their intervals hold the truth.
+    """
     rng = np.random.default_rng(1)
     covariance = 0.09 * np.array([[1, shared], [shared, 1]])
     unpaired, chosen = [], []
@@ -105,11 +109,14 @@ def test_intervals_over_models_cover_with_pairing_where_it_shows(shared):
         unpaired.append((drop.ci_low, drop.ci_high))
         paired = statistics.is_paired(full, reduced)
         chosen.append(statistics.paired_interval(full, reduced) if paired else unpaired[-1])
-    assert 0.93 < covered(chosen, 1.5) < 0.97
-    if shared:  # what pairing is for: without it the interval is far too wide
+    if shared < 0:
+        assert 0.91 < covered(chosen, 1.5) < 0.94
+    else:
+        assert 0.93 < covered(chosen, 1.5) < 0.97
+    if shared == 0.9:  # what pairing is for: without it the interval is far too wide
         assert covered(unpaired, 1.5) > 0.99
         assert np.diff(chosen).mean() < np.diff(unpaired).mean() / 2
-    else:
+    if shared == 0:
         assert 0.93 < covered(unpaired, 1.5) < 0.97
 
 

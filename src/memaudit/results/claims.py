@@ -223,8 +223,8 @@ def _duplicates(
         "Selected points have a duplicate in the test set more often than other memorized points.",
         "the paper",
         "277 of 1,015, compared with none",
-        "odds of a duplicate in the test set, selected points against the other points whose "
-        "memorization reaches the threshold; ratio",
+        "odds of a duplicate in the test set (points with one for each without), of the selected "
+        "points over those of the other points whose memorization reaches the threshold; a ratio",
     )
     selected = {row.index for row in assignments}
     others = set() if memorized is None else set(memorized.tolist()) - selected
@@ -342,7 +342,7 @@ def markdown(claims: Sequence[Claim], title: str, margin: float) -> str:
         "fit their training points.",
         "",
         "Points are selected by their influence on the test images on which their removal is "
-        "measured. So the drops are larger than they would be on other images, and what is said "
+        "measured. So the drops tend to be larger than on other images, and what is said "
         "of these points holds on these images; `drop_held_out` of Table 2 is free of that "
         "(`selection.held_out_half`).",
         "",

@@ -57,11 +57,11 @@ COLUMNS = {
     "se": "standard error of the drop: how sure the drop is on these test images, as far as "
     "training is random",
     "ci_low": "lower end of the 95 % interval of the drop over models, for these test images "
-    "(Welch), percentage points",
+    "(Welch's, which lets the two arms vary differently), percentage points",
     "ci_high": "its upper end",
     "seed_correlation": "correlation of acc_full and acc_reduced over the models that share a "
     "trial, and so their seeds; empty with fewer than four, or where models do not differ",
-    "seed_correlation_low": "lower end of its 95 % interval (Fisher)",
+    "seed_correlation_low": "lower end of its 95 % interval (Fisher's, on the scale of arctanh)",
     "seed_correlation_high": "its upper end. Where the interval excludes 0, models are compared "
     "trial by trial (paired) in all columns from here on; a difference of other arms than these "
     "two goes by their own correlation in the same way. With 20 models or fewer and a true "
@@ -73,7 +73,7 @@ COLUMNS = {
     "boot_low": "lower end of the 95 % interval of the drop for other models and other test images "
     "of the same kind: two-way bootstrap, scaled to the variance components. It takes the "
     "points as given: where they were chosen by their influence on these very test images, the "
-    "drop on other images is smaller (see drop_held_out). With fewer than about ten test images "
+    "drop on other images tends to be smaller (see drop_held_out). With fewer than about ten test images "
     "that change (affected.csv) it is too short above. All intervals that follow are of this kind",
     "boot_high": "its upper end",
     "p_holm": "p of the hypothesis that the drop is 0, two-sided, with the standard error behind "

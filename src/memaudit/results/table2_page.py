@@ -117,8 +117,8 @@ def markdown(rows: Sequence[dict], title: str, margin: float = Settings.margin) 
         "what these points cost beyond as many random ones of their classes. An interval holds "
         "the true value in 95 % of studies; *these test images* counts the chance of training "
         "only, *other test images* also that of which images are in the test set. It takes the "
-        "points as given. Points selected by their influence on these very images cost less on "
-        "others: see the held-out half below.",
+        "points as given. Points selected by their influence on these very images tend to cost "
+        "less on others: see the held-out half below.",
         "",
         "Verdict: *a drop* or *a gain*, where a test against no change has p < 0.05 (p: how often "
         "chance alone would show as much), and *more than random*, where one against the random "
