@@ -1,8 +1,9 @@
-"""benchmarks/gpu.py on the CPU at toy size: pieces that add up, on a machine that lacks much."""
+"""benchmarks/gpu on the CPU at toy size: pieces that add up, on a machine that lacks much."""
 
 import csv
-import importlib.util
+import importlib
 import os
+import runpy
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import yaml
 from conftest import ROOT
 from test_training import content, same
 
-SCRIPT = ROOT / "benchmarks" / "gpu.py"
+SCRIPT = ROOT / "benchmarks" / "gpu"
 # what a machine with a GPU may lack
 LACKING = "import sys, runpy; sys.modules |= dict.fromkeys(['yaml', 'scipy', 'jsonschema', 'PIL', "
 LACKING += "'torchvision', 'matplotlib', 'snakemake']); sys.argv = sys.argv[1:]; "
@@ -19,14 +20,13 @@ LACKING += "runpy.run_path(sys.argv[0], run_name='__main__')"
 
 
 @pytest.fixture
-def gpu():
-    spec = importlib.util.spec_from_file_location("gpu", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def main(monkeypatch):
+    """What `python benchmarks/gpu` calls."""
+    monkeypatch.syspath_prepend(SCRIPT)
+    return runpy.run_path(str(SCRIPT))["main"]
 
 
-def test_a_study_in_pieces_gives_the_files_of_the_workflow(gpu, study, monkeypatch, capsys):
+def test_a_study_in_pieces_gives_the_files_of_the_workflow(main, study, monkeypatch, capsys):
     """The shards that the workflow made and looks for, bit for bit; nothing is left to train."""
     models = study.results / "models"
     paths = [
@@ -45,7 +45,7 @@ def test_a_study_in_pieces_gives_the_files_of_the_workflow(gpu, study, monkeypat
 
     def run(*more) -> str:
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, [*arguments, *more])])
-        gpu.main()
+        main()
         return capsys.readouterr().out
 
     with pytest.raises(SystemExit, match="give --config"):
@@ -70,21 +70,22 @@ def test_a_study_in_pieces_gives_the_files_of_the_workflow(gpu, study, monkeypat
     assert "train" not in study.planned()
 
 
-def test_speed_goes_on_where_it_was(gpu, tmp_path, monkeypatch):
+def test_speed_goes_on_where_it_was(main, tmp_path, monkeypatch):
+    speed = importlib.import_module("speed")
     rows = [("copy", "", "", "", 1), ("tiny", "float32", "graph", "resident", 1)]
     rows += [("nothing", "float32", "graph", "resident", 1)]
     monkeypatch.setattr(
-        gpu, "plan", lambda networks: [dict(zip(gpu.KEY, row, strict=True)) for row in rows]
+        speed, "plan", lambda networks: [dict(zip(speed.KEY, row, strict=True)) for row in rows]
     )
     path = tmp_path / "speed.csv"
     with open(path, "w", newline="") as file:
-        out = csv.DictWriter(file, gpu.COLUMNS)
+        out = csv.DictWriter(file, speed.COLUMNS)
         out.writeheader()
-        out.writerow(dict(zip(gpu.KEY, rows[0], strict=True)) | {"copied_gb_per_second": 2150})
-    monkeypatch.setitem(gpu.ROOFLINE, "tiny", 1e4)
-    command = "gpu.py speed --device cpu --images 64 --batch 16 --seconds 0.1 --minutes 5 --output"
+        out.writerow(dict(zip(speed.KEY, rows[0], strict=True)) | {"copied_gb_per_second": 2150})
+    monkeypatch.setitem(speed.ROOFLINE, "tiny", 1e4)
+    command = "gpu speed --device cpu --images 64 --batch 16 --seconds 0.1 --minutes 5 --output"
     monkeypatch.setattr(sys, "argv", [*command.split(), str(tmp_path)])
-    gpu.main()
+    main()
     with open(path, newline="") as file:
         copy, tiny, nothing = csv.DictReader(file)
     assert copy["copied_gb_per_second"] == "2150"
@@ -94,5 +95,5 @@ def test_speed_goes_on_where_it_was(gpu, tmp_path, monkeypatch):
     assert float(tiny["share_of_roofline"]) == pytest.approx(share, abs=1e-3)
     assert "nothing" in nothing["error"] and not nothing["images_per_second"]
     before = path.read_bytes()
-    gpu.main()
+    main()
     assert path.read_bytes() == before

@@ -73,8 +73,9 @@ COLUMNS = {
     "boot_low": "lower end of the 95 % interval of the drop for other models and other test images "
     "of the same kind: two-way bootstrap, scaled to the variance components. It takes the "
     "points as given: where they were chosen by their influence on these very test images, the "
-    "drop on other images tends to be smaller (see drop_held_out). With fewer than about ten test images "
-    "that change (affected.csv) it is too short above. All intervals that follow are of this kind",
+    "drop on other images tends to be smaller (see drop_held_out). With fewer than about ten test "
+    "images that change (affected.csv) it is too short above. All intervals that follow are of "
+    "this kind",
     "boot_high": "its upper end",
     "p_holm": "p of the hypothesis that the drop is 0, two-sided, with the standard error behind "
     "boot_low (models and images), Holm-adjusted over all rows that are no controls: below 0.05 "

@@ -1,0 +1,206 @@
+"""Images a second of the trainer as it runs in a study, and how near that is to the GPU's limit.
+
+Its loader, its step, the wait at the end of an epoch: each measurement in processes of its own, a
+line in OUT/speed.csv after each.
+"""
+
+import argparse
+import csv
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+# Images a second that an H200 cannot exceed at 32 x 32 pixels in bfloat16, computed: 8 million
+# images (160 epochs of 50,000) in so many seconds, from the bytes that convolutions and batch norm,
+# fused with what follows it, move through memory at BANDWIDTH (measured on that GPU), or from its
+# 790 TFLOP/s where that takes longer. Batch norm as eager kernels takes 313, 313, 71 and 32 s.
+ROOFLINE = {
+    "fz_resnet50": 8e6 / 229,  # that of resnet50: the same convolutions
+    "resnet50": 8e6 / 229,
+    "resnet18": 8e6 / 57,
+    "resnet9": 8e6 / 27,
+}
+BANDWIDTH = 4.3e12  # bytes a second, read and written
+MODES = ("eager", "compiled", "graph")
+KEY = ("network", "precision", "mode", "feed", "processes")
+COLUMNS = (
+    *("device", *KEY, "batch", "images_per_second", "share_of_roofline", "start_seconds"),
+    *("memory_gb", "copied_gb_per_second", "torch", "error"),
+)
+
+
+def plan(networks: list[str]) -> list[dict]:
+    """What `speed` measures, what matters most first."""
+    rows = [
+        ("copy", "", "", "", 1),  # the bandwidth of this GPU's memory
+        *itertools.product(networks, ["bfloat16"], MODES, ["resident"], [1]),
+        *itertools.product(networks, ["bfloat16"], ["graph"], ["compute"], [1]),
+        *itertools.product(networks, ["bfloat16"], ["graph"], ["resident"], [2, 3, 4]),
+        *itertools.product(networks, ["float32"], MODES, ["resident"], [1]),
+        *itertools.product(networks, ["bfloat16"], ["graph"], ["ffcv"], [1]),
+        *itertools.product(networks, ["bfloat16"], ["eager"], ["resident"], [2, 4]),
+    ]
+    return [dict(zip(KEY, row, strict=True)) for row in rows]
+
+
+def measure(given: argparse.Namespace) -> None:
+    """One process of a measurement: it gets ready, waits for a line, trains for `seconds`.
+
+    Prints a line of JSON when ready and one when done.
+    """
+    import numpy as np
+    import torch
+
+    from memaudit.data.dataset import Dataset
+    from memaudit.models import training
+    from memaudit.models.loaders import choose_loader
+    from memaudit.models.recipe import Recipe
+    from memaudit.models.step import Step
+
+    started = time.perf_counter()
+    device = torch.device(given.device)
+    about = {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        "torch": str(torch.__version__),
+    }
+    if given.network == "copy":
+        print(json.dumps(about), flush=True)
+        print(json.dumps({"copied_gb_per_second": round(copied(device), 1)}), flush=True)
+        return
+    torch.backends.cudnn.deterministic = True  # as the trainer
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (given.images, 32, 32, 3), dtype=np.uint8)
+    labels = rng.integers(0, 10, given.images)
+    data = Dataset(list("abcdefghij"), pixels, labels, pixels[:10], labels[:10])
+    recipe = Recipe(given.network, 1, given.batch, 0.01, 0, 0.9, 5e-4, 4, True, given.precision)
+    kind = "ffcv" if given.feed == "ffcv" else "resident"
+    loader = choose_loader(kind, data, 4, device, given.output / "random.beton")
+    step = Step(recipe, 10, device, graph=given.mode == "graph")
+    if given.mode == "compiled":
+        step.network.compile()
+    ready = next(loader.train_batches(np.arange(given.images), given.batch, 0, 0, True))
+
+    def train(number: int, steps: int) -> int:
+        """`steps` steps of epoch `number`, and the wait at its end; the number of images."""
+        order = rng.permutation(given.images)[: steps * given.batch]
+        batches = loader.train_batches(order, given.batch, 0, number, True)
+        if given.feed == "compute":
+            batches = [ready] * steps
+        with training._precision(recipe, device):
+            training._train_epoch(step, batches, [0.01] * steps)
+        return steps * given.batch
+
+    steps = given.images // given.batch
+    if given.processes > 1:
+        steps = min(25, steps)  # so that all of them end at about the same time
+    train(0, min(10, steps))
+    print(json.dumps({"start_seconds": round(time.perf_counter() - started, 2), **about}))
+    sys.stdout.flush()
+    sys.stdin.readline()
+    images, number, began = 0, 1, time.perf_counter()
+    while (seconds := time.perf_counter() - began) < given.seconds:
+        images += train(number, steps)
+        number += 1
+    memory = torch.cuda.max_memory_reserved(device) / 1e9 if device.type == "cuda" else 0.0
+    print(json.dumps({"images_per_second": images / seconds, "memory_gb": memory}), flush=True)
+
+
+def copied(device) -> float:
+    """Gigabytes a second that a copy within the device's memory reads and writes."""
+    import torch
+
+    size = 2**30 if device.type == "cuda" else 2**26
+    one, two = (torch.zeros(size, dtype=torch.uint8, device=device) for _ in range(2))
+    synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    for repeats in (3, 20):  # the first for warming up
+        synchronize()
+        started = time.perf_counter()
+        for _ in range(repeats):
+            two.copy_(one)
+        synchronize()
+    return 2 * size * repeats / (time.perf_counter() - started) / 1e9
+
+
+def run(row: dict, given: argparse.Namespace, limit: float) -> dict:
+    """Measure `row` in its number of processes, which train at the same time.
+
+    Raises TimeoutError after `limit` seconds, RuntimeError with the last words of a process that
+    failed.
+    """
+    command = [sys.executable, Path(__file__).parent, "measure", "--output", given.output]
+    options = row | {key: getattr(given, key) for key in ("device", "images", "batch", "seconds")}
+    for key, value in options.items():
+        command += [f"--{key}", str(value)]
+    with tempfile.TemporaryFile("w+") as errors:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
+        many = [subprocess.Popen(command, text=True, **pipes) for _ in range(row["processes"])]
+        timer = threading.Timer(limit, lambda: [process.kill() for process in many])
+        timer.start()
+        try:
+            starts = [process.stdout.readline() for process in many]
+            for process in many:
+                with suppress(BrokenPipeError):
+                    process.stdin.write("\n")
+                    process.stdin.flush()
+            ends = [process.stdout.readline() for process in many]
+            late = timer.finished.is_set()
+        finally:
+            timer.cancel()
+            for process in many:
+                process.kill()
+                process.communicate()
+        if late:
+            raise TimeoutError
+        if not all(starts + ends):
+            errors.seek(0)
+            raise RuntimeError((errors.read().strip().splitlines() or ["killed"])[-1])
+    found = json.loads(starts[0]) | json.loads(ends[0])
+    for key in {"images_per_second", "memory_gb"} & set(found):
+        found[key] = round(sum(json.loads(end)[key] for end in ends), 2)
+    return found
+
+
+def speed(given: argparse.Namespace) -> None:
+    """Measure what is not in OUT/speed.csv yet, for so many minutes."""
+    deadline = time.monotonic() + 60 * given.minutes
+    given.output.mkdir(parents=True, exist_ok=True)
+    path, done, copied_here = given.output / "speed.csv", set(), None
+    if path.exists():
+        with open(path, newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                done.add(tuple(row[key] for key in KEY))
+                copied_here = float(row["copied_gb_per_second"] or 0) or copied_here
+    else:
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(COLUMNS)
+    left = [row for row in plan(given.networks) if tuple(map(str, row.values())) not in done]
+    longest = 20 + 2 * given.seconds
+    for number, row in enumerate(left):
+        started = time.monotonic()
+        if started + longest > deadline:
+            print(f"{len(left) - number} measurements are left: run it again")
+            return
+        try:
+            found = row | run(row, given, deadline - started)
+        except TimeoutError:
+            print(f"no time for {row}: {len(left) - number} measurements are left, run it again")
+            return
+        except RuntimeError as error:
+            found = row | {"error": str(error)[:300]}
+        longest = max(longest, time.monotonic() - started)
+        found["batch"] = given.batch
+        copied_here = found.get("copied_gb_per_second", copied_here)
+        if copied_here and "images_per_second" in found and row["network"] in ROOFLINE:
+            reachable = ROOFLINE[row["network"]] * copied_here * 1e9 / BANDWIDTH
+            found["share_of_roofline"] = round(found["images_per_second"] / reachable, 3)
+        with open(path, "a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, COLUMNS).writerow(found)
+        print(json.dumps(found), flush=True)
+    print(f"nothing is left; {path}")

@@ -1,0 +1,169 @@
+"""The models of a study, trained into the files in which the workflow looks for them.
+
+Subset models and models on all points first; then, where Snakemake has made the lists of points
+from those (it says how), the models without them. With --config it needs PyYAML, jsonschema and
+scipy too, and writes OUT/study.json; without, it reads that file, so `--minutes 0` elsewhere
+prepares the study for a machine that lacks them. Every model is saved when it is done, the one in
+training at the end of the minutes.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def prepare(given: argparse.Namespace) -> dict:
+    """The study that `--config` describes, over the shipped configuration, as in OUT/study.json."""
+    import yaml
+
+    from memaudit.study import checks
+    from memaudit.study import config as settings
+
+    def laid_over(under: dict, over: dict) -> dict:
+        both = {
+            k: laid_over(under[k], over[k])
+            for k in under.keys() & over.keys()
+            if isinstance(under[k], dict) and isinstance(over[k], dict)
+        }
+        return under | over | both
+
+    shipped = ROOT / "config" / "config.yaml"
+    checks.check_files([shipped, given.config])
+    config = yaml.safe_load(shipped.read_text(encoding="utf-8"))
+    try:
+        own = yaml.safe_load(given.config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        sys.exit(f"--config {given.config}: cannot be read ({error})")
+    if not isinstance(own, dict):
+        sys.exit(f"--config {given.config}: it holds no keys; see config/demo.yaml for its form")
+    config = laid_over(config, own)
+    checks.check(config, ROOT / "config" / "schema.yaml")
+    arms = settings.arms(config)
+    whole = [(recipe, "none") for recipe in dict.fromkeys(recipe for recipe, _ in arms)]
+    models = {arm: config["trials"] for arm in whole + arms}
+    if config["memorization"]["source"] == "estimate":
+        first = (config["memorization"]["recipe"], "subset")
+        models = {first: config["memorization"]["models"]} | models
+    return {
+        "dataset": config["dataset"]["name"],
+        "seed": config["seed"],
+        "fraction": config["memorization"]["subset_fraction"],
+        "recipes": config["recipes"],
+        "training": config["training"],
+        "removals": config["removals"],
+        "shards": [
+            [recipe, removal, chunk]
+            for (recipe, removal), count in models.items()
+            for chunk in settings.chunks(count, config["training"]["models_per_job"])
+        ],
+    }
+
+
+def study(given: argparse.Namespace) -> None:
+    """Train models of the study for so many minutes."""
+    from memaudit import store
+    from memaudit.errors import AuditError
+
+    note = given.output / "study.json"
+    try:
+        if given.config:
+            text = json.dumps(prepare(given), indent=1)
+            with store.whole(note) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        if not note.exists():
+            sys.exit(f"there is no {note}: give --config, here or on a machine that has PyYAML")
+        plan = json.loads(note.read_text(encoding="utf-8"))
+        if given.minutes <= 0:
+            print(f"{note}: {len(plan['shards'])} shards to train; --minutes 0 trains none of them")
+            return
+        data = given.data / f"{plan['dataset']}.h5"
+        if not data.exists():
+            sys.exit(f"there is no {data}: `snakemake data/{data.name}` makes it; bring it here")
+        train_study(plan, given)
+    except AuditError as error:
+        sys.exit(f"error: {error}")
+
+
+def train_study(plan: dict, given: argparse.Namespace) -> None:
+    """One process's part of the shards, every `processes`-th, until SIGTERM or the last minute."""
+    from memaudit.data.dataset import load
+    from memaudit.errors import Stopped
+    from memaudit.models.checkpoint import until_sigterm
+    from memaudit.models.job import train_shard
+    from memaudit.models.recipe import Recipe
+    from memaudit.models.removals import CONTROL, read_points, training_mask
+
+    others = []
+    if given.part is None and given.processes > 1:
+        command = [sys.executable, *sys.argv]
+        parts = range(1, given.processes)
+        others = [subprocess.Popen([*command, "--part", str(part)]) for part in parts]
+    settings = plan["training"]
+    data = load(given.data / f"{plan['dataset']}.h5")
+    waiting: dict[str, None] = {}
+    left = 0
+    end = threading.Timer(60 * given.minutes, os.kill, (os.getpid(), signal.SIGTERM))
+    end.daemon = True
+    with until_sigterm() as stopping:
+        end.start()
+        for recipe, removal, chunk in plan["shards"][given.part or 0 :: given.processes]:
+            path = given.output / "models" / recipe / removal / f"{chunk}.h5"
+            name = removal.removeprefix(CONTROL)
+            listed = plan["removals"].get(name, given.output / "removals" / f"{name}.txt")
+            if path.exists():
+                continue
+            if name in ("none", "subset"):
+                points = None
+            elif Path(listed).exists():
+                points = read_points(listed, data.n_train)
+            else:
+                waiting[str(listed)] = None
+                continue
+            if stopping():
+                left += 1
+                continue
+            first, last = map(int, chunk.split("-"))
+            masks = {
+                trial: training_mask(
+                    removal, trial, data.train_labels, plan["seed"], points, plan["fraction"]
+                )
+                for trial in range(first, last + 1)
+            }
+            try:
+                train_shard(
+                    path,
+                    data,
+                    recipe,
+                    Recipe.of(plan["recipes"][recipe]),
+                    removal,
+                    masks,
+                    plan["seed"],
+                    settings["device"],
+                    settings["loader"],
+                    given.data / f"{plan['dataset']}.beton",
+                    settings["test_every"],
+                    settings["checkpoint_minutes"],
+                    lambda line: print(line, flush=True),
+                    settings["cuda_graphs"],
+                    given.processes,
+                )
+            except Stopped as stopped:
+                print(stopped, flush=True)
+                left += 1
+                os.kill(os.getpid(), signal.SIGTERM)  # train_shard has heard it, this loop has not
+        end.cancel()
+    for process in others:
+        process.wait()
+    if left:
+        print(f"{left} shards of this process are left: run it again")
+    elif waiting:
+        print(f"what can be trained is; now, with Snakemake: snakemake {' '.join(waiting)}")
+    else:
+        print("every model of this process is trained")
