@@ -287,6 +287,7 @@ def test_more_trials_keep_the_models_there_are(study):
     assert "3 of 4 models were trained before" in log
     with h5py.File(arm / "000000-000003.h5") as new, h5py.File(arm / "000000-000002.h5") as old:
         assert np.array_equal(new["test_correct"][:3], old["test_correct"])
+        assert new.attrs["device"] == old.attrs["device"] == "CPU, one thread"
 
 
 def test_memorization_under_weight_decay_is_a_target(study):

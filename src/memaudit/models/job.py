@@ -86,12 +86,13 @@ def train_shard(
         until_sigterm() as stopping,
         locks.alone(lock, _this_process(), PATIENCE, report, stopping) as live,
     ):
-        rows = _finished(path, identity, masks)
+        rows, devices = _finished(path, identity, masks)
         missing = [trial for trial in masks if trial not in rows]
         if rows:
             report(f"{name}: {len(rows)} of {len(masks)} models were trained before")
         if missing:
             where = choose_device(device, report, processes_per_gpu)
+            devices.add(describe(where))
             attributes["device"] = describe(where)
             _check_size(dataset, recipe, name)
             points = f"{int(masks[missing[0]].sum()):,} of {dataset.n_train:,} points"
@@ -128,6 +129,7 @@ def train_shard(
                 f"{name}: trial {trial}, {len(rows)} of {len(masks)} models, test accuracy "
                 f"{100 * model.test_correct.mean():.2f} %, {model.seconds:.1f} s"
             )
+        attributes["device"] = "; ".join(sorted(devices))
         write_shard(path, attributes, [rows[trial] for trial in masks])
         seconds = sum(float(row["seconds"]) for row in rows.values())
         right = np.stack([row["test_correct"] for row in rows.values()])
@@ -169,8 +171,13 @@ def _row(model: TrainedModel, trial: int, mask: np.ndarray) -> Row:
     }
 
 
-def _finished(path: Path, identity: str, masks: dict[int, np.ndarray]) -> dict[int, Row]:
-    """The models of `masks` that were trained before: in this shard or others, whole or partial."""
+def _finished(
+    path: Path, identity: str, masks: dict[int, np.ndarray]
+) -> tuple[dict[int, Row], set[str]]:
+    """The models of `masks` that were trained before, and on what devices.
+
+    In this shard or others, whole or partial.
+    """
     first, last = min(masks), max(masks)
     sources = []
     for folder in {path.parent, path.parent.parent / "none"}:  # an empty list removes none
@@ -179,14 +186,16 @@ def _finished(path: Path, identity: str, masks: dict[int, np.ndarray]) -> dict[i
             if found and int(found[1]) <= last and int(found[2] or found[1]) >= first:
                 sources.append(other)
     rows: dict[int, Row] = {}
+    devices: set[str] = set()
     for source in sorted(sources):
         try:
             with store.reading(source, store.SHARD) as file:
-                if file.attrs.get("identity") == identity:
-                    rows |= _wanted(file, masks)
+                if file.attrs.get("identity") == identity and (found := _wanted(file, masks)):
+                    rows |= found
+                    devices.update(file.attrs.get("device", "unknown").split("; "))
         except AuditError:
             continue  # damaged: its models are trained again
-    return rows
+    return rows, devices
 
 
 def _wanted(file: h5py.File, masks: dict[int, np.ndarray]) -> dict[int, Row]:

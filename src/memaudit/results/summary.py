@@ -42,7 +42,7 @@ class Trained:
 def trained(recipe: str, removal: str, shards: Sequence[str | Path], n_train: int) -> Trained:
     """What the shards of one recipe and removal say of how their models were trained."""
     counts: set[int] = set()
-    devices: Counter[str] = Counter()
+    devices: set[str] = set()
     models, seconds = 0, 0.0
     for path in shards:
         with store.reading(path, store.SHARD) as file:
@@ -50,8 +50,8 @@ def trained(recipe: str, removal: str, shards: Sequence[str | Path], n_train: in
             counts |= {n_train - int(count) for count in kept}
             models += len(kept)
             seconds += float(file["seconds"][:].sum())
-            devices[file.attrs.get("device", "taken over from earlier jobs")] += len(kept)
-    device = ", ".join(sorted(devices))
+            devices.update(file.attrs.get("device", "unknown").split("; "))
+    device = "; ".join(sorted(devices))
     return Trained(
         recipe, removal, models, counts.pop() if len(counts) == 1 else None, device, seconds
     )

@@ -124,8 +124,9 @@ def _measured(shards: Iterable[Path], kind: str) -> float | None:
     for path in sorted(shards)[:20]:
         try:
             with store.reading(path, store.SHARD) as file:
-                device = file.attrs.get("device")  # none where all its models were taken over
-                if device and (kind == "cpu") == device.startswith("CPU"):
+                devices = file.attrs.get("device", "unknown").split("; ")
+                kinds = {"cpu" if name.startswith("CPU") else "gpu" for name in devices}
+                if "unknown" not in devices and kinds == {kind}:
                     seconds += file["seconds"][:].tolist()
         except AuditError:
             continue
