@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from memaudit.results import power
-from memaudit.results.statistics import Arm, TwoWay, sum_of_parts, welch_drop
+from memaudit.results.statistics import Arm, TwoWay, equivalence, sum_of_parts, welch_drop
 
 SDS = (0.3, 0.3)
 
@@ -25,9 +25,12 @@ def test_counts_are_the_textbooks_and_one_for_the_t_distribution():
     found = [
         power.models_for_half_width(SDS, 0.1),
         power.models_for_power(SDS, 0.1),
-        power.models_for_equivalence(SDS, 0.25),
+        power.models_for_equivalence(SDS, 0.25, 10**9),
     ]
     assert found == [71, 143, 26]
+    # 2,000 test images and a margin that is five of them take more models, 1,000 any number
+    assert power.models_for_equivalence(SDS, 0.25, 2_000) > 50
+    assert power.models_for_equivalence(SDS, 0.25, 1_000) is None
 
 
 def test_counts_are_the_fewest_that_do():
@@ -36,8 +39,9 @@ def test_counts_are_the_fewest_that_do():
     assert power.half_width(sds, n) <= 0.3 < power.half_width(sds, n - 1)
     n = power.models_for_power(sds, 0.3)
     assert power.power(sds, n, 0.3) >= 0.8 > power.power(sds, n - 1, 0.3)
-    n = power.models_for_equivalence(sds, 0.4)
-    assert power.equivalence_power(sds, n, 0.4) >= 0.8 > power.equivalence_power(sds, n - 1, 0.4)
+    n = power.models_for_equivalence(sds, 0.4, 9_000)
+    below, enough = (power.equivalence_power(sds, k, 0.4, 9_000) for k in (n - 1, n))
+    assert below < 0.8 <= enough
 
 
 def test_half_width_is_welchs(rng):
@@ -59,15 +63,15 @@ def test_power_is_how_often_the_tests_find(sds, models, rng):
     found = np.mean(p(full + drop, reduced, "two-sided") < 0.05)
     both = np.maximum(p(same + margin, reduced, "greater"), p(same - margin, reduced, "less"))
     assert power.power(sds, models, drop) == pytest.approx(found, abs=0.03)
-    assert power.equivalence_power(sds, models, margin) == pytest.approx(
-        np.mean(both < 0.05), abs=0.03
+    assert power.equivalence_power(sds, models, margin, 10**9) == pytest.approx(
+        np.mean(both < 0.05), abs=0.04
     )
 
 
 @pytest.mark.parametrize("rows", [1, 4])
 def test_power_is_how_often_the_verdicts_find(rows, rng):
     """With the choice of images, and adjusted: simulated as differences with known variances."""
-    models, drop, margin, studies, image_sd, n_images = 20, 0.5, 0.4, 4000, 0.1, 400
+    models, drop, studies, image_sd, n_images = 20, 0.5, 4000, 0.1, 400
     full, reduced = (rng.normal(0, sd, (studies, models)) for sd in SDS)
     chosen = image_sd * rng.normal(0, 1, studies)
     variance = image_sd**2 * rng.chisquare(n_images - 1, studies) / (n_images - 1)
@@ -82,23 +86,34 @@ def test_power_is_how_often_the_verdicts_find(rows, rng):
     assert power.power(SDS, models, drop, images, rows) == pytest.approx(
         np.mean((value + drop) / se > adjusted), abs=0.03
     )
-    within = (margin - np.abs(value)) / se > stats.t.isf(0.05, freedom)
-    assert power.equivalence_power(SDS, models, margin, images) == pytest.approx(
-        np.mean(within), abs=0.03
-    )
+
+
+@pytest.mark.parametrize(("models", "margin"), [(60, 0.5), (150, 0.4)])
+def test_power_is_how_often_no_drop_is_shown_to_be_small(models, margin, rng):
+    """No image changes; by the verdict's own test, of 1,500 images."""
+    n_test, shown, sds = 1500, 0, []
+    for _ in range(500):
+        right = rng.beta(0.6, 0.2, n_test)
+        arms = {name: Arm(np.arange(models), rng.random((models, n_test)) < right) for name in "ab"}
+        found = TwoWay(arms, 2, 0).contrast(["a"], ["b"])
+        shown += equivalence(found, margin) < 0.05
+        sds.append([arm.accuracy.std(ddof=1) for arm in arms.values()])
+    mean = tuple(np.sqrt(np.mean(np.square(sds), axis=0)))
+    expected = power.equivalence_power(mean, models, margin, n_test)
+    assert 0.3 < expected < 0.95
+    assert expected == pytest.approx(shown / 500, abs=0.06)
 
 
 def test_what_models_cannot_tell():
     assert power.models_for_half_width(SDS, 1e-9) is None
     assert power.models_for_half_width((0.0, 0.0), 0.1) == 2
     assert power.models_for_power((0.0, 0.0), 0.1) == 2
-    assert power.models_for_equivalence((0.0, 0.0), 0.1) == 2
+    assert power.models_for_equivalence((0.0, 0.0), 0.1, 10**6) == 2
     assert np.isnan(power.half_width(SDS, 1))
     one = Arm(np.arange(1), np.ones((1, 5), dtype=bool))
     assert power.images_of(one, one) == power.THESE_IMAGES
     images = (0.2**2, 999)  # half-width 0.39: 0.2 drowns in the choice of images
     assert power.models_for_power(SDS, 0.2, images) is None
-    assert power.models_for_equivalence(SDS, 0.2, images) is None
     assert power.models_for_power(SDS, 1.0, images) is not None
 
 

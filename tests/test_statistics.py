@@ -141,6 +141,27 @@ def test_equivalence_errs_at_most_at_its_level(models):
         assert 0.75 < found_equivalent(0) < 0.85
 
 
+def test_equivalence_errs_at_most_at_its_level_where_few_images_are_lost(rng):
+    """A drop as large as the margin, of about three images of 1,300 that are lost for good."""
+    margin, n_images, models, studies = 0.25, 1300, 40, 300
+    wrong, by_interval_alone = 0, 0
+    for _ in range(studies):
+        lost = rng.random(n_images) < margin / 100
+        right = np.where(lost, 1, rng.choice([0.02, 0.98], n_images))
+        arms = {
+            name: Arm(np.arange(models), rng.random((models, n_images)) < chance)
+            for name, chance in (("full", right), ("removed", np.where(lost, 0, right)))
+        }
+        found = TwoWay(arms, 2, 0).contrast(["full"], ["removed"])
+        wrong += statistics.equivalence(found, margin) < 0.05
+        wrong += statistics.one_sided(found, margin)[0] < 0.05
+        room = (margin - abs(found.value)) / found.se
+        by_interval_alone += stats.t.sf(room, found.freedom) < 0.05
+    chance = 3 * np.sqrt(0.05 * 0.95 / studies)
+    assert wrong / studies < 0.05 + chance
+    assert by_interval_alone / studies > 0.06  # the variance of images that were not drawn
+
+
 IMAGES, EASE, MODEL = 100, 1.5, 0.05  # test images; spreads of their ease and of the models
 HARDER, AFFECTED, AT_RANDOM = 1.2, 0.3, 0.1
 

@@ -62,21 +62,22 @@ def equivalence_power(
     sds: tuple[float, float],
     models: int,
     margin: float,
-    images: tuple[float, float] = THESE_IMAGES,
+    n_test: int,
     level: float = LEVEL,
 ) -> float:
     """Probability that no drop is shown to be smaller than `margin` (TOST), where there is none.
 
-    Both one-sided tests must reject; 1 less the sum of the probabilities that one does not, which
-    is exact but where both may fail at once, and then too small.
+    None on any of the `n_test` test images: the drop that is found varies with the models only, the
+    test counts the images as `Estimate.se_at` says.
     """
     if models < 2:
         return 0.0
-    se, freedom = _error(sds, models, images)
-    if not se:
-        return 1.0
-    bound = stats.t.ppf(level, freedom)
-    return max(0.0, float(2 * stats.nct.sf(bound, freedom, margin / se) - 1))
+    of_models, _ = _error(sds, models)
+    se, freedom = _error(sds, models, (margin * (100 - margin) / n_test, n_test - 1))
+    room = margin - float(stats.t.ppf(level, freedom)) * se
+    if room <= 0 or not of_models:
+        return float(room > 0)
+    return float(2 * stats.norm.cdf(room / of_models) - 1)
 
 
 def _fewest(enough: Callable[[int], bool]) -> int | None:
@@ -112,11 +113,11 @@ def models_for_power(
 def models_for_equivalence(
     sds: tuple[float, float],
     margin: float,
-    images: tuple[float, float] = THESE_IMAGES,
+    n_test: int,
     wanted: float = POWER,
 ) -> int | None:
     """Models an arm to show a drop of 0 to be smaller than `margin`, with probability `wanted`."""
-    return _fewest(lambda models: equivalence_power(sds, models, margin, images) >= wanted)
+    return _fewest(lambda models: equivalence_power(sds, models, margin, n_test) >= wanted)
 
 
 def image_floor(images: tuple[float, float], level: float = LEVEL) -> float:

@@ -60,8 +60,10 @@ class Arm:
 class Estimate:
     """A difference of mean accuracies, percentage points, with its 95 % interval.
 
-    `se` has `freedom` degrees of freedom; `paired`: models of the same trial were compared. All but
-    `value` are NaN where an arm has one model or there are fewer than two images.
+    `se` has `freedom` degrees of freedom; `image_variance` is the part of its square that the
+    choice of the `images` test images has (none: 0 of 0). `paired`: models of the same trial were
+    compared. `se`, `freedom`, `low` and `high` are NaN where an arm has one model or there are
+    fewer than two images.
     """
 
     value: float
@@ -70,6 +72,19 @@ class Estimate:
     low: float = float("nan")
     high: float = float("nan")
     paired: bool = False
+    image_variance: float = 0.0
+    images: int = 0
+
+    def se_at(self, difference: float) -> float:
+        """Standard error for a test against a `difference`, percentage points.
+
+        The choice of images counts at least as much as it would if the difference were that, made
+        of images that every model of one arm gets right and none of the other: few such images
+        vary by chance as rare events do, and where none was drawn their variance looks like none.
+        """
+        part = abs(difference)
+        least = part * (100 - part) / self.images if self.images else 0.0
+        return float(np.sqrt(self.se**2 + max(0.0, least - self.image_variance)))
 
 
 def sum_of_parts(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -182,25 +197,25 @@ def no_effect(found: Estimate) -> float:
 def equivalence(found: Estimate, margin: float) -> float:
     """p of the hypothesis that the difference is `margin` percentage points or more, up or down.
 
-    Two one-sided t tests (Schuirmann 1987): where p < 0.05, the difference is within the margin.
-    NaN where there is no `se`.
+    Two one-sided t tests (Schuirmann 1987) with `Estimate.se_at`: where p < 0.05, the difference is
+    within the margin. NaN where there is no `se`.
     """
-    room = margin - abs(found.value)
-    if found.se == 0:
+    room, se = margin - abs(found.value), found.se_at(margin)
+    if se == 0:
         return float(room <= 0)
-    return float(scipy.stats.t.sf(room / found.se, found.freedom))
+    return float(scipy.stats.t.sf(room / se, found.freedom))
 
 
 def one_sided(found: Estimate, limit: float) -> tuple[float, float]:
     """p of the hypotheses that the difference is at most `limit`, and that it is at least `limit`.
 
-    Percentage points. Where the first is small the difference is shown to be above it, where the
-    second is, below. Both NaN where there is no `se`.
+    Percentage points, with `Estimate.se_at`. Where the first is small the difference is shown to be
+    above it, where the second is, below. Both NaN where there is no `se`.
     """
-    beyond = found.value - limit
-    if found.se == 0:
+    beyond, se = found.value - limit, found.se_at(limit)
+    if se == 0:
         return float(beyond <= 0), float(beyond >= 0)
-    t = beyond / found.se
+    t = beyond / se
     return float(scipy.stats.t.sf(t, found.freedom)), float(scipy.stats.t.cdf(t, found.freedom))
 
 
@@ -301,16 +316,18 @@ class TwoWay:
             return Estimate(value)
         sides = [[self.arms[name] for name in side] for side in (plus, minus)]
         paired = self._is_paired(*sides)
-        se, freedom = sum_of_parts(self._parts(arms, paired))
+        of_models, of_images = self._model_parts(arms, paired), image_part(arms, paired)
+        se, freedom = sum_of_parts([*of_models, of_images])
+        rest = paired, of_images[0], self.n_images
         drawn = sum(sign * self._accuracies(name, paired) for sign, name in signed)
         deviations = drawn - drawn.mean()
         spread = float(deviations.std())
         if not (se and spread):
-            return Estimate(value, se, freedom, *_around(value, se, freedom, LEVEL), paired)
+            return Estimate(value, se, freedom, *_around(value, se, freedom, LEVEL), *rest)
         tails = (1 - LEVEL) / 2, (1 + LEVEL) / 2
         wider = scipy.stats.t.ppf(tails[1], freedom) / scipy.stats.norm.ppf(tails[1])
         ends = value + wider * se / spread * np.quantile(deviations, tails)
-        return Estimate(value, se, freedom, float(ends[0]), float(ends[1]), paired)
+        return Estimate(value, se, freedom, float(ends[0]), float(ends[1]), *rest)
 
     @staticmethod
     def _is_paired(plus: list[Arm], minus: list[Arm]) -> bool:
@@ -319,10 +336,9 @@ class TwoWay:
             return False
         return is_paired(*(sum(arm.accuracy for arm in side) for side in (plus, minus)))
 
-    def _parts(self, arms: list[tuple[int, Arm]], paired: bool) -> list[tuple[float, float]]:
-        """Variances of the contrast, (points^2, degrees of freedom): of models, and of images."""
+    @staticmethod
+    def _model_parts(arms: list[tuple[int, Arm]], paired: bool) -> list[tuple[float, float]]:
+        """Variances of the contrast that come from the models, (points^2, degrees of freedom)."""
         if paired:
-            models = [_mean_part(sum(sign * arm.accuracy for sign, arm in arms))]
-        else:
-            models = [_mean_part(arm.accuracy) for _, arm in arms]
-        return [*models, image_part(arms, paired)]
+            return [_mean_part(sum(sign * arm.accuracy for sign, arm in arms))]
+        return [_mean_part(arm.accuracy) for _, arm in arms]

@@ -116,7 +116,7 @@ def words(config: dict[str, Any]) -> str:
             power.models_for_power(
                 row.sds, drop, power.images_at(drop, row.images, row.drop, n_images), len(known)
             ),
-            power.models_for_equivalence(row.sds, margin),
+            power.models_for_equivalence(row.sds, margin, n_images),
         )
         cells = [f"{n:,}" if n else "no number" for n in models]
         cells.append(f"±{power.image_floor(row.images):.2f}")
@@ -130,7 +130,7 @@ def words(config: dict[str, Any]) -> str:
         f"see {drop:g}: to find so large a drop in one row, on these test images",
         f"verdict {drop:g}: to find it as Table 2's verdict does, which counts the choice of test",
         f"images too and is adjusted for {len(known)} rows (where others show a drop, fewer do)",
-        f"within {margin:g}: for the verdict that there is no drop so large, where there is none",
+        f"within {margin:g}: for the verdict that no drop is so large, where no test image changes",
         "other images: half-width that the interval of the drop at hand (or F&Z's, where none is)",
         f"keeps however many models there are; only more test images than {n_images:,} shrink it",
         "By an sd of a dozen models the numbers are rough: 0.5 to 2.9 times as many may do (95 %).",
