@@ -8,7 +8,8 @@ import pytest
 from conftest import ROOT
 
 from memaudit.buckets import assign, leaks, subpopulations
-from memaudit.results import affected, claims
+from memaudit.published import cifair
+from memaudit.results import affected, claims, planted
 from memaudit.scores import reliability, rescored, selection
 
 NONE = np.empty(0)
@@ -24,6 +25,8 @@ WRITERS = {  # each writes its file without a row
     "rescored": lambda path: rescored.write_quantities([], path),
     "leaks": lambda path: leaks.write_leaks([], path),
     "claims": lambda path: claims.write_claims([], path),
+    "planted": lambda path: planted.write_checks([], path),
+    "agreement": lambda path: cifair.write_agreement([], path),
 }
 
 

@@ -44,13 +44,15 @@ def test_why_a_job_did_not_finish(tmp_path):
     log = tmp_path / "1.log"
     assert endings.failure(log, 0) is None
     log.write_text("")
-    assert endings.failure(log, 0).startswith("ended without a word before it began: killed")
+    assert endings.failure(log, 0).startswith("did not begin: it could not be submitted")
     log.write_text(EARLIER)
     assert endings.failure(log, 0) == "the loss is nan"
     log.write_text(EARLIER + "2026-01-01 10:01:00 trial 3, 4 of 9 models\n")
     assert 'after "trial 3, 4 of 9 models": killed' in endings.failure(log, 0)
     log.write_text(EARLIER + "2026-01-01 10:01:00 asked to end (SIGTERM): saved after 3 epochs\n")
     assert endings.failure(log, 0) == "asked to end (SIGTERM): saved after 3 epochs"
+    log.write_text(EARLIER + "2026-01-01 10:01:00 done in 3.4 s\n")
+    assert endings.failure(log, 0) is None  # it finished; Slurm had not been asked again
     log.write_text("2026-01-01 10:00:00 error: first line\nsecond line\n")
     assert endings.failure(log, 0) == "first line\nsecond line"
     assert endings.failure(log, time.time() + 60) is None

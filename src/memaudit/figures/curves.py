@@ -46,7 +46,8 @@ def learning_curves(rows: Sequence[dict[str, str]], path: str | Path) -> None:
         _line(losses, mine, "loss", GREEN, "-", "training loss")
         peak = _rate(losses, mine)
         losses.set_title(
-            f"recipe {recipe}, {mine[0]['models']} models\nlearning rate up to {peak:.3g}",
+            f"recipe {recipe}, {mine[0]['models']} models\n"
+            f"learning rate up to {peak:.3g} (epoch mean)",
             fontsize=9.5,
         )
         for name, colour, dash, label in _LINES:

@@ -35,8 +35,8 @@ COLUMNS = {
     "removal": "the points left out. selected: all that are memorized and influence a test point; "
     "leakage_shift: those of them with a duplicate in the test set or in a sub-population, which "
     "share the test points they influence; memorized: the others of them; random_X, the control "
-    "of X: as many points of the same classes, drawn anew for each model; any other name: a list "
-    "of the study's own",
+    "of X: as many points of the same classes, drawn anew for each trial, the same in both recipes "
+    "and the smaller controls part of the larger ones; any other name: a list of the study's own",
     "n_removed": "number of training points left out",
     "n_models_full": "models trained on all points",
     "n_models_reduced": "models trained without the points",
@@ -44,7 +44,7 @@ COLUMNS = {
     "sd_full": "standard deviation over those models, percentage points",
     "acc_reduced": "mean test accuracy of the latter, percent",
     "sd_reduced": "standard deviation over those models, percentage points; of a control it holds "
-    "the spread of its random draws too, one for each model",
+    "the spread of its random draws too, one for each trial",
     "draws_sd": "of a control: standard deviation over its random draws of points alone, "
     "percentage points, sqrt(sd_reduced^2 - sd_full^2), taking training to vary as much as on all "
     "points (models that are right less often vary more by themselves, so it is rather too large); "
@@ -78,18 +78,22 @@ COLUMNS = {
     "this kind",
     "boot_high": "its upper end",
     "p_holm": "p of the hypothesis that the drop is 0, two-sided, with the standard error behind "
-    "boot_low (models and images), Holm-adjusted over all rows that are no controls: below 0.05 "
+    "boot_low (models and images) in a t test, so at the border it and that interval may differ; "
+    "Holm-adjusted over all rows that are no controls: below 0.05 "
     "there is a drop or a gain; of points chosen without these test images a table says so "
     "wrongly, of any row, in at most 5 % of studies",
     "tost_p": "p of the hypothesis that the drop is the margin (statistics.margin) or more, up or "
-    "down, with the same standard error (two one-sided tests, not adjusted): below 0.05 the drop "
-    "is smaller than the margin",
+    "down (two one-sided t tests, not adjusted): below 0.05 the drop is smaller than the margin. "
+    "Its standard error counts the choice of images at least as much as if the drop were the "
+    "margin and its images lost by every model: a few images in a thousand vary as rare events do",
     "drop_vs_random": "the drop less that of its random control, percentage points: what these "
-    "points cost beyond any as many of their classes. The models on all points cancel",
+    "points cost beyond any as many of their classes. The models on all points cancel. The "
+    "control is drawn from all points of a class, these among them: where they are a large part of "
+    "it, this is too small",
     "drop_vs_random_low": "lower end of its 95 % interval",
     "drop_vs_random_high": "its upper end",
     "p_vs_random": "p of the hypothesis that the drop is that of the control, two-sided, with the "
-    "standard error behind that interval, Holm-adjusted like p_holm",
+    "standard error behind that interval, Holm-adjusted like p_holm, as a family of its own",
     "interaction": "the drop less that of the recipe original for the same removal, percentage "
     "points: how weight decay changes it; empty where there is no such other row",
     "interaction_low": "lower end of its 95 % interval",

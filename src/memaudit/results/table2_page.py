@@ -114,15 +114,17 @@ def markdown(rows: Sequence[dict], title: str, margin: float = Settings.margin) 
         *(_main_line(row, margin) for row in rows),
         "",
         "How to read it: any points cost accuracy, so look at *less its random control* first: "
-        "what these points cost beyond as many random ones of their classes. An interval holds "
-        "the true value in 95 % of studies; *these test images* counts the chance of training "
-        "only, *other test images* also that of which images are in the test set. It takes the "
+        "what these points cost beyond as many random ones of their classes (some of them among "
+        "the random ones, so it is rather too small). An interval holds the true value in about "
+        "95 % of studies (the columns below say where in fewer); *these test images* counts the "
+        "chance of training only, *other test images* also that of which images are in the test "
+        "set. It takes the "
         "points as given. Points selected by their influence on these very images tend to cost "
         "less on others: see the held-out half below.",
         "",
         "Verdict: *a drop* or *a gain*, where a test against no change has p < 0.05 (p: how often "
-        "chance alone would show as much), and *more than random*, where one against the random "
-        "control has; both are adjusted for the number of rows (Holm). "
+        "chance would show as much or more if there were no difference), and *more than random*, "
+        "where one against the random control has; each is adjusted for the number of rows (Holm). "
         f"*smaller than {margin:g}*, where the change is shown to be less than this study's margin "
         "either way (two one-sided tests, each row at 5 %, not adjusted). *undecided*, where none "
         "of the first two is: more models, or more test images, would tell.",

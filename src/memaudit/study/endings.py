@@ -48,8 +48,11 @@ def failure(log: Path, since: float) -> str | None:
         return last.removeprefix("error: ")
     if last.startswith(("asked to end", "interrupted")):
         return last
-    after = f', after "{last.splitlines()[0]}"' if last else " before it began"
-    return f"ended without a word{after}: killed, or out of memory or time"
+    if last.startswith("done in"):
+        return None  # it finished, and whoever sent it had not asked yet
+    if not last:
+        return "did not begin: it could not be submitted (Snakemake says why above), or was killed"
+    return f'ended without a word, after "{last.splitlines()[0]}": killed, or out of memory or time'
 
 
 def what_failed(logs: Iterable[Path], since: float) -> str:
