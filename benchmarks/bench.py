@@ -3,7 +3,7 @@
     python benchmarks/bench.py             runs all, writes benchmarks/results/
     python benchmarks/bench.py --draw      draws anew from the table that is there
 
-Each part is a script of its own, run one after the other; ten to fifteen minutes on two cores. A
+Each part is a script of its own, run one after the other; five to fifteen minutes on two cores. A
 ratio is how many times faster the first of two is than the second: the median over rounds in which
 they took turns. `make bench` runs this.
 """

@@ -3,6 +3,7 @@
 import csv
 import importlib
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -50,6 +51,11 @@ def test_a_study_in_pieces_gives_the_files_of_the_workflow(main, study, monkeypa
 
     with pytest.raises(SystemExit, match="give --config"):
         run()
+    (study.results / "study.json").write_text('{"shards": [')
+    with pytest.raises(SystemExit, match=r"study\.json: it is damaged or not of this script"):
+        run()
+    with pytest.raises(SystemExit):
+        run("--processes", "0")
     with pytest.raises(SystemExit, match=r"nowhere\.yaml: cannot be read \(.*No such file"):
         run("--config", study.folder / "nowhere.yaml")
     assert "trains none of them" in run("--config", config, "--minutes", "0")
@@ -81,7 +87,8 @@ def test_speed_goes_on_where_it_was(main, tmp_path, monkeypatch):
     with open(path, "w", newline="") as file:
         out = csv.DictWriter(file, speed.COLUMNS)
         out.writeheader()
-        out.writerow(dict(zip(speed.KEY, rows[0], strict=True)) | {"copied_gb_per_second": 2150})
+        copied = {"copied_gb_per_second": 2150, "on": "cpu", "images": 64, "batch": 16}
+        out.writerow(dict(zip(speed.KEY, rows[0], strict=True)) | copied)
     monkeypatch.setitem(speed.ROOFLINE, "tiny", 1e4)
     command = "gpu speed --device cpu --images 64 --batch 16 --seconds 0.1 --minutes 5 --output"
     monkeypatch.setattr(sys, "argv", [*command.split(), str(tmp_path)])
@@ -97,3 +104,16 @@ def test_speed_goes_on_where_it_was(main, tmp_path, monkeypatch):
     before = path.read_bytes()
     main()
     assert path.read_bytes() == before
+    for wrong, words in (
+        ("--networks nosuch", "--networks nosuch: the networks are"),
+        ("--batch 65", "--batch 65: must be from 1 to --images, 64"),
+        ("--device gpu0", "--device gpu0: must be cuda"),
+        (f"--output {path}", f"--output {path}: cannot be made a folder"),
+    ):
+        monkeypatch.setattr(sys, "argv", [*command.split(), str(tmp_path), *wrong.split()])
+        with pytest.raises(SystemExit, match=re.escape(words)):
+            main()
+    path.write_text("a,b\n1,2\n")
+    monkeypatch.setattr(sys, "argv", [*command.split(), str(tmp_path)])
+    with pytest.raises(SystemExit, match="not a table of this script"):
+        main()

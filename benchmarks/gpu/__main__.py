@@ -40,9 +40,11 @@ def main() -> None:
         two.add_argument(f"--{key}", type=int if key == "processes" else str)
     three.add_argument("--data", type=Path, required=True, help="folder with <dataset>.h5")
     three.add_argument("--config", type=Path, help="the study's configuration file")
-    three.add_argument("--processes", type=int, default=1, help="that share the GPU")
+    three.add_argument("--processes", type=int, default=1, help="that share the GPU: 1 to 8")
     three.add_argument("--part", type=int, help="which of the processes this is (used by itself)")
     given = parser.parse_args()
+    if given.command == "study" and not 1 <= given.processes <= 8:
+        parser.error(f"--processes {given.processes}: must be from 1 to 8")
     {"speed": speed, "measure": measure, "study": study}[given.command](given)
 
 

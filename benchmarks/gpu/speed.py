@@ -29,8 +29,13 @@ ROOFLINE = {
 BANDWIDTH = 4.3e12  # bytes a second, read and written
 MODES = ("eager", "compiled", "graph")
 KEY = ("network", "precision", "mode", "feed", "processes")
+SETTINGS = (
+    "on",
+    "images",
+    "batch",
+)  # of a measurement, too: where, how many images, how many a step
 COLUMNS = (
-    *("device", *KEY, "batch", "images_per_second", "share_of_roofline", "start_seconds"),
+    *("device", *SETTINGS, *KEY, "images_per_second", "share_of_roofline", "start_seconds"),
     *("memory_gb", "copied_gb_per_second", "torch", "error"),
 )
 
@@ -167,19 +172,49 @@ def run(row: dict, given: argparse.Namespace, limit: float) -> dict:
     return found
 
 
+def check(given: argparse.Namespace) -> None:
+    """Stop, in words, where the options cannot be measured here."""
+    import torch
+
+    from memaudit.models.networks import NETWORKS
+
+    if unknown := set(given.networks) - set(NETWORKS):
+        sys.exit(f"--networks {' '.join(sorted(unknown))}: the networks are {', '.join(NETWORKS)}")
+    if not 1 <= given.batch <= given.images:
+        sys.exit(f"--batch {given.batch}: must be from 1 to --images, {given.images}")
+    try:
+        device = torch.device(given.device)
+    except RuntimeError:
+        sys.exit(f"--device {given.device}: must be cuda, cuda:0, cuda:1, ... or cpu")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        sys.exit(f"--device {given.device}: torch sees no GPU here; --device cpu tries the script")
+    try:
+        given.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.exit(f"--output {given.output}: cannot be made a folder ({error.strerror})")
+
+
+def measured(path: Path, asked: dict) -> tuple[set[tuple], float | None]:
+    """What `path` holds for these settings: keys of measurements, GB a second of a copy."""
+    if not path.exists():
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(COLUMNS)
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        if tuple(rows.fieldnames or ()) != COLUMNS:
+            sys.exit(f"{path}: not a table of this script; take another --output")
+        same = [row for row in rows if all(row[key] == str(asked[key]) for key in SETTINGS)]
+    copies = [float(row["copied_gb_per_second"]) for row in same if row["copied_gb_per_second"]]
+    return {tuple(row[key] for key in KEY) for row in same}, copies[-1] if copies else None
+
+
 def speed(given: argparse.Namespace) -> None:
     """Measure what is not in OUT/speed.csv yet, for so many minutes."""
     deadline = time.monotonic() + 60 * given.minutes
-    given.output.mkdir(parents=True, exist_ok=True)
-    path, done, copied_here = given.output / "speed.csv", set(), None
-    if path.exists():
-        with open(path, newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                done.add(tuple(row[key] for key in KEY))
-                copied_here = float(row["copied_gb_per_second"] or 0) or copied_here
-    else:
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow(COLUMNS)
+    check(given)
+    path = given.output / "speed.csv"
+    asked = {"on": given.device, "images": given.images, "batch": given.batch}
+    done, copied_here = measured(path, asked)
     left = [row for row in plan(given.networks) if tuple(map(str, row.values())) not in done]
     longest = 20 + 2 * given.seconds
     for number, row in enumerate(left):
@@ -195,7 +230,7 @@ def speed(given: argparse.Namespace) -> None:
         except RuntimeError as error:
             found = row | {"error": str(error)[:300]}
         longest = max(longest, time.monotonic() - started)
-        found["batch"] = given.batch
+        found |= asked
         copied_here = found.get("copied_gb_per_second", copied_here)
         if copied_here and "images_per_second" in found and row["network"] in ROOFLINE:
             reachable = ROOFLINE[row["network"]] * copied_here * 1e9 / BANDWIDTH

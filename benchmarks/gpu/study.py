@@ -79,9 +79,13 @@ def study(given: argparse.Namespace) -> None:
                 temporary.write_text(text, encoding="utf-8")
         if not note.exists():
             sys.exit(f"there is no {note}: give --config, here or on a machine that has PyYAML")
-        plan = json.loads(note.read_text(encoding="utf-8"))
+        try:
+            plan = json.loads(note.read_text(encoding="utf-8"))
+            shards = plan["shards"]
+        except (OSError, ValueError, KeyError, TypeError):
+            sys.exit(f"{note}: it is damaged or not of this script; give --config to write it anew")
         if given.minutes <= 0:
-            print(f"{note}: {len(plan['shards'])} shards to train; --minutes 0 trains none of them")
+            print(f"{note}: {len(shards)} shards to train; --minutes 0 trains none of them")
             return
         data = given.data / f"{plan['dataset']}.h5"
         if not data.exists():
