@@ -192,7 +192,7 @@ def _finished(
             with store.reading(source, store.SHARD) as file:
                 if file.attrs.get("identity") == identity and (found := _wanted(file, masks)):
                     rows |= found
-                    devices.update(file.attrs.get("device", "unknown").split("; "))
+                    devices.update(file.attrs.get("device", "not recorded").split("; "))
         except AuditError:
             continue  # damaged: its models are trained again
     return rows, devices

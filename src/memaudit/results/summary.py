@@ -50,7 +50,7 @@ def trained(recipe: str, removal: str, shards: Sequence[str | Path], n_train: in
             counts |= {n_train - int(count) for count in kept}
             models += len(kept)
             seconds += float(file["seconds"][:].sum())
-            devices.update(file.attrs.get("device", "unknown").split("; "))
+            devices.update(file.attrs.get("device", "not recorded").split("; "))
     device = "; ".join(sorted(devices))
     return Trained(
         recipe, removal, models, counts.pop() if len(counts) == 1 else None, device, seconds

@@ -124,9 +124,9 @@ def _measured(shards: Iterable[Path], kind: str) -> float | None:
     for path in sorted(shards)[:20]:
         try:
             with store.reading(path, store.SHARD) as file:
-                devices = file.attrs.get("device", "unknown").split("; ")
+                devices = file.attrs.get("device", "not recorded").split("; ")
                 kinds = {"cpu" if name.startswith("CPU") else "gpu" for name in devices}
-                if "unknown" not in devices and kinds == {kind}:
+                if "not recorded" not in devices and kinds == {kind}:
                     seconds += file["seconds"][:].tolist()
         except AuditError:
             continue
