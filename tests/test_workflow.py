@@ -166,7 +166,7 @@ def test_the_summary_counts_what_was_trained(finished):
     assert f": {len(selected):,} points in" in text
     with open(finished.results / "claims.csv", newline="") as file:
         claims = list(csv.DictReader(file))
-    assert len(claims) == 7
+    assert len(claims) == 8
     for claim in claims:
         assert claim["verdict"] in (
             *("supported", "contradicted", "too small to matter", "undecided", "not tested"),
