@@ -291,4 +291,5 @@ def test_bfloat16_rounds_and_learns(small_dataset):
     wide = train(small_dataset, gentle)
     narrow = train(small_dataset, dataclasses.replace(gentle, precision="bfloat16"))
     assert not np.array_equal(narrow.loss, wide.loss)
-    np.testing.assert_allclose(narrow.loss, wide.loss, rtol=0.05)
+    # that it learns as well: without learning the last loss would be a third larger
+    np.testing.assert_allclose(narrow.loss, wide.loss, rtol=0.1)
