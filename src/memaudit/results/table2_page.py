@@ -118,9 +118,8 @@ def markdown(rows: Sequence[dict], title: str, margin: float = Settings.margin) 
         "the random ones, so it is rather too small). An interval holds the true value in about "
         "95 % of studies (the columns below say where in fewer); *these test images* counts the "
         "chance of training only, *other test images* also that of which images are in the test "
-        "set. It takes the "
-        "points as given. Points selected by their influence on these very images tend to cost "
-        "less on others: see the held-out half below.",
+        "set. It takes the points as given. Points selected by their influence on these very "
+        "images tend to cost less on others: see the held-out half below.",
         "",
         "Verdict: *a drop* or *a gain*, where a test against no change has p < 0.05 (p: how often "
         "chance would show as much or more if there were no difference), and *more than random*, "
