@@ -25,6 +25,7 @@ def prepare(given: argparse.Namespace) -> dict:
 
     from memaudit.study import checks
     from memaudit.study import config as settings
+    from memaudit.study.plan import whole_study
 
     def laid_over(under: dict, over: dict) -> dict:
         both = {
@@ -45,12 +46,6 @@ def prepare(given: argparse.Namespace) -> dict:
         sys.exit(f"--config {given.config}: it holds no keys; see config/demo.yaml for its form")
     config = laid_over(config, own)
     checks.check(config, ROOT / "config" / "schema.yaml")
-    arms = settings.arms(config)
-    whole = [(recipe, "none") for recipe in dict.fromkeys(recipe for recipe, _ in arms)]
-    models = {arm: config["trials"] for arm in whole + arms}
-    if config["memorization"]["source"] == "estimate":
-        first = (config["memorization"]["recipe"], "subset")
-        models = {first: config["memorization"]["models"]} | models
     return {
         "dataset": config["dataset"]["name"],
         "seed": config["seed"],
@@ -60,7 +55,7 @@ def prepare(given: argparse.Namespace) -> dict:
         "removals": config["removals"],
         "shards": [
             [recipe, removal, chunk]
-            for (recipe, removal), count in models.items()
+            for (recipe, removal), count in whole_study(config).items()
             for chunk in settings.chunks(count, config["training"]["models_per_job"])
         ],
     }
