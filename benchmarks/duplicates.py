@@ -5,7 +5,7 @@
 Generated images are those of the demo (config/demo.yaml), several seeds, with more copies planted;
 the generator's own edits, and those of this file at two strengths. With --photos (a folder with
 train/<class>/* and test/<class>/*, or a dataset file) the edits are tried on photographs too, among
-10,000 train images. It took 16 minutes of CPU time on two busy cores. Writes the tables in
+10,000 training images. It took 16 minutes of CPU time on two busy cores. Writes the tables in
 benchmarks/README.md.
 """
 
@@ -27,7 +27,7 @@ from memaudit.duplicates import NEAR, REVIEW, find_duplicates, read_sides
 SEEDS = (1, 2, 3)
 EACH = 60  # copies of a kind among the photographs, and among the generated images of a seed
 STRANGERS = 600  # test images besides, as they are
-PHOTOS = 10_000  # train images among which they are looked for
+PHOTOS = 10_000  # training images among which they are looked for
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- written by duplicates.py -->", "<!-- end of duplicates.py -->"
 
@@ -255,7 +255,7 @@ def tables(photos: Path | None) -> str:
         "Recall: part of the planted pairs called exact or near "
         f"(in brackets: listed for review, score {REVIEW:g} or more).",
         "",
-        f"The demo's images (16 x 16, {n_train:,} train images, threshold {near:g}) and the "
+        f"The demo's images (16 x 16, {n_train:,} training images, threshold {near:g}) and the "
         f"generator's own edits, seeds {', '.join(map(str, SEEDS))}:",
         "",
         "| edit | copies | recall |",

@@ -127,8 +127,8 @@ def pil(data, folder, workers=0):
         def __len__(self):
             return IMAGES
 
-        def __getitem__(self, point):
-            return change(Image.fromarray(data.train_images[point])), data.train_labels[point]
+        def __getitem__(self, example):
+            return change(Image.fromarray(data.train_images[example])), data.train_labels[example]
 
     loader = DataLoader(
         Images(),

@@ -49,7 +49,7 @@ COMPARED = [
 
 @dataclass(frozen=True)
 class Size:
-    """Models, train points, test points, classes."""
+    """Models, training examples, test examples, classes."""
 
     models: int
     train: int
@@ -58,7 +58,7 @@ class Size:
 
     def __str__(self) -> str:
         return (
-            f"{self.models:,} models, {self.train:,} train and {self.test:,} test points, "
+            f"{self.models:,} models, {self.train:,} train and {self.test:,} test examples, "
             f"{self.classes} classes"
         )
 
@@ -67,11 +67,11 @@ MEASURED, PAPER = Size(1_000, 10_000, 2_000, 20), Size(4_000, 50_000, 10_000, 10
 
 
 def inputs(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Masks and correctness on the test points, as packed bits (models, bytes), and the labels."""
+    """Masks and correctness on the test examples, as packed bits (models, bytes), and the labels."""
     rng = np.random.default_rng(0)
 
-    def random_bits(points: int, share: float) -> np.ndarray:
-        rows = (rng.random(points, dtype=np.float32) < share for _ in range(size.models))
+    def random_bits(examples: int, share: float) -> np.ndarray:
+        rows = (rng.random(examples, dtype=np.float32) < share for _ in range(size.models))
         return np.stack([bits.pack(row) for row in rows])
 
     mask, right = random_bits(size.train, 0.7), random_bits(size.test, 0.6)

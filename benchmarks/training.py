@@ -51,7 +51,7 @@ WAYS = {
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What is trained: the images, the points (bool mask), the recipe; `rounds` times by each."""
+    """What is trained: the images, the examples (bool mask), the recipe; `rounds` times by each."""
 
     name: str
     dataset: Dataset
@@ -64,7 +64,7 @@ def cases(rounds: int) -> list[Case]:
     demo = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text(encoding="utf-8"))
     images = generate(LongTail(**demo["dataset"]["longtail"]), seed=0)
     subset = training_mask("subset", 0, images.train_labels, 0, fraction=0.7)
-    recipe = Recipe.of(demo["recipes"]["converged"])
+    recipe = Recipe.of(demo["recipes"]["weight_decay"])
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (320, 32, 32, 3), dtype=np.uint8)
     labels = rng.integers(0, 10, 320)
@@ -98,8 +98,8 @@ class Images(TorchDataset):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, point: int):
-        return self.change(self.images[point]), self.labels[point]
+    def __getitem__(self, example: int):
+        return self.change(self.images[example]), self.labels[example]
 
 
 def plain(case: Case) -> Callable[[], None]:
@@ -151,8 +151,8 @@ def compute(case: Case) -> Callable[[], None]:
     """The least there is to do: forward, backward, optimizer and evaluation on ready batches."""
     data, recipe = case.dataset, case.recipe
     loader = ResidentLoader(data, recipe.crop_padding, CPU)
-    points = np.flatnonzero(case.mask)
-    batches = list(loader.train_batches(points, recipe.batch_size, 0, 0, recipe.mirror))
+    examples = np.flatnonzero(case.mask)
+    batches = list(loader.train_batches(examples, recipe.batch_size, 0, 0, recipe.mirror))
     evaluation = [batch for side in ("train", "test") for batch in loader.evaluation_batches(side)]
     network = networks.build(recipe.network, len(data.class_names), 0).to(memory_format=LAYOUT)
 
@@ -217,7 +217,7 @@ def report(found: list[tuple[Case, dict]], load: float) -> str:
         data, recipe = case.dataset, case.recipe
         what = (
             f"{case.name}, {data.train_images.shape[1]} x {data.train_images.shape[2]}, "
-            f"{int(case.mask.sum())} points, batches of {recipe.batch_size}, {recipe.epochs} "
+            f"{int(case.mask.sum())} examples, batches of {recipe.batch_size}, {recipe.epochs} "
             f"epochs, {case.rounds} rounds"
         )
         cells = [[used for used, _ in seconds[way]] for way in WAYS]

@@ -52,7 +52,7 @@ SMALL = {
             "crop_padding": 1,
             "mirror": False,
         }
-        for name, decay in (("original", 0), ("converged", 0.005))
+        for name, decay in (("original", 0), ("weight_decay", 0.005))
     },
     "trials": 3,
     "training": {"models_per_job": 30, "device": "cpu", "test_every": 0},

@@ -22,7 +22,7 @@ from memaudit.data.image_folder import read_image_folder
 from memaudit.data.longtail import LongTail, generate
 from memaudit.duplicates import read_duplicates
 from memaudit.models.recipe import Recipe
-from memaudit.models.removals import read_points, subset_mask
+from memaudit.models.removals import read_examples, subset_mask
 from memaudit.models.shards import Origin, read_shards, write_shard
 from memaudit.published.cifair import read_cifair
 from memaudit.published.feldman_zhang import read_fz_pairs
@@ -212,7 +212,7 @@ FAULTS = {
     ),
     "recipe that is not there": (
         refused({"memorization": {"recipe": "best"}}),
-        ["memorization.recipe = 'best'", "original, converged"],
+        ["memorization.recipe = 'best'", "original, weight_decay"],
     ),
     "fraction": (
         refused({"memorization": {"subset_fraction": 0.123}}),
@@ -272,9 +272,9 @@ FAULTS = {
         after(lambda: shard(images=OTHER), merge),
         [SHARD, "dataset", IMAGES.digest(), AGAIN],
     ),
-    "shard of other points": (
+    "shard of other examples": (
         after(lambda: shard(mask=lambda trial: mask(trial + 1)), merge),
-        [SHARD, "trial 0 was trained on other points", AGAIN],
+        [SHARD, "trial 0 was trained on other examples", AGAIN],
     ),
     "shard without a trial": (after(lambda: shard(trials=[0]), merge), ["trial 1 is not", AGAIN]),
     "shard with a trial more": (
@@ -299,7 +299,7 @@ FAULTS = {
         after(
             lambda: write(
                 "b.csv",
-                "index,class,memorization,bucket,reason,test_points,decided_by,group\n"
+                "index,class,memorization,bucket,reason,test_examples,decided_by,group\n"
                 "3,ant,0.5,memorized,none,4,rule\n7,an",
             ),
             lambda: read_buckets("b.csv"),
@@ -354,16 +354,16 @@ FAULTS = {
         ["images/train/ant/\\xff.png", "rename it"],
     ),
     # lists, published and fetched files
-    "point out of range": (
-        after(lambda: write("r.txt", "1\n99999\n"), lambda: read_points("r.txt", IMAGES.n_train)),
+    "example out of range": (
+        after(lambda: write("r.txt", "1\n99999\n"), lambda: read_examples("r.txt", IMAGES.n_train)),
         ["r.txt", "99999", f"0 to {IMAGES.n_train - 1}"],
     ),
-    "point twice": (
-        after(lambda: write("r.txt", "1\n2\n1\n"), lambda: read_points("r.txt")),
-        ["r.txt, line 3", "point 1 is listed twice"],
+    "example twice": (
+        after(lambda: write("r.txt", "1\n2\n1\n"), lambda: read_examples("r.txt")),
+        ["r.txt, line 3", "example 1 is listed twice"],
     ),
     "no number": (
-        after(lambda: write("r.txt", "1\n2.5\n"), lambda: read_points("r.txt")),
+        after(lambda: write("r.txt", "1\n2.5\n"), lambda: read_examples("r.txt")),
         ["r.txt, line 2", "'2.5'", "train index"],
     ),
     "text for published pairs": (

@@ -1,4 +1,4 @@
-"""Which test points pay for a removal, in a study that can be worked out by hand."""
+"""Which test examples pay for a removal, in a study that can be worked out by hand."""
 
 import csv
 
@@ -28,7 +28,7 @@ CALLED = assign(PAIRS, [(0, 0, "exact", "rule")], np.array([[1, 2]]), ["a"])
 
 
 def arm(*lost):
-    """Four models; `lost` are (test point, models that are wrong on it)."""
+    """Four models; `lost` are (test example, models that are wrong on it)."""
     correct = np.ones((MODELS, N_TEST), dtype=bool)
     for test, models in lost:
         correct[models, test] = False
@@ -49,28 +49,28 @@ def selected():
     return affected.view(ARMS, "original", "selected", PAIRS, CALLED, CLASSES)
 
 
-def test_points_by_what_was_predicted(selected):
-    points = selected[2]
-    assert [(p.test, p.removed, p.group, p.bucket) for p in points] == [
-        (1, 3, "sub-population 0", "leakage_shift"),
+def test_examples_by_what_was_predicted(selected):
+    examples = selected[2]
+    assert [(p.test, p.removed, p.group, p.bucket) for p in examples] == [
+        (1, 3, "subpopulation 0", "leakage_shift"),
         (0, 1, DUPLICATES, "leakage_shift"),
         (3, 1, NEITHER, "memorized"),
-        (2, 1, "sub-population 0", "leakage_shift"),
+        (2, 1, "subpopulation 0", "leakage_shift"),
     ]
-    assert [p.predicted for p in points] == pytest.approx([110, 90, 60, 30])
-    assert [p.drop for p in points] == [100, 100, 50, 25]
-    assert [p.control_drop for p in points] == [50, 0, 0, -25]
+    assert [p.predicted for p in examples] == pytest.approx([110, 90, 60, 30])
+    assert [p.drop for p in examples] == [100, 100, 50, 25]
+    assert [p.control_drop for p in examples] == [50, 0, 0, -25]
     half = 1.96 * 100 * standard_error(4, 4, 0, 4)
-    assert points[0].low == pytest.approx(100 * (5 / 6 - 1 / 6) - half, abs=0.01)
-    assert points[0].high == 100  # no fall can be greater
+    assert examples[0].low == pytest.approx(100 * (5 / 6 - 1 / 6) - half, abs=0.01)
+    assert examples[0].high == 100  # no fall can be greater
 
 
 def test_groups_add_up_to_the_drop(selected):
     summary, groups, _ = selected
     by_name = {group.group: group for group in groups}
-    sizes = {name: (g.removed_points, g.test_points) for name, g in by_name.items()}
+    sizes = {name: (g.removed_examples, g.test_examples) for name, g in by_name.items()}
     assert sizes == {
-        "sub-population 0": (2, 2),
+        "subpopulation 0": (2, 2),
         DUPLICATES: (1, 1),
         NEITHER: (1, 1),
         OTHERS: (0, 16),
@@ -79,8 +79,8 @@ def test_groups_add_up_to_the_drop(selected):
     drop = welch_drop(full, reduced)
     assert sum(g.contribution for g in groups) == pytest.approx(drop.drop)
     assert by_name[DUPLICATES].contribution == pytest.approx(100 / N_TEST)
-    assert by_name["sub-population 0"].contribution == pytest.approx(125 / N_TEST)
-    assert by_name["sub-population 0"].predicted == pytest.approx(140 / N_TEST)
+    assert by_name["subpopulation 0"].contribution == pytest.approx(125 / N_TEST)
+    assert by_name["subpopulation 0"].predicted == pytest.approx(140 / N_TEST)
     assert by_name[OTHERS].contribution == pytest.approx(25 / N_TEST)
     assert by_name[OTHERS].mean_drop == pytest.approx(25 / 16)
     assert groups[-1].group == OTHERS
@@ -94,9 +94,9 @@ def _control():
 
 
 def test_the_summary(selected):
-    """Drop 15 of 100: 11.25 + 2.5 + 1.25 ...: the first three points carry 250 of 300."""
+    """Drop 15 of 100: 11.25 + 2.5 + 1.25 ...: the first three examples carry 250 of 300."""
     found = selected[0]
-    assert (found.removed_points, found.test_points, found.influenced) == (4, N_TEST, 4)
+    assert (found.removed_examples, found.test_examples, found.influenced) == (4, N_TEST, 4)
     assert found.drop == pytest.approx(300 / N_TEST)
     assert found.drop_influenced == pytest.approx(275 / N_TEST)
     assert found.drop_rest == pytest.approx(25 / N_TEST)
@@ -107,14 +107,14 @@ def test_the_summary(selected):
     assert found.control_influenced == pytest.approx(25 / N_TEST)
 
 
-def test_a_bucket_counts_its_own_points_only():
+def test_a_bucket_counts_its_own_examples_only():
     """Its control was not trained, and its drop is not sure: what rests on them is empty."""
-    summary, groups, points = affected.view(ARMS, "original", "memorized", PAIRS, CALLED, CLASSES)
-    assert [p.test for p in points] == [3, 1]
-    assert [p.predicted for p in points] == pytest.approx([60, 20])
+    summary, groups, examples = affected.view(ARMS, "original", "memorized", PAIRS, CALLED, CLASSES)
+    assert [p.test for p in examples] == [3, 1]
+    assert [p.predicted for p in examples] == pytest.approx([60, 20])
     assert [g.group for g in groups] == [NEITHER, OTHERS]
-    assert summary.removed_points == 1
-    assert np.isnan([p.control_drop for p in points]).all()
+    assert summary.removed_examples == 1
+    assert np.isnan([p.control_drop for p in examples]).all()
     assert np.isnan([summary.share_influenced, summary.found_to_predicted]).all()
     assert summary.carry is None
 
@@ -122,27 +122,27 @@ def test_a_bucket_counts_its_own_points_only():
 def test_nothing_removed():
     arms = {f"original/{name}": ARMS["original/none"] for name in ("none", "memorized")}
     called = [row for row in CALLED if row.bucket != "memorized"]
-    summary, groups, points = affected.view(arms, "original", "memorized", PAIRS, called, CLASSES)
-    assert (points, summary.influenced, summary.drop) == ([], 0, 0)
+    summary, groups, examples = affected.view(arms, "original", "memorized", PAIRS, called, CLASSES)
+    assert (examples, summary.influenced, summary.drop) == ([], 0, 0)
     assert [g.group for g in groups] == [OTHERS]
 
 
 def test_files_and_the_figure(selected, tmp_path):
-    summary, groups, points = selected
+    summary, groups, examples = selected
     single = {name: Arm(a.trials[:1], a.correct[:1]) for name, a in ARMS.items()}
     few = affected.view(single, "original", "memorized", PAIRS, CALLED, CLASSES)
-    affected.write([*points, *few[2]], affected.Point, tmp_path / "points.csv")
+    affected.write([*examples, *few[2]], affected.Example, tmp_path / "examples.csv")
     affected.write([*groups, *few[1]], affected.Group, tmp_path / "groups.csv")
     affected.write([summary, few[0]], affected.Summary, tmp_path / "summary.csv")
     rows = {}
-    for name in ("points", "groups", "summary"):
+    for name in ("examples", "groups", "summary"):
         text = (tmp_path / f"{name}.csv").read_text()
         assert "nan" not in text.lower()
         assert "None" not in text
         rows[name] = list(csv.DictReader(text.splitlines()))
-    assert (rows["points"][0]["class"], rows["points"][0]["drop"]) == ("a", "100.0000")
+    assert (rows["examples"][0]["class"], rows["examples"][0]["drop"]) == ("a", "100.0000")
     assert rows["summary"][1]["carry"] == rows["summary"][1]["low"] == ""
     for name in ("one", "two"):
-        draw([(summary, points), (few[0], few[2])], tmp_path / f"{name}.png")
+        draw([(summary, examples), (few[0], few[2])], tmp_path / f"{name}.png")
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
-    assert "duplicates of a test image: 1 test point " in (tmp_path / "one.svg").read_text()
+    assert "duplicates of a test image: 1 test example " in (tmp_path / "one.svg").read_text()

@@ -18,15 +18,15 @@ def splitmix(x: int) -> int:
 def test_it_is_the_documented_hash():
     golden = 0x9E3779B97F4A7C15
     drawn = augmentation(seed=2**62 + 12345, epoch=7, n=50, padding=4, mirror=True)
-    for point in range(50):
+    for example in range(50):
         start = splitmix((2**62 + 12345 + 8 * golden) % 2**64)
-        bits = splitmix((start + (point + 1) * golden) % 2**64)
-        assert drawn.flip[point] == bits & 1
-        assert drawn.dy[point] == ((bits >> 16) % 2**24) * 9 >> 24
-        assert drawn.dx[point] == ((bits >> 40) * 9) >> 24
+        bits = splitmix((start + (example + 1) * golden) % 2**64)
+        assert drawn.flip[example] == bits & 1
+        assert drawn.dy[example] == ((bits >> 16) % 2**24) * 9 >> 24
+        assert drawn.dx[example] == ((bits >> 40) * 9) >> 24
 
 
-def test_a_point_does_not_depend_on_how_many_there_are():
+def test_a_example_does_not_depend_on_how_many_there_are():
     few, many = (augmentation(5, 3, n, 4, True) for n in (10, 1000))
     for one, other in zip(few, many, strict=True):
         assert np.array_equal(one, other[:10])
@@ -60,10 +60,10 @@ def test_batches_are_crops_and_flips_of_the_padded_images(small_dataset, padding
         small_dataset.train_images, ((0, 0), (padding, padding), (padding, padding), (0, 0))
     )
     expected = []
-    for point in order:
-        dy, dx = drawn.dy[point], drawn.dx[point]
-        window = padded[point, dy : dy + size, dx : dx + size]
-        expected.append(window[:, ::-1] if drawn.flip[point] else window)
+    for example in order:
+        dy, dx = drawn.dy[example], drawn.dx[example]
+        window = padded[example, dy : dy + size, dx : dx + size]
+        expected.append(window[:, ::-1] if drawn.flip[example] else window)
     batches = list(loader.train_batches(order, 16, seed=9, epoch=2, mirror=True))
     assert [len(labels) for _, labels in batches] == [16, 16, 16]
     images = torch.cat([images for images, _ in batches]).permute(0, 2, 3, 1).numpy()

@@ -22,7 +22,7 @@ from test_config import SCHEMA, merged
 from test_datasets import write_folder
 
 from memaudit.data.dataset import load, save
-from memaudit.models.removals import read_points
+from memaudit.models.removals import read_examples
 from memaudit.study import checks
 from memaudit.study import config as settings
 from memaudit.study.jobs import job
@@ -131,9 +131,9 @@ def test_a_disk_that_is_really_full(lab, capsys):
 def test_a_log_that_does_not_fit_does_not_hide_the_error(lab, capsys):
     with pytest.raises(SystemExit), job("/dev/full") as report:
         report("going on")
-        read_points("nowhere.txt")
+        read_examples("nowhere.txt")
     shown = capsys.readouterr().err
-    assert shown.startswith("error: nowhere.txt: the list of points cannot be read")
+    assert shown.startswith("error: nowhere.txt: the list of examples cannot be read")
     with pytest.raises(SystemExit), job("data/it.h5/log"):
         pass
     assert capsys.readouterr().err == "error: data/it.h5: File exists\n"

@@ -20,10 +20,10 @@ def linked(*links):
 
 @pytest.fixture
 def score_file(tmp_path):
-    """Two classes of two train points and two test points, 100 models.
+    """Two classes of two training examples and two test examples, 100 models.
 
-    Points 0 and 2 are right exactly when trained on; point 1 always; point 3 half of the time.
-    Test points 0 and 2 follow train points 0 and 2; test point 1 always wrong; test 3 at random.
+    Examples 0 and 2 are right exactly when trained on; example 1 always; example 3 half of the time.
+    Test examples 0 and 2 follow training examples 0 and 2; test example 1 always wrong; test 3 at random.
     """
     rng = np.random.default_rng(0)
     mask = rng.random((100, 4)) < 0.5
@@ -37,7 +37,7 @@ def score_file(tmp_path):
     return tmp_path / "scores.h5"
 
 
-def test_selection_takes_memorized_points_that_matter(score_file):
+def test_selection_takes_memorized_examples_that_matter(score_file):
     pairs = select_pairs(score_file, memorization=0.25, influence=0.15, z=3)
     assert [(p.train, p.test, p.label) for p in pairs] == [(0, 0, 0), (2, 2, 1)]
     assert pairs[0].memorization == pytest.approx(1)
@@ -70,7 +70,7 @@ def test_pairs_there_and_back(tmp_path):
     assert read_pairs(tmp_path / "pairs.csv") == pairs
 
 
-def test_every_point_gets_one_bucket_and_its_reason(tmp_path):
+def test_every_example_gets_one_bucket_and_its_reason(tmp_path):
     pairs = [pair(1, 10), pair(2, 10), pair(2, 11), pair(3, 12), pair(4, 13), pair(5, 14)]
     duplicates = [
         (4, 40, "near", "published annotation"),
@@ -79,9 +79,9 @@ def test_every_point_gets_one_bucket_and_its_reason(tmp_path):
         (9, 43, "exact", "rule"),
     ]
     found = assign(pairs, duplicates, linked((1, 2)), ["ant"])
-    assert [(a.index, a.bucket, a.reason, a.test_points) for a in found] == [
+    assert [(a.index, a.bucket, a.reason, a.test_examples) for a in found] == [
         (1, "leakage_shift", "exact", (41,)),
-        (2, "leakage_shift", "sub-population", (10,)),
+        (2, "leakage_shift", "subpopulation", (10,)),
         (3, "memorized", "none", (12,)),
         (4, "leakage_shift", "near", (40,)),
         (5, "memorized", "none", (14,)),
@@ -96,7 +96,7 @@ def test_every_point_gets_one_bucket_and_its_reason(tmp_path):
     assert read_buckets(tmp_path / "buckets.csv") == found
     with open(tmp_path / "buckets.csv", newline="") as file:
         header = next(csv.reader(file))
-    assert header[:6] == ["index", "class", "memorization", "bucket", "reason", "test_points"]
+    assert header[:6] == ["index", "class", "memorization", "bucket", "reason", "test_examples"]
 
 
 def test_nothing_selected_gives_empty_lists():

@@ -123,7 +123,7 @@ def test_what_is_planned(tmp_path, mirror):
     assert "scores" not in planned
 
 
-def test_table_2_from_published_points(finished, mirror):
+def test_table_2_from_published_examples(finished, mirror):
     with np.load(mirror / "pairs.npz") as pairs:
         selected = sorted(set(pairs["tr_idx"].tolist()))
         first, second = pairs["tr_idx"][:2].tolist()
@@ -209,7 +209,7 @@ def test_offline_without_a_mirror_says_what_to_do(tmp_path, mirror, monkeypatch)
 def test_the_plan_says_what_it_costs(tmp_path, mirror):
     study = cifar_study(tmp_path, mirror)
     text = study.snakemake("plan").stdout
-    assert "converged    random_memorized" in text
+    assert "weight_decay    random_memorized" in text
     assert "stated rate" in text
     assert "How many models an arm" in text
     assert "data/cifar-100-binary.tar.gz: to be fetched" in text

@@ -33,25 +33,25 @@ PAPER = {
     "original/none": 80,
     "original/selected": 72,
     "original/random_selected": 79,
-    "converged/none": 84,
-    "converged/selected": 80,
-    "converged/random_selected": 83,
-    "converged/leakage_shift": 81,
-    "converged/random_leakage_shift": 83.5,
-    "converged/memorized": 83.6,
-    "converged/random_memorized": 83.7,
+    "weight_decay/none": 84,
+    "weight_decay/selected": 80,
+    "weight_decay/random_selected": 83,
+    "weight_decay/leakage_shift": 81,
+    "weight_decay/random_leakage_shift": 83.5,
+    "weight_decay/memorized": 83.6,
+    "weight_decay/random_memorized": 83.7,
 }
-# points 0 to 7 are selected; five of them have a duplicate in the test set, of the others one
-LEAKS = [Leak(point, point, "near", "rule") for point in (0, 1, 2, 3, 4, 50)]
+# examples 0 to 7 are selected; five of them have a duplicate in the test set, of the others one
+LEAKS = [Leak(example, example, "near", "rule") for example in (0, 1, 2, 3, 4, 50)]
 MEMORIZED = np.arange(100)
-POINTS = [
+EXAMPLES = [
     Assignment(i, "cat", 0.9, "leakage_shift" if i < 5 else "memorized", "none", (i,))
     for i in range(8)
 ]
 
 
-def verdicts(percent=PAPER, points=POINTS, leaks=LEAKS, memorized=MEMORIZED, **options):
-    found = claims.judge(contrasts(percent, **options), points, leaks, memorized, SETTINGS)
+def verdicts(percent=PAPER, examples=EXAMPLES, leaks=LEAKS, memorized=MEMORIZED, **options):
+    found = claims.judge(contrasts(percent, **options), examples, leaks, memorized, SETTINGS)
     return [claim.verdict for claim in found], found
 
 
@@ -66,32 +66,32 @@ def test_a_world_in_which_every_claim_is_plain_supports_each():
 def test_the_opposite_world_contradicts_them():
     opposite = PAPER | {
         "original/selected": 83,  # better without them
-        "converged/none": 76,
-        "converged/selected": 66,
-        "converged/leakage_shift": 75,
-        "converged/random_leakage_shift": 75,
-        "converged/memorized": 68,
-        "converged/random_memorized": 75,
+        "weight_decay/none": 76,
+        "weight_decay/selected": 66,
+        "weight_decay/leakage_shift": 75,
+        "weight_decay/random_leakage_shift": 75,
+        "weight_decay/memorized": 68,
+        "weight_decay/random_memorized": 75,
     }
-    few = [Leak(point, point, "near", "rule") for point in range(10, 90)]
+    few = [Leak(example, example, "near", "rule") for example in range(10, 90)]
     words, _ = verdicts(opposite, leaks=few)
     assert words == ["contradicted"] * 8
 
 
 def test_no_difference_is_too_small_to_matter_and_supports_the_last():
-    """All arms at 80 %: with 30 models of 2,000 answers a difference of 1 point is ruled out."""
+    """All arms at 80 %: with 30 models of 2,000 answers a difference of 1 example is ruled out."""
     words, found = verdicts(dict.fromkeys(PAPER, 80.0))
     small = "too small to matter"
     assert words[:4] == [small] * 4 and words[6:] == [small, "supported"]
     assert words[4] in (small, "undecided")  # of four arms, so less sure
-    assert "smaller than 1 points either way" in found[0].because
+    assert "smaller than 1 examples either way" in found[0].because
 
 
 def test_what_cannot_be_tested_is_not():
-    words, found = verdicts(points=[], leaks=[], removed={"selected": 0, "memorized": 0})
+    words, found = verdicts(examples=[], leaks=[], removed={"selected": 0, "memorized": 0})
     assert words[:2] == ["not tested"] * 2 and words[3:] == ["not tested"] * 5
-    assert "no point was removed: original/selected" in found[0].because
-    assert found[5].because == "no point was selected"
+    assert "no example was removed: original/selected" in found[0].because
+    assert found[5].because == "no example was selected"
     assert np.isnan(found[0].value)
 
 
@@ -99,15 +99,15 @@ def test_what_cannot_be_tested_is_not():
     ("memorized", "leaks", "why"),
     [
         (None, LEAKS, "F&Z published no scores"),
-        (np.arange(8), LEAKS, "no other point is memorized"),
-        (MEMORIZED, [Leak(500, 500, "near", "rule")], "no memorized point has a duplicate"),
+        (np.arange(8), LEAKS, "no other example is memorized"),
+        (MEMORIZED, [Leak(500, 500, "near", "rule")], "no memorized example has a duplicate"),
     ],
 )
-def test_duplicates_are_compared_among_memorized_points_only(memorized, leaks, why):
+def test_duplicates_are_compared_among_memorized_examples_only(memorized, leaks, why):
     _, found = verdicts(memorized=memorized, leaks=leaks)
     assert found[5].verdict == "not tested" and why in found[5].because
     words, found = verdicts(leaks=[*LEAKS, Leak(500, 500, "near", "rule")])
-    # 5 of 8 selected, 1 of 92 others; point 500 is not memorized
+    # 5 of 8 selected, 1 of 92 others; example 500 is not memorized
     assert words[5] == "supported"
     assert found[5].p_holm >= stats.fisher_exact([[5, 3], [1, 91]]).pvalue
 
@@ -124,22 +124,24 @@ def test_one_model_an_arm_is_said_to_be_too_few(tmp_path):
         name: Arm(one.trials[:1], one.correct[:1]) for name, one in world.two_way.arms.items()
     }
     found = claims.judge(
-        Contrasts(single, world.removed, SETTINGS), POINTS, LEAKS, MEMORIZED, SETTINGS
+        Contrasts(single, world.removed, SETTINGS), EXAMPLES, LEAKS, MEMORIZED, SETTINGS
     )
     assert found[0].verdict == "not tested" and "one model an arm" in found[0].because
-    assert found[5].verdict == "supported"  # it is about points, not models
+    assert found[5].verdict == "supported"  # it is about examples, not models
     claims.write_claims(found, tmp_path / "claims.csv")
     assert "nan" not in (tmp_path / "claims.csv").read_text()
     assert "nan" not in claims.markdown(found, "Claims", 1.0)
 
 
 def test_a_cost_above_zero_within_the_margin_does_not_contradict_the_last_claim():
-    """A cost of about 0.8 beyond random points is far from 0, and not shown to be above 1."""
-    world = contrasts(PAPER | {"converged/memorized": 82.6})
-    loose = claims.judge(world, POINTS, LEAKS, MEMORIZED, SETTINGS)[-1]
+    """A cost of about 0.8 beyond random examples is far from 0, and not shown to be above 1."""
+    world = contrasts(PAPER | {"weight_decay/memorized": 82.6})
+    loose = claims.judge(world, EXAMPLES, LEAKS, MEMORIZED, SETTINGS)[-1]
     assert loose.low > 0.3
     assert loose.verdict == "undecided"
-    strict = claims.judge(world, POINTS, LEAKS, MEMORIZED, Settings(margin=0.25, bootstrap=200))[-1]
+    strict = claims.judge(world, EXAMPLES, LEAKS, MEMORIZED, Settings(margin=0.25, bootstrap=200))[
+        -1
+    ]
     assert strict.verdict == "contradicted" and "above 0.25" in strict.because
 
 
@@ -150,6 +152,6 @@ def test_p_values_are_adjusted_for_the_number_of_claims():
 
     raw = [
         statistics.no_effect(alone.drop("original", "selected")),
-        statistics.one_sided(alone.beyond_random("converged", "memorized"), 1.0)[0],
+        statistics.one_sided(alone.beyond_random("weight_decay", "memorized"), 1.0)[0],
     ]
     assert found[0].p_holm > raw[0] and found[7].p_holm == pytest.approx(raw[1])

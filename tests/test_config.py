@@ -51,14 +51,14 @@ def test_the_shipped_configurations_are_valid(paper):
         ({"trials": 2.5}, r"trials = 2\.5: must be of type integer"),
         ({"results": "/abs/path"}, "results = '/abs/path': only letters, digits"),
         (
-            {"recipes": {"converged": {"weight_decay": -0.1}}},
-            r"recipes\.converged\.weight_decay = -0\.1: must be at least 0",
+            {"recipes": {"weight_decay": {"weight_decay": -0.1}}},
+            r"recipes\.weight_decay\.weight_decay = -0\.1: must be at least 0",
         ),
         (
-            {"recipes": {"converged": {"network": "resnet99"}}},
+            {"recipes": {"weight_decay": {"network": "resnet99"}}},
             r"network = 'resnet99': must be one of fz_resnet50, resnet50, ",
         ),
-        ({"recipes": {"converged": {"warmup": 1}}}, "warmup = 1: must be less than 1"),
+        ({"recipes": {"weight_decay": {"warmup": 1}}}, "warmup = 1: must be less than 1"),
         ({"recipes": {"original": {"learning_rate": 0}}}, "learning_rate = 0: must be greater"),
         ({"recipes": {"a-b": {}}}, "'a-b'"),
         (
@@ -132,7 +132,7 @@ def test_a_folder_of_images_that_is_not_there(small, tmp_path, monkeypatch):
     checks.check(small, SCHEMA)
     for listed, message in (
         ("# none\n", "the list is empty"),
-        ("0\n1\n2\n3\n", "4 points to remove, but there are 4"),
+        ("0\n1\n2\n3\n", "4 examples to remove, but there are 4"),
     ):
         (tmp_path / "mine.txt").write_text(listed)
         small["removals"] = {"mine": "mine.txt"}
@@ -144,25 +144,25 @@ def test_a_folder_of_images_that_is_not_there(small, tmp_path, monkeypatch):
     assert models_needed.n_test(small) == 2
 
 
-def test_more_removals_than_points(small, tmp_path):
+def test_more_removals_than_examples(small, tmp_path):
     (tmp_path / "mine.txt").write_text("".join(f"{i}\n" for i in range(500)))
     small["removals"] = {"mine": str(tmp_path / "mine.txt")}
     n = settings.n_train(small)
-    with pytest.raises(AuditError, match=rf"removals\.mine.*500 points to remove.*there are {n}"):
+    with pytest.raises(AuditError, match=rf"removals\.mine.*500 examples to remove.*there are {n}"):
         checks.check(small, SCHEMA)
 
 
 def test_numbers_as_people_write_them(small):
-    small["recipes"]["converged"]["weight_decay"] = "5e-4"  # what YAML makes of 5e-4
+    small["recipes"]["weight_decay"]["weight_decay"] = "5e-4"  # what YAML makes of 5e-4
     checks.check(small, SCHEMA)
-    assert small["recipes"]["converged"]["weight_decay"] == 0.0005
+    assert small["recipes"]["weight_decay"]["weight_decay"] == 0.0005
 
 
 def test_two_ways_of_writing_are_one_study(small):
     other = copy.deepcopy(small)
     other["memorization"]["models"] = "6e1"
     other["recipes"]["original"]["weight_decay"] = 0.0
-    other["recipes"]["converged"] = dict(reversed(other["recipes"]["converged"].items()))
+    other["recipes"]["weight_decay"] = dict(reversed(other["recipes"]["weight_decay"].items()))
     other = dict(reversed(other.items()))
     for config in (small, other):
         checks.check(config, SCHEMA)
@@ -207,13 +207,13 @@ def test_the_rows_of_table_2(small):
     rows = settings.arms(small)
     assert rows[:4] == [
         ("original", "selected"),
-        ("converged", "selected"),
-        ("converged", "leakage_shift"),
-        ("converged", "memorized"),
+        ("weight_decay", "selected"),
+        ("weight_decay", "leakage_shift"),
+        ("weight_decay", "memorized"),
     ]
     assert rows[4:] == [(recipe, f"random_{removal}") for recipe, removal in rows[:4]]
     small["removals"] = {"mine": "x"}
-    assert settings.arms(small)[8:] == [("converged", "mine"), ("converged", "random_mine")]
+    assert settings.arms(small)[8:] == [("weight_decay", "mine"), ("weight_decay", "random_mine")]
 
 
 def test_chunks_cover_every_trial_once():

@@ -51,7 +51,7 @@ def test_the_sizes_are_those_asked_for(generated):
     }
 
 
-def test_small_subpopulations_have_train_and_test_points_of_one_class(generated):
+def test_small_subpopulations_have_train_and_test_examples_of_one_class(generated):
     planted = generated.planted
     small = np.unique(planted["train_subpopulation"][planted["train_role"] == "small"])
     assert len(small) == 20
@@ -78,14 +78,14 @@ def test_copies_are_where_the_record_says(generated):
     assert edits == {"", *EDITS}
 
 
-def test_mislabelled_points_look_like_another_class(generated):
+def test_mislabelled_examples_look_like_another_class(generated):
     """The class whose head is nearest is not the one on the label."""
     role = generated.planted["train_role"]
     flat = generated.train_images.reshape(generated.n_train, -1).astype(float)
     head = np.flatnonzero(role == "head")
-    for point in np.flatnonzero(role == "mislabelled"):
-        nearest = head[((flat[head] - flat[point]) ** 2).sum(axis=1).argmin()]
-        assert generated.train_labels[nearest] != generated.train_labels[point]
+    for example in np.flatnonzero(role == "mislabelled"):
+        nearest = head[((flat[head] - flat[example]) ** 2).sum(axis=1).argmin()]
+        assert generated.train_labels[nearest] != generated.train_labels[example]
 
 
 def write_folder(root, sizes=((8, 8),), classes=("ant", "bee"), formats=("png",), each=3):

@@ -8,7 +8,7 @@ from memaudit.buckets.decisions import Decisions, read_decisions
 from memaudit.buckets.leaks import Leak, leak_free, read_leaks, with_decisions, write_leaks
 from memaudit.data.dataset import Dataset
 from memaudit.errors import AuditError
-from memaudit.models.removals import read_points, write_points
+from memaudit.models.removals import read_examples, write_examples
 from memaudit.scores.selection import Pair
 
 HEADER = "item,train,test,decision\n"
@@ -61,13 +61,13 @@ def test_an_empty_file_of_decisions(decide):
         (["duplicate,1,2"], "line 2: decision is '', must be one of"),
         (["duplicate,1,2,near", "duplicate,x,2,same"], "line 3: 'x' is not a train index"),
         (["duplicate,1,-2,same"], "line 2: '-2' is not a test index"),
-        (["duplicate,1 2,2,same"], "line 2: a duplicate is one train and one test point"),
-        (["duplicate,1,,same"], "line 2: a duplicate is one train and one test point"),
-        (["duplicate,20,2,skip"], "line 2: train point 20 is out of range; .* 0 to 19"),
-        (["duplicate,1,10,same"], "line 2: test point 10 is out of range; .* 0 to 9"),
-        (["group,1,,same"], "line 2: a group is two train points or more, not '1'"),
-        (["group,1 1,,same"], "line 2: train point 1 is listed twice"),
-        (["group,1 20,,same"], "line 2: train point 20 is out of range"),
+        (["duplicate,1 2,2,same"], "line 2: a duplicate is one train and one test example"),
+        (["duplicate,1,,same"], "line 2: a duplicate is one train and one test example"),
+        (["duplicate,20,2,skip"], "line 2: training example 20 is out of range; .* 0 to 19"),
+        (["duplicate,1,10,same"], "line 2: test example 10 is out of range; .* 0 to 9"),
+        (["group,1,,same"], "line 2: a group is two training examples or more, not '1'"),
+        (["group,1 1,,same"], "line 2: training example 1 is listed twice"),
+        (["group,1 20,,same"], "line 2: training example 20 is out of range"),
         (
             ["duplicate,1,2,same", "duplicate,1,2,different"],
             "line 3: different for train 1 and test 2, but line 2 says same; delete one",
@@ -134,22 +134,22 @@ def test_no_decisions_change_nothing(data):
     assert with_decisions(found, Decisions(), data) == sorted(found)
 
 
-def test_the_leak_free_test_points(tmp_path):
+def test_the_leak_free_test_examples(tmp_path):
     leaks = [Leak(5, 1, "near", "rule"), Leak(9, 1, "exact", "rule"), Leak(2, 3, "near", "person")]
     clean = leak_free(leaks, 5)
     assert clean == [0, 2, 4]
-    write_points(clean, tmp_path / "list.txt", "3 of 5")
+    write_examples(clean, tmp_path / "list.txt", "3 of 5")
     assert (tmp_path / "list.txt").read_text() == "# 3 of 5\n0\n2\n4\n"
-    assert read_points(tmp_path / "list.txt").tolist() == clean
+    assert read_examples(tmp_path / "list.txt").tolist() == clean
     assert leak_free([Leak(0, test, "near", "rule") for test in range(5)], 5) == []
 
 
 def by_index(pairs, leaks=(), links=(), decisions=None):
-    """Reason, test points, who decided and group of each point."""
+    """Reason, test examples, who decided and group of each example."""
     pairs = [Pair(train, test, 0, 0.8, 0.05, 0.4, 0.05) for train, test in pairs]
     links = np.array(links, dtype=np.int64).reshape(-1, 2)
     found = assign(pairs, leaks, links, ["ant"], decisions)
-    return {a.index: (a.reason, a.test_points, a.decided_by, a.group) for a in found}
+    return {a.index: (a.reason, a.test_examples, a.decided_by, a.group) for a in found}
 
 
 SHARED = [(3, 30), (17, 30), (17, 31), (40, 31), (50, 50), (51, 51)]
@@ -159,34 +159,34 @@ LINKS = [(3, 17), (17, 40)]
 def test_people_split_a_group():
     found = by_index(SHARED, (), LINKS, Decisions(together={(3, 17): False}))
     assert found[3] == ("none", (30,), "person", None)
-    assert found[17] == ("sub-population", (31,), "rule", 0)
-    assert found[40] == ("sub-population", (31,), "rule", 0)
+    assert found[17] == ("subpopulation", (31,), "rule", 0)
+    assert found[40] == ("subpopulation", (31,), "rule", 0)
     apart = {(3, 17): False, (3, 40): False, (17, 40): False}
     found = by_index(SHARED, (), LINKS, Decisions(together=apart))
-    assert {found[point][0] for point in (3, 17, 40)} == {"none"}
-    assert {found[point][2] for point in (3, 17, 40)} == {"person"}
+    assert {found[example][0] for example in (3, 17, 40)} == {"none"}
+    assert {found[example][2] for example in (3, 17, 40)} == {"person"}
 
 
-def test_people_tie_points_together():
+def test_people_tie_examples_together():
     found = by_index(SHARED, (), LINKS, Decisions(together={(50, 51): True, (3, 17): True}))
-    assert found[50] == ("sub-population", (50,), "person", 1)
-    assert found[51] == ("sub-population", (51,), "person", 1)
-    assert found[3] == ("sub-population", (30,), "person", 0)
-    assert found[40] == ("sub-population", (31,), "rule", 0)
+    assert found[50] == ("subpopulation", (50,), "person", 1)
+    assert found[51] == ("subpopulation", (51,), "person", 1)
+    assert found[3] == ("subpopulation", (30,), "person", 0)
+    assert found[40] == ("subpopulation", (31,), "rule", 0)
 
 
-def test_a_word_on_points_that_are_not_selected_waits():
+def test_a_word_on_examples_that_are_not_selected_waits():
     word = Decisions(together={(50, 99): True, (3, 98): False})
     assert by_index(SHARED, (), LINKS, word) == by_index(SHARED, (), LINKS)
 
 
 def test_decisions_hold_on_when_the_group_grows():
-    """Said of a group of two; with more models a third point shares test points with both."""
+    """Said of a group of two; with more models a third example shares test examples with both."""
     word = Decisions(together={(3, 17): False})
     grown = [*SHARED, (4, 30)]
     found = by_index(grown, (), [*LINKS, (3, 4), (4, 17)], word)
-    assert found[3] == ("sub-population", (30,), "rule", 0)
-    assert found[17][0] == "sub-population"
+    assert found[3] == ("subpopulation", (30,), "rule", 0)
+    assert found[17][0] == "subpopulation"
 
 
 def test_who_decided(tmp_path):
@@ -198,7 +198,7 @@ def test_who_decided(tmp_path):
     word = Decisions({(3, 8): "near", (50, 1): "different", (17, 2): "different"})
     found = by_index(SHARED, leaks, LINKS, word)
     assert found[3] == ("near", (7, 8), "person", 0)
-    assert found[17] == ("sub-population", (30, 31), "person", 0)
+    assert found[17] == ("subpopulation", (30, 31), "person", 0)
     assert found[40] == ("near", (9,), "published annotation", 0)
     assert found[50] == ("none", (50,), "person", None)
     assert found[51] == ("none", (51,), "rule", None)

@@ -80,9 +80,9 @@ EDITS = {
 
 
 def build(side, seed=0, each=6):
-    """Return train images, test images, and {test row: (train row, edit)} of the planted copies.
+    """Return training images, test images, and {test row: (train row, edit)} of the planted copies.
 
-    A third of the train images are look-alikes: twelve scenes of which each image has its own
+    A third of the training images are look-alikes: twelve scenes of which each image has its own
     smooth change and shift. The test images are edited copies, more look-alikes, and strangers.
     """
     rng = np.random.default_rng(seed)
@@ -279,7 +279,7 @@ def test_within_one_set_many_equal_images_make_few_pairs():
 
 
 def test_memory_is_bounded_by_blocks(monkeypatch):
-    """However many train images there are, few similarities are held at a time."""
+    """However many training images there are, few similarities are held at a time."""
     rng = np.random.default_rng(11)
     train, test = to_uint8(scenes(rng, 50, 16)), to_uint8(scenes(rng, 20, 16))
     whole = find_duplicates(train, test, review=0)

@@ -75,7 +75,7 @@ def test_command_on_a_folder(folder, tmp_path):
     assert "10 of 10 images compared" in done.stderr
     words = done.stdout.split("\n")
     assert words[:4] == [
-        "10 test images against 40 train images:",
+        "10 test images against 40 training images:",
         "        1 with an exact copy in train",
         "        1 more with a near copy (score 0.55 or more)",
         "        0 more to look at (score 0.45 or more)",
@@ -202,7 +202,7 @@ def test_summary_counts_test_images_not_pairs():
     assert "        1 more with a near copy" in text
     assert "        1 more to look at" in text
     assert "25.00 % of the test images" in text
-    assert "1 cluster, the largest:\n    2 test images and 2 train images: t0, r4, ..." in text
+    assert "1 cluster, the largest:\n    2 test images and 2 training images: t0, r4, ..." in text
     assert "two classes" not in text
     none = summarize(pairs.at_least(2), train, test, near=0.6, review=0.45)
     assert "No copies were found." in none and "Report" not in none
@@ -230,7 +230,7 @@ def photographs(wanted):
 def test_agrees_with_judgments_by_eye():
     """On photographs that the score was not tuned on (odd test images), docs/duplicates.md.
 
-    Each of the train images is there with the others that were judged, not among 50,000.
+    Each of the training images is there with the others that were judged, not among 50,000.
     """
 
     def file(side, row, per_class):

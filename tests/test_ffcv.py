@@ -249,7 +249,7 @@ def test_an_error_inside_ends_the_job(tmp_path, where):
     assert done.returncode == 1, done.stderr
     assert "reached the end" not in done.stdout
     if where == "silently":
-        assert "FFCV gave 0 of 64 points" in done.stderr
+        assert "FFCV gave 0 of 64 examples" in done.stderr
     else:
         assert "ValueError: sabotage\nin FFCV's thread, reading" in done.stderr
     if where == "a later batch":

@@ -16,7 +16,7 @@ from memaudit.figures.drops import drops
 from memaudit.figures.scores import most_memorized
 from memaudit.figures.similarity import similarity
 from memaudit.results import curves as curve_table
-from memaudit.results.affected import Point, Summary
+from memaudit.results.affected import Example, Summary
 from memaudit.results.table2 import COLUMNS
 from memaudit.scores.reliability import Agreement
 from memaudit.scores.rescored import Scored
@@ -64,7 +64,7 @@ def test_pairs_of_greatest_influence_come_first(called):
 
 
 def test_groups_stand_beside_the_test_images_they_share(called):
-    """By the sum of influences on shared test points: 1.3 on test 6, 0.8 on test 4."""
+    """By the sum of influences on shared test examples: 1.3 on test 6, 0.8 on test 4."""
     assert examples._groups(PAIRS, called) == [
         ([(7, 0.7), (6, 0.4)], [(6, 0.8)]),
         ([(5, 0.8), (4, 0.3)], [(4, 0.6)]),
@@ -118,7 +118,7 @@ def test_the_forest_plot_shows_what_there_is(tmp_path):
     for key, rows in shown.items():
         drops(rows, tmp_path / "drops.png", {("original", "random_selected"): np.array([98, 99])})
         figures[key] = (tmp_path / "drops.svg").read_text()
-    legend = ("points removed --", "as many at random --", "its ± --", "a single random draw")
+    legend = ("examples removed --", "as many at random --", "its ± --", "a single random draw")
     words = {key: [text in figure for text in legend] for key, figure in figures.items()}
     assert words == {
         "all": [True, True, True, True],
@@ -130,13 +130,13 @@ def test_the_forest_plot_shows_what_there_is(tmp_path):
 
 
 def test_pairs_that_were_not_compared_are_shown_as_such(called, tmp_path):
-    """Pairs of train point 2 and of 5 have no score: they stand in the band."""
+    """Pairs of training example 2 and of 5 have no score: they stand in the band."""
     scores = {(p.train, p.test): 0.5 for p in PAIRS if p.train not in (2, 5)}
     for file in ("one", "two"):
         similarity(PAIRS, called, scores, 0.8, 0.45, 0.15, tmp_path / f"{file}.png")
     text = (tmp_path / "one.svg").read_text()
     assert text == (tmp_path / "two.svg").read_text()
-    for words in ("test set: 3 pairs, 1 not scored", "sub-population: 5 pairs, 2 not scored"):
+    for words in ("test set: 3 pairs, 1 not scored", "subpopulation: 5 pairs, 2 not scored"):
         assert words in text
 
 
@@ -180,28 +180,28 @@ def sweep_row(values, removal, drop):
 def test_no_legend_lies_over_data(few, drawn, called, rng):
     decays = ["0.005"] if few else ["0", "0.0001", "0.0002", "0.00021"]
     rows = [
-        sweep_row({"weight_decay": value, "recipe": "converged"}, removal, 1 + place)
+        sweep_row({"weight_decay": value, "recipe": "weight_decay"}, removal, 1 + place)
         for place, value in enumerate(decays)
         for removal in ("selected", "random_selected")
     ]
     sweeps.weight_decay(rows, "")
     rows = [
         sweep_row({"threshold": value, "recipe": recipe}, removal, 1)
-        for recipe in ("original", "converged")[: 1 if few else 2]
+        for recipe in ("original", "weight_decay")[: 1 if few else 2]
         for value in ("0.25", "0.3", "0.5")[: 1 if few else 3]
         for removal in ("above", "random_above")
     ]
     sweeps.threshold_curve(rows, "")
     values = rng.random((2, 30))
     both = tuple(Scored(value, frozenset()) for value in values)
-    sweeps.rescored(("original", "converged"), both, {3: "memorized"}, 0.25, "")
+    sweeps.rescored(("original", "weight_decay"), both, {3: "memorized"}, 0.25, "")
     found = [Agreement(n, *[0.1] * 7) for n in ((10,) if few else (10, 20, 40))]
     reliability.reliability(values, found, 0.25, 20 if few else 80, "")
     summary = dict.fromkeys(Summary.__dataclass_fields__, 1) | {"recipe": "original"}
-    point = dict.fromkeys(Point.__dataclass_fields__, 1) | {"group": "neither"}
-    points = [Point(**point | {"predicted": 50 - k}) for k in range(2 if few else 40)]
+    example = dict.fromkeys(Example.__dataclass_fields__, 1) | {"group": "neither"}
+    examples = [Example(**example | {"predicted": 50 - k}) for k in range(2 if few else 40)]
     removals = ("selected", "selected", "leakage_shift", "memorized")
-    views = [(Summary(**summary | {"removal": removal}), points) for removal in removals]
+    views = [(Summary(**summary | {"removal": removal}), examples) for removal in removals]
     affected_figure.affected(views, "")
     named = {(p.train, p.test): 0.5 for p in PAIRS}
     similarity(PAIRS, called, {} if few else named, 0.8, 0.45, 0.15, "")

@@ -31,7 +31,7 @@ def test_a_study_in_pieces_gives_the_files_of_the_workflow(main, study, monkeypa
     """The shards that the workflow made and looks for, bit for bit; nothing is left to train."""
     models = study.results / "models"
     paths = [
-        models / "converged" / "none" / "000000-000002.h5",
+        models / "weight_decay" / "none" / "000000-000002.h5",
         models / "original" / "random_selected" / "000000-000002.h5",
         models / "original" / "selected" / "000000-000002.h5",
     ]

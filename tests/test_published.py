@@ -38,7 +38,7 @@ def real(name):
 
 
 def pair_file(path, **changes):
-    """Five pairs of five train points: 0 and 2 share test point 0, 1 and 3 share test point 1."""
+    """Five pairs of five training examples: 0 and 2 share test example 0, 1 and 3 share test example 1."""
     arrays = {
         "tr_idx": np.array([2, 0, 1, 3, 4]),
         "tt_idx": np.array([0, 0, 1, 1, 2]),
@@ -84,7 +84,7 @@ def test_pairs_become_selected_pairs(tmp_path):
         ({"tr_idx": np.arange(5.0)}, r"must be whole numbers"),
         (
             {"tt_idx": np.array([1, 0, 0, 1, 2])},
-            r"2 of 5 pairs join points of two classes: the images are not in CIFAR-100's original",
+            r"2 of 5 pairs join examples of two classes: the images are not in CIFAR-100's original",
         ),
         ({"mem": np.array([None] * 5)}, r"not an \.npz file, or a broken one"),
     ],
@@ -160,7 +160,7 @@ def test_the_matrix_itself(matrix):
         ("tr_labels", np.roll, r"12 of 12 labels in tr_labels are others: .*original order"),
         ("infl_matrix_class1", np.transpose, r"infl_matrix_class1 is \(3, 4\), expected \(4, 3\)"),
         ("tr_classidx_0", lambda a: a + 10, r"tr_classidx_0 has 13, but indices go from 0 to 11"),
-        ("tt_classidx_0", lambda a: a + 1, r"tt_classidx_0 has points of other classes"),
+        ("tt_classidx_0", lambda a: a + 1, r"tt_classidx_0 has examples of other classes"),
     ],
 )
 def test_what_is_wrong_with_a_matrix_is_named(matrix, key, change, message):
@@ -212,12 +212,12 @@ def test_runs_become_masks_and_correctness(tmp_path, rng):
     [
         ({"index_test": None}, r"it has no 'index_test'"),
         ({"index_test": np.arange(8)}, r"index_test is \(8,\), correctness_test \(9,\)"),
-        ({"index_test": np.zeros(9, int)}, r"index_test: point 0 is there 9 times, not once"),
+        ({"index_test": np.zeros(9, int)}, r"index_test: example 0 is there 9 times, not once"),
         ({"index_test": np.arange(1, 10)}, r"index_test has 9, but indices go from 0 to 8"),
         ({"correctness_test": np.full(9, 2)}, r"correctness_test has values that are neither"),
         (
             {"index_removed": np.empty(0, int), "correctness_removed": np.empty(0, bool)},
-            r"index_train and index_removed: point \d+ is there 0 times",
+            r"index_train and index_removed: example \d+ is there 0 times",
         ),
         ({"subsample_idx": np.arange(3)}, r"subsample_idx and index_train are not the same"),
     ],
@@ -272,18 +272,18 @@ def test_counts_by_hand(tmp_path):
     cifair = cifair_file(tmp_path / "c.csv", [(8, 0, 1), (9, 0, 0), (7, 4, 2), (6, 99, 0)])
     rows = published_counts(pairs, cifair, n_test=4)
     by_hand = {
-        "pairs of a train and a test point": 5,
-        "memorized train points": 5,
-        "influenced test points": 3,
-        "train points with a duplicate in the test set": 2,
+        "pairs of a train and a test example": 5,
+        "memorized training examples": 5,
+        "influenced test examples": 3,
+        "training examples with a duplicate in the test set": 2,
         "of these exact": 1,
         "of these near": 0,
         "of these very similar": 1,
-        "test points influenced by two train points or more": 2,
-        "train points that share a test point": 4,
-        "pairs of a shared test point": 4,
-        "train points in either": 5,
-        "train points in neither": 0,
+        "test examples influenced by two training examples or more": 2,
+        "training examples that share a test example": 4,
+        "pairs of a shared test example": 4,
+        "training examples in either": 5,
+        "training examples in neither": 0,
         "mean memorization of all": 0.6,
         "mean memorization of the duplicate-linked": 0.75,
         "mean memorization of the rest": 0.5,
@@ -305,18 +305,18 @@ def test_the_published_files_say():
     rows = published_counts(real("fz_pairs"), real("cifair100"))
     found = {row.quantity: (row.paper_says, row.files_say) for row in rows}
     assert found == {
-        "pairs of a train and a test point": (None, 1015),
-        "memorized train points": (1015, 964),
-        "influenced test points": (None, 888),
-        "train points with a duplicate in the test set": (277, 97),
+        "pairs of a train and a test example": (None, 1015),
+        "memorized training examples": (1015, 964),
+        "influenced test examples": (None, 888),
+        "training examples with a duplicate in the test set": (277, 97),
         "of these exact": (119, 4),
         "of these near": (158, 74),
         "of these very similar": (None, 19),
-        "test points influenced by two train points or more": (None, 114),
-        "train points that share a test point": (239, 233),
-        "pairs of a shared test point": (None, 241),
-        "train points in either": (516, 325),
-        "train points in neither": (499, 639),
+        "test examples influenced by two training examples or more": (None, 114),
+        "training examples that share a test example": (239, 233),
+        "pairs of a shared test example": (None, 241),
+        "training examples in either": (516, 325),
+        "training examples in neither": (499, 639),
         "mean memorization of all": (None, pytest.approx(0.796, abs=5e-4)),
         "mean memorization of the duplicate-linked": (None, pytest.approx(0.62, abs=5e-3)),
         "mean memorization of the rest": (None, pytest.approx(0.82, abs=5e-3)),
@@ -338,7 +338,7 @@ def test_the_published_pairs_are_read():
     assert min(p.memorization for p in pairs) >= 0.25
     labels[0][train[0]] = 1
     apart = int((train == train[0]).sum())
-    with pytest.raises(AuditError, match=f"{apart} of 1015 pairs join points of two classes"):
+    with pytest.raises(AuditError, match=f"{apart} of 1015 pairs join examples of two classes"):
         read_fz_pairs(path, *labels)
 
 

@@ -18,7 +18,7 @@ THRESHOLDS = {"memorization": 0.25, "influence": 0.15, "z": 2}
 def known_study(models, seed=0, n=200, classes=10):
     """Models that are right with known probabilities; memorization and influences are known too.
 
-    Test point j depends on train point j (the first half of each class) and on nothing else.
+    Test example j depends on training example j (the first half of each class) and on nothing else.
     """
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(classes), n // classes)
@@ -34,7 +34,7 @@ def known_study(models, seed=0, n=200, classes=10):
 
 @pytest.mark.parametrize(("models", "sizes"), [(400, [50, 100, 200]), (65, [10, 30]), (19, [])])
 def test_sets_to_compare_are_studies_of_their_own(models, sizes):
-    """Whole blocks without a common model; each leaves out each point equally often."""
+    """Whole blocks without a common model; each leaves out each example equally often."""
     found = [size for size in reliability.sizes(models, 0.7) if 2 * size <= models]
     assert found == sizes
     mask = np.array([subset_mask(53, model, 0.7, 0) for model in range(models)])
@@ -53,13 +53,13 @@ def test_a_set_agrees_with_itself():
     study, *_ = known_study(20)
     same = np.arange(20)
     found = agreement(study, (same, same), THRESHOLDS)
-    numbers = [found.memorization, found.influence, found.of_memorized, found.points, found.pairs]
+    numbers = [found.memorization, found.influence, found.of_memorized, found.examples, found.pairs]
     assert numbers == pytest.approx([1] * 5)
     assert found.here == found.there > 0.15
 
 
 def test_what_is_in_common_is_counted():
-    """Two train points, one test point: one set selects both pairs, the other only the first."""
+    """Two training examples, one test example: one set selects both pairs, the other only the first."""
     half = np.array([[1, 1], [1, 0], [0, 1], [0, 0]] * 2, dtype=bool)
     mask = np.tile(half, (2, 1))
     both, first = mask[:8].any(axis=1), mask[8:, 0]
@@ -74,7 +74,7 @@ def test_what_is_in_common_is_counted():
     thresholds = {"memorization": 0.25, "influence": 0.15, "z": 0}
     found = agreement(study, (np.arange(8), np.arange(8, 16)), thresholds)
     # influences by the first set 0.5 and 0.5, by the second 1 and 0
-    assert (found.points, found.pairs) == (0.5, 0.5)
+    assert (found.examples, found.pairs) == (0.5, 0.5)
     assert found.here == pytest.approx((0.5 + 0.5 + 1) / 3)
     assert found.there == pytest.approx((1 + 0 + 0.5) / 3)
 
@@ -122,8 +122,8 @@ def test_the_probability_of_the_wrong_side():
 
 
 @pytest.mark.parametrize("models", [400, 1000])
-def test_as_many_points_are_on_the_wrong_side_as_expected(models, rng):
-    """Of points mostly hardly memorized, the others uniformly: 20,000, binomial counts."""
+def test_as_many_examples_are_on_the_wrong_side_as_expected(models, rng):
+    """Of examples mostly hardly memorized, the others uniformly: 20,000, binomial counts."""
     true = np.where(rng.random(20_000) < 0.8, 0.02 * rng.random(20_000), rng.random(20_000))
     n_in, n_out = int(0.7 * models), int(0.3 * models)
     right_in, right_out = rng.binomial(n_in, 1.0, 20_000), rng.binomial(n_out, 1 - true)
@@ -138,7 +138,7 @@ def test_as_many_points_are_on_the_wrong_side_as_expected(models, rng):
 
 @pytest.mark.parametrize("accuracy", [0.2, 0.7, 0.9])
 def test_as_many_pairs_are_chance_as_with_other_subsets(accuracy, rng):
-    """Answers that depend on no point, and on some: of the selected pairs, those that are false.
+    """Answers that depend on no example, and on some: of the selected pairs, those that are false.
 
     By counts of right answers, whose chance is not the same up and down away from one half.
     """
@@ -146,7 +146,9 @@ def test_as_many_pairs_are_chance_as_with_other_subsets(accuracy, rng):
     mask = np.array([subset_mask(n_train, model, 0.7, 3) for model in range(models)])
     right = np.full((models, n_test), accuracy)
     planted = np.arange(30)
-    right[:, planted] -= 0.8 * accuracy * ~mask[:, planted]  # test point j takes train point j
+    right[:, planted] -= (
+        0.8 * accuracy * ~mask[:, planted]
+    )  # test example j takes training example j
     test = rng.random((models, n_test)) < right
     labels = np.zeros(n_train, int), np.zeros(n_test, int)
     study = SubsetModels(mask, mask, test, *labels, 0.7)
@@ -171,13 +173,13 @@ def test_rows_and_figure_say_what_they_can(models, tmp_path):
         found, models, scores.value, scores.se, (0.1, 0.2), selected, 0.25, 7, [2, 4]
     )
     reliability.write_quantities(rows, tmp_path / "r.csv")
-    reliability.write_points(scores.value, scores.se, selected, 0.25, tmp_path / "points.csv")
+    reliability.write_examples(scores.value, scores.se, selected, 0.25, tmp_path / "examples.csv")
     with open(tmp_path / "r.csv", newline="") as file:
         by_name = {(r["quantity"], r["models"]): r for r in csv.DictReader(file)}
-    with open(tmp_path / "points.csv", newline="") as file:
-        points = list(csv.DictReader(file))
-    assert int(by_name["points_selected", str(models)]["value"]) == selected.sum()
-    wrong = sum(float(p["wrong_side"]) for p in points if p["selected"] == "yes")
+    with open(tmp_path / "examples.csv", newline="") as file:
+        examples = list(csv.DictReader(file))
+    assert int(by_name["examples_selected", str(models)]["value"]) == selected.sum()
+    wrong = sum(float(p["wrong_side"]) for p in examples if p["selected"] == "yes")
     expected = float(by_name["expected_wrongly_in", str(models)]["value"])
     assert wrong == pytest.approx(expected, rel=1e-3)
     halves = by_name.get(("memorization_correlation", "20"))

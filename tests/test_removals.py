@@ -6,8 +6,8 @@ import pytest
 from memaudit.errors import AuditError
 from memaudit.models.removals import (
     block_size,
-    control_points,
-    read_points,
+    control_examples,
+    read_examples,
     subset_mask,
     training_mask,
 )
@@ -21,7 +21,7 @@ def test_block_is_the_smallest_that_gives_the_fraction(fraction, block):
 
 
 @pytest.mark.parametrize(("n", "fraction"), [(100, 0.7), (103, 0.7), (50, 0.5), (64, 0.75)])
-def test_every_point_is_left_out_equally_often(n, fraction):
+def test_every_example_is_left_out_equally_often(n, fraction):
     parts, kept = block_size(fraction)
     masks = np.array([subset_mask(n, model, fraction, seed=3) for model in range(3 * parts)])
     assert (masks.sum(axis=0) == 3 * kept).all()
@@ -41,23 +41,23 @@ def test_controls_match_the_classes_and_are_nested(rng):
     larger = rng.permutation(400)[:60]
     smaller = larger[:20]
     for trial in range(5):
-        drawn = control_points(larger, labels, trial, seed=0)
+        drawn = control_examples(larger, labels, trial, seed=0)
         assert np.array_equal(
             np.bincount(labels[drawn], minlength=5), np.bincount(labels[larger], minlength=5)
         )
         assert len(set(drawn)) == 60
-        assert set(control_points(smaller, labels, trial, seed=0)) <= set(drawn)
+        assert set(control_examples(smaller, labels, trial, seed=0)) <= set(drawn)
     assert not np.array_equal(
-        control_points(larger, labels, 0, seed=0), control_points(larger, labels, 1, seed=0)
+        control_examples(larger, labels, 0, seed=0), control_examples(larger, labels, 1, seed=0)
     )
 
 
 def test_training_masks(rng):
     labels = rng.integers(0, 4, 50)
-    points = np.array([3, 7, 40])
+    examples = np.array([3, 7, 40])
     assert training_mask("none", 0, labels, 0).all()
-    assert np.flatnonzero(~training_mask("selected", 5, labels, 0, points)).tolist() == [3, 7, 40]
-    control = training_mask("random_selected", 5, labels, 0, points)
+    assert np.flatnonzero(~training_mask("selected", 5, labels, 0, examples)).tolist() == [3, 7, 40]
+    control = training_mask("random_selected", 5, labels, 0, examples)
     assert (~control).sum() == 3
     assert (~training_mask("random_x", 0, labels, 0, np.empty(0, dtype=int))).sum() == 0
     with pytest.raises(AuditError, match="removes all 50"):
@@ -69,17 +69,17 @@ def test_training_masks(rng):
     [
         ("1\n2\nx\n", "line 3: 'x' is not a train index"),
         ("1\n-2\n", "line 2: '-2'"),
-        ("4\n5\n4\n", "line 3: point 4 is listed twice"),
-        ("1\n10\n", "point 10 is out of range; train indices go from 0 to 9"),
-        ("".join(f"{i}\n" for i in range(10)), "10 points to remove, but there are 10"),
+        ("4\n5\n4\n", "line 3: example 4 is listed twice"),
+        ("1\n10\n", "example 10 is out of range; train indices go from 0 to 9"),
+        ("".join(f"{i}\n" for i in range(10)), "10 examples to remove, but there are 10"),
     ],
 )
 def test_bad_lists_are_refused(tmp_path, text, message):
     (tmp_path / "list.txt").write_text(text)
     with pytest.raises(AuditError, match=message):
-        read_points(tmp_path / "list.txt", 10)
+        read_examples(tmp_path / "list.txt", 10)
 
 
 def test_lists_may_have_comments(tmp_path):
     (tmp_path / "list.txt").write_text("# mine\n3  # the odd one\n\n1\n")
-    assert read_points(tmp_path / "list.txt", 10).tolist() == [3, 1]
+    assert read_examples(tmp_path / "list.txt", 10).tolist() == [3, 1]

@@ -87,9 +87,9 @@ def test_sheets_hold_every_image(dataset, tmp_path):
     images = [np.array(Image.open(tmp_path / "images" / file)) for file in sheets["files"]]
     for side, count in (("train", 50), ("test", 31)):
         assert len(found[side]) == count
-        for index, point in found[side].items():
-            row, column = divmod(point["place"] % each, sheets["columns"])
-            shown = images[point["place"] // each][64 * row :, 64 * column :][:64, :64]
+        for index, example in found[side].items():
+            row, column = divmod(example["place"] % each, sheets["columns"])
+            shown = images[example["place"] // each][64 * row :, 64 * column :][:64, :64]
             assert (shown == getattr(big, f"{side}_images")[int(index)]).all()
 
 
@@ -110,10 +110,10 @@ def test_a_page_written_anew_leaves_no_sheets_behind(dataset, tmp_path):
     assert left == {*second, "mine.png"} and not set(first) & set(second)
 
 
-def test_points_of_another_dataset_are_refused(dataset, tmp_path):
+def test_examples_of_another_dataset_are_refused(dataset, tmp_path):
     page = write(tmp_path / "index.html", dataset)
     before = page.read_text()
-    with pytest.raises(AuditError, match="name test point 31, the dataset has points 0 to 30"):
+    with pytest.raises(AuditError, match="name test example 31, the dataset has examples 0 to 30"):
         write(page, dataset, pairs=[Candidate(0, 31, 0.5, "near")])
     assert page.read_text() == before
 
@@ -137,7 +137,7 @@ def test_the_digest_stands_for_items_and_images(dataset, tmp_path):
 def test_groups_are_read_from_rows_of_members(tmp_path):
     path = tmp_path / "subpopulations.csv"
     path.write_text(
-        "group,checked_group,train,class,test_points,similarity\n"
+        "group,checked_group,train,class,test_examples,similarity\n"
         "1,8,21,cat,9,0.7\n1,8,20,cat,9,0.7\n"
         '0,9,40,"a, b",10,0.4\n0,7,3,cat,5 10,0.9\n0,7,11,cat,5 8,0.9\n0,,12,cat,8,0.1\n'
     )

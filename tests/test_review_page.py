@@ -128,7 +128,7 @@ def test_filters_orders_and_jumps(page):
     page.press("g", "2", "\ue007")
     assert page.shown == (9, 4)
     page.press("g", "train 49", "\ue007")
-    assert page.text("#status") == "No item in this list has train point 49."
+    assert page.text("#status") == "No item in this list has training example 49."
     page.choose("#class", "2")  # test 2, train 5 and train 2 are of it, neither 9 nor 4
     page.press("\ue010")  # end
     assert page.text("#title") == "3 of 3" and page.shown == (2, 30)
@@ -183,7 +183,7 @@ def test_a_group_is_shown_with_its_parts(page, dataset):
         ["B", "train", "40"],
         ["–", "train", "12"],
     ]
-    assert page.text("#group h3") == "4 train images, by their looks 2 parts and 1 alone"
+    assert page.text("#group h3") == "4 training images, by their looks 2 parts and 1 alone"
     canvas = members[2].find_element("css selector", "canvas")
     assert (page.pixels(canvas) == dataset.train_images[40]).all()
     tests = page.driver.find_elements("css selector", "#tests figure")
@@ -196,7 +196,7 @@ def test_a_group_is_shown_with_its_parts(page, dataset):
     linked = page.driver.find_elements("css selector", "[data-linked]")
     assert [figure.get_attribute("data-index") for figure in linked] == ["10"]
     page.press("d")  # on to the group that the check did not split: no letters
-    assert page.text("#group h3") == "2 train images"
+    assert page.text("#group h3") == "2 training images"
     assert not page.driver.find_elements("css selector", ".mark")
 
 
@@ -262,11 +262,11 @@ def test_a_file_edited_by_hand_is_merged(page, tmp_path):
         ),
         (
             "item,train,test,decision\nduplicate,10,2,near\nduplicate,9,-4,same\n",
-            "line 3: test “-4” is no point's number",
+            "line 3: test “-4” is no example's number",
         ),
         (
             "item,train,test,decision\nduplicate,10 11,2,near\n",
-            "line 2: a duplicate has one train point",
+            "line 2: a duplicate has one training example",
         ),
         ("item,train,test,decision\nduplicate,10,2\n", "line 2: 3 fields, not 4"),
         (

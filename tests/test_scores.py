@@ -8,7 +8,7 @@ from memaudit.models.removals import subset_mask
 from memaudit.scores import all_pairs, counting
 from memaudit.scores import estimate as scores
 
-# Five models, three train points of one class, two test points.
+# Five models, three training examples of one class, two test examples.
 MASK = np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 0, 0], [0, 0, 1]], dtype=bool)
 TRAIN = np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], dtype=bool)
 TEST = np.array([[1, 0], [1, 0], [0, 1], [1, 1], [0, 1]], dtype=bool)
@@ -16,20 +16,20 @@ TEST = np.array([[1, 0], [1, 0], [0, 1], [1, 1], [0, 1]], dtype=bool)
 
 def test_five_models_by_hand():
     found = scores.memorization(MASK, TRAIN)
-    # point 0: in models 0, 1, 3 right 3/3; out of 2, 4 right 1/2
-    # point 1: in models 0, 2 right 2/2; out of 1, 3, 4 right 1/3
-    # point 2: in models 1, 2, 4 right 2/3; out of 0, 3 right 0/2
+    # example 0: in models 0, 1, 3 right 3/3; out of 2, 4 right 1/2
+    # example 1: in models 0, 2 right 2/2; out of 1, 3, 4 right 1/3
+    # example 2: in models 1, 2, 4 right 2/3; out of 0, 3 right 0/2
     assert found.value == pytest.approx([0.5, 2 / 3, 2 / 3], abs=1e-6)
     assert found.n_in.tolist() == [3, 2, 3]
     assert found.n_out.tolist() == [2, 3, 2]
-    # point 0: (3 + 1) / (3 + 2) = 0.8 in, (1 + 1) / (2 + 2) = 0.5 out
+    # example 0: (3 + 1) / (3 + 2) = 0.8 in, (1 + 1) / (2 + 2) = 0.5 out
     assert found.se[0] == pytest.approx(np.sqrt(0.8 * 0.2 / 5 + 0.5 * 0.5 / 4), abs=1e-6)
     (block,) = scores.influence_blocks(MASK, TEST, np.zeros(3, int), np.zeros(2, int))
     by_hand = [[1 - 0, 1 / 3 - 1], [1 / 2 - 2 / 3, 1 / 2 - 2 / 3], [1 / 3 - 1, 2 / 3 - 1 / 2]]
     assert block.influence == pytest.approx(np.array(by_hand), abs=1e-6)
 
 
-def test_nothing_is_said_of_a_point_that_no_model_left_out():
+def test_nothing_is_said_of_a_example_that_no_model_left_out():
     mask = MASK.copy()
     mask[:, 1] = True
     found = scores.memorization(mask, TRAIN)
@@ -39,13 +39,13 @@ def test_nothing_is_said_of_a_point_that_no_model_left_out():
 
 
 def nearest_neighbour(n: int = 60, seed: int = 0):
-    """Points in the plane with some labels flipped, and each point's others, nearest first."""
+    """Examples in the plane with some labels flipped, and each example's others, nearest first."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, n)
-    points = rng.normal(size=(n, 2)) + 2.5 * np.stack([np.cos(labels), np.sin(labels)], 1)
+    examples = rng.normal(size=(n, 2)) + 2.5 * np.stack([np.cos(labels), np.sin(labels)], 1)
     flipped = rng.random(n) < 0.15
     labels[flipped] = (labels[flipped] + 1) % 3
-    distance = np.linalg.norm(points[:, None] - points, axis=2)
+    distance = np.linalg.norm(examples[:, None] - examples, axis=2)
     return labels, distance
 
 
@@ -60,15 +60,15 @@ def test_against_exact_leave_one_out():
     """With 95 % subsets the estimate is leave-one-out's but for a bias of at most 0.05.
 
     Leave-one-out memorization of a 1-nearest-neighbour classifier is 1 where the nearest other
-    point has another label: retrain n times and look.
+    example has another label: retrain n times and look.
     """
     labels, distance = nearest_neighbour()
     n = len(labels)
     exact = np.empty(n)
-    for point in range(n):
-        others = np.arange(n) != point
-        nearest = np.where(others, distance[point], np.inf).argmin()
-        exact[point] = 1.0 - (labels[nearest] == labels[point])
+    for example in range(n):
+        others = np.arange(n) != example
+        nearest = np.where(others, distance[example], np.inf).argmin()
+        exact[example] = 1.0 - (labels[nearest] == labels[example])
     assert 0.1 < exact.mean() < 0.9
     mask, correct = run_subsets(labels, distance, 2000, 0.95)
     found = scores.memorization(mask, correct)
@@ -79,20 +79,20 @@ def test_against_the_exact_subset_value():
     """The expectation over 70 % subsets, in closed form, within the standard errors.
 
     With i left out, the neighbours are tried in order; each is in the subset with the chance that
-    drawing without replacement gives. Over 60 points the z-scores have mean 0 and sd 1.
+    drawing without replacement gives. Over 60 examples the z-scores have mean 0 and sd 1.
     """
     labels, distance = nearest_neighbour()
     n = len(labels)
     out = 3 * n // 10
     exact = np.empty(n)
-    for point in range(n):
-        order = np.argsort(distance[point])[1:]
+    for example in range(n):
+        order = np.argsort(distance[example])[1:]
         right, none_so_far = 0.0, 1.0
         for rank, other in enumerate(order):
             still_out = max(out - 1 - rank, 0) / (n - 1 - rank)
-            right += none_so_far * (1 - still_out) * (labels[other] == labels[point])
+            right += none_so_far * (1 - still_out) * (labels[other] == labels[example])
             none_so_far *= still_out
-        exact[point] = 1 - right
+        exact[example] = 1 - right
     mask, correct = run_subsets(labels, distance, 1000, 0.7)
     found = scores.memorization(mask, correct)
     z = (found.value - exact) / found.se
@@ -154,7 +154,7 @@ def test_counts_two_to_a_float_are_exact(models, rng):
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_all_pairs_are_the_formula(packed, rng):
-    k, n, m = 40, 1100, 13  # more train points than are computed at a time
+    k, n, m = 40, 1100, 13  # more training examples than are computed at a time
     mask, test = rng.random((k, n)) < 0.7, rng.random((k, m)) < 0.6
     mask[:, 3], mask[:, 4] = True, False
     expected = published(mask, test)
@@ -173,7 +173,7 @@ def test_the_file_of_all_pairs_holds_what_standard_errors_need(tmp_path, rng):
     labels = rng.integers(0, 3, n), rng.integers(0, 3, m)
     path, lines = tmp_path / "pairs.h5", []
     all_pairs.write_all_pairs(path, mask, test, *labels, report=lines.append)
-    assert lines == ["influence of 30 of 30 points on all 20 test points"]
+    assert lines == ["influence of 30 of 30 examples on all 20 test examples"]
     with store.reading(path, store.ALL_PAIRS) as file:
         assert file.attrs["models"] == k
         influence, se = all_pairs.read_pairs(file, slice(0, n))
@@ -203,7 +203,7 @@ def test_all_pairs_on_the_gpu(rng):
     assert here == pytest.approx(there, abs=1e-6)
 
 
-def test_a_point_never_left_out_has_no_score():
+def test_a_example_never_left_out_has_no_score():
     found = scores.memorization(np.array([[True, True], [True, False]]), np.ones((2, 2), bool))
     assert np.isnan(found.value[0])
     assert found.value[1] == 0

@@ -167,7 +167,7 @@ HARDER, AFFECTED, AT_RANDOM = 1.2, 0.3, 0.1
 
 
 def crossed_study(rng, models, shared=0.0):
-    """Arms on test images drawn anew: all points, a control, the removal.
+    """Arms on test images drawn anew: all examples, a control, the removal.
 
     The removal makes some images harder, the same for every model; a control some that are drawn
     anew for each model. `shared` is the part of a trial's chance that its models have in common.
@@ -284,7 +284,7 @@ def test_what_no_interval_can_be_given_for(rng):
     assert np.isnan(TwoWay(nothing, 300, 0).contrast(["full"], ["removed"]).value)
     alike = {name: Arm(np.arange(3), np.ones((3, 9), dtype=bool)) for name in arms}
     found = TwoWay(alike, 300, 0).contrast(["full"], ["removed"])
-    # nothing changed on nine images: that says little of others (one image is 11 points)
+    # nothing changed on nine images: that says little of others (one image is 11 examples)
     assert (found.value, found.se) == (0, pytest.approx(100 / 9))
     assert found.low < -11 and found.high > 11
     assert statistics.equivalence(found, 0.25) > 0.4

@@ -76,15 +76,15 @@ def test_a_rate_on_the_device_gives_the_same_step_but_for_rounding(weight_decay)
 @pytest.mark.parametrize("mirrored", [True, False])
 def test_both_ways_to_cut_give_the_same_pixels(small_dataset, rng, mirrored):
     loader = ResidentLoader(small_dataset, 2, CPU)
-    points = rng.permutation(small_dataset.n_train)[:20]
+    examples = rng.permutation(small_dataset.n_train)[:20]
     dy, dx = rng.integers(0, 5, (2, 20))
     flip = rng.random(20) < 0.5 if mirrored else None
-    rows = cut_rows(loader.windows, points, dy, dx, flip)
-    arrays = [None if part is None else torch.from_numpy(part) for part in (points, dy, dx, flip)]
+    rows = cut_rows(loader.windows, examples, dy, dx, flip)
+    arrays = [None if part is None else torch.from_numpy(part) for part in (examples, dy, dx, flip)]
     assert torch.equal(cut_on_gpu(torch.from_numpy(loader.windows), *arrays), rows)
     padded = np.pad(small_dataset.train_images, ((0, 0), (2, 2), (2, 2), (0, 0)))
-    for at, point in enumerate(points):
-        window = padded[point, dy[at] : dy[at] + 8, dx[at] : dx[at] + 8]
+    for at, example in enumerate(examples):
+        window = padded[example, dy[at] : dy[at] + 8, dx[at] : dx[at] + 8]
         window = window[:, ::-1] if mirrored and flip[at] else window
         assert np.array_equal(rows[at], window)
 

@@ -1,4 +1,4 @@
-"""Groups of points that influence the same test points, and how alike they look."""
+"""Groups of examples that influence the same test examples, and how alike they look."""
 
 import csv
 
@@ -34,7 +34,7 @@ def links(*ends):
 
 
 class Looks:
-    """Stands for `Appearance`: points look alike (similarity 2) when they are of one kind."""
+    """Stands for `Appearance`: examples look alike (similarity 2) when they are of one kind."""
 
     def __init__(self, kinds):
         self.kinds = kinds
@@ -43,14 +43,14 @@ class Looks:
         return np.array([2.0 if self.kinds[a] == self.kinds[b] else -1.0 for a, b in pairs])
 
 
-def test_points_are_linked_that_share_a_test_point():
+def test_examples_are_linked_that_share_a_test_example():
     train, test = [7, 3, 5, 7, 9], [1, 1, 2, 2, 4]
     assert shared_links(np.array(train), np.array(test)).tolist() == [[3, 7], [5, 7]]
     assert shared_links(np.array([3, 4]), np.array([1, 2])).shape == (0, 2)
     assert shared_links(np.array([], dtype=int), np.array([], dtype=int)).shape == (0, 2)
 
 
-def test_groups_are_connected_and_numbered_by_their_smallest_point():
+def test_groups_are_connected_and_numbered_by_their_smallest_example():
     assert components(links((5, 9), (2, 8), (8, 11), (11, 12))) == {
         2: 0,
         8: 0,
@@ -62,14 +62,14 @@ def test_groups_are_connected_and_numbered_by_their_smallest_point():
     assert components(links()) == {}
 
 
-# 1 - 2 - 3 share test points in a chain, 4 - 5 another; 6 is alone.
+# 1 - 2 - 3 share test examples in a chain, 4 - 5 another; 6 is alone.
 CHAIN = [(1, 10), (2, 10), (2, 11), (3, 11), (3, 12), (4, 20), (5, 20), (6, 30)]
 
 
 def test_the_rule_and_the_check_are_both_recorded(tmp_path):
     kinds = {1: "a", 2: "a", 3: "b", 4: "c", 5: "d", 6: "a"}
     members = find_members(pairs_of(CHAIN), Looks(kinds), ["ant"], threshold=1)
-    found = [(m.train, m.group, m.checked_group, m.test_points, m.similarity) for m in members]
+    found = [(m.train, m.group, m.checked_group, m.test_examples, m.similarity) for m in members]
     assert found == [
         (1, 0, 0, (10,), 2.0),
         (2, 0, 0, (10, 11), 2.0),
@@ -83,12 +83,12 @@ def test_the_rule_and_the_check_are_both_recorded(tmp_path):
     assert read_groups(tmp_path / "subpopulations.csv") == members
     with open(tmp_path / "subpopulations.csv", newline="") as file:
         assert next(csv.reader(file)) == HEADER
-    assert HEADER == ["group", "checked_group", "train", "class", "test_points", "similarity"]
+    assert HEADER == ["group", "checked_group", "train", "class", "test_examples", "similarity"]
 
 
 def test_two_checked_groups_come_of_one():
-    """Points 1, 2 and 3, 4 look alike; all four influence test point 10."""
-    everyone = pairs_of((point, 10) for point in (1, 2, 3, 4))
+    """Examples 1, 2 and 3, 4 look alike; all four influence test example 10."""
+    everyone = pairs_of((example, 10) for example in (1, 2, 3, 4))
     members = find_members(everyone, Looks({1: "a", 2: "a", 3: "b", 4: "b"}), ["ant"], 1)
     assert [(m.group, m.checked_group) for m in members] == [(0, 0), (0, 0), (0, 1), (0, 1)]
     assert links_of(members, CHECKED).tolist() == [[1, 2], [3, 4]]
@@ -137,7 +137,7 @@ def test_similarity_does_not_depend_on_order_or_company(alike):
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_a_class_of_a_few_points_or_of_one_image(count):
+def test_a_class_of_a_few_examples_or_of_one_image(count):
     images = np.full((count, 5, 7, 3), 90, dtype=np.uint8)
     same = Appearance(images, np.zeros(count, dtype=np.int64)).similarity(links((0, 1)))
     assert np.isfinite(same).all()
@@ -149,5 +149,5 @@ def test_thresholds_that_select_nearly_everything_are_refused(tmp_path, monkeypa
     scores.write_scores(tmp_path / "s.h5", mask, mask, mask, labels, labels)
     monkeypatch.setattr(selection, "MOST_PAIRS", 12)
     assert len(select_pairs(tmp_path / "s.h5", 0.25, 0.9, 3)) == 12
-    with pytest.raises(AuditError, match=r"selection\.z = 0: \d\d pairs of 12 train points"):
+    with pytest.raises(AuditError, match=r"selection\.z = 0: \d\d pairs of 12 training examples"):
         select_pairs(tmp_path / "s.h5", -1, -1, 0)

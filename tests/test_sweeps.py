@@ -16,7 +16,7 @@ from memaudit import bits, store, tables
 from memaudit.errors import AuditError
 from memaudit.figures.curves import learning_curves
 from memaudit.figures.sweeps import _log_places
-from memaudit.models.removals import points_above, read_points, subset_mask
+from memaudit.models.removals import examples_above, read_examples, subset_mask
 from memaudit.results import curves, statistics, sweep_tables, table2
 from memaudit.scores import rescored
 from memaudit.scores.rescored import Scored
@@ -34,11 +34,11 @@ def config():
 
 
 def test_a_value_that_a_recipe_has_is_that_recipe(config):
-    """0 is original and 0.005 converged, as they differ in weight decay alone; 1e-5 is new."""
+    """0 is original and 0.005 weight_decay, as they differ in weight decay alone; 1e-5 is new."""
     found = sweeps.decayed(config)
-    assert found == {"0": "original", "0.00001": "weight_decay_0.00001", "0.005": "converged"}
+    assert found == {"0": "original", "0.00001": "weight_decay_0.00001", "0.005": "weight_decay"}
     derived = sweeps.recipes(config)["weight_decay_0.00001"]
-    assert derived == config["recipes"]["converged"] | {"weight_decay": 1e-05}
+    assert derived == config["recipes"]["weight_decay"] | {"weight_decay": 1e-05}
     assert {name: sweeps.recipes(config)[name] for name in config["recipes"]} == config["recipes"]
     config["recipes"]["original"]["epochs"] = 19
     assert sweeps.decayed(config)["0"] == "weight_decay_0"
@@ -49,17 +49,17 @@ def test_the_arms_of_a_sweep_and_their_models(config):
     found = sweeps.models(config)
     assert found["weight_decay"] == {
         (recipe, removal): 2 if recipe == "weight_decay_0.00001" else 3
-        for recipe in ("original", "weight_decay_0.00001", "converged")
+        for recipe in ("original", "weight_decay_0.00001", "weight_decay")
         for removal in ("none", "selected", "random_selected")
     }
     lists = ("above_1", "random_above_1", "above_0.25", "random_above_0.25")
     assert found["threshold_curve"] == {
         (recipe, removal): 3 if removal == "none" else 2
-        for recipe in ("original", "converged")
+        for recipe in ("original", "weight_decay")
         for removal in ("none", *lists)
     }
-    assert found["rescored"] == {("original", "subset"): 60, ("converged", "subset"): 60}
-    config["memorization"]["recipe"] = "converged"
+    assert found["rescored"] == {("original", "subset"): 60, ("weight_decay", "subset"): 60}
+    config["memorization"]["recipe"] = "weight_decay"
     assert sweeps.other_recipe(config) == "original"
 
 
@@ -73,7 +73,7 @@ def test_the_plan_says_what_a_sweep_costs_on_top(config, tmp_path, monkeypatch):
     machine = plan.Machine("cpu", 1)
     ours, theirs = (
         plan.part(config, machine, recipe, "none", 2)
-        for recipe in ("weight_decay_0.00001", "converged")
+        for recipe in ("weight_decay_0.00001", "weight_decay")
     )
     assert (ours.recipe, ours.seconds) == ("weight_decay_0.00001", theirs.seconds)
 
@@ -117,12 +117,12 @@ def test_a_recipe_does_not_take_a_name_of_the_sweep(config):
         checks.check(config, ROOT / "config" / "schema.yaml")
 
 
-def test_points_at_and_above_a_threshold():
+def test_examples_at_and_above_a_threshold():
     memorization = np.array([0.3, np.nan, 0.25, 0.2, 1.0])
-    assert points_above(memorization, 0.25) == [0, 2, 4]
-    assert points_above(memorization[:4], 1) == []
-    with pytest.raises(AuditError, match=r"sweeps\.thresholds: all 2 training points have mem"):
-        points_above(memorization[[0, 4]], 0.25)
+    assert examples_above(memorization, 0.25) == [0, 2, 4]
+    assert examples_above(memorization[:4], 1) == []
+    with pytest.raises(AuditError, match=r"sweeps\.thresholds: all 2 training examples have mem"):
+        examples_above(memorization[[0, 4]], 0.25)
 
 
 def test_the_interval_of_a_mean_is_students(rng):
@@ -146,7 +146,7 @@ def scored(memorization, *pairs):
 
 
 def test_two_recipes_are_compared():
-    """Points 1 and 2 of three selected ones in common, one of four pairs; halves as made up."""
+    """Examples 1 and 2 of three selected ones in common, one of four pairs; halves as made up."""
     first = scored([0.2, 0.4, 0.6, np.nan], (1, 5), (2, 6))
     second = scored([0.1, 0.2, 0.3, 0.4], (1, 5), (2, 7), (3, 5))
     same, none = scored([0.2, 0.4, 0.6, 0.8], (1, 5)), scored([0.8, 0.6, 0.4, 0.2])
@@ -154,11 +154,11 @@ def test_two_recipes_are_compared():
     found = {row.quantity: (row.value, row.models) for row in rows}
     assert found["mean memorization under a"] == (pytest.approx(0.4), 40)
     assert found["mean memorization under a of what b selects"][0] == pytest.approx(0.5)
-    assert found["points selected under b"] == (3, 40)
-    assert found["points selected under both"] == (2, 40)
+    assert found["examples selected under b"] == (3, 40)
+    assert found["examples selected under both"] == (2, 40)
     assert found["pairs selected under both"] == (1, 40)
     assert found["correlation of memorization (Pearson): a and b"][0] == pytest.approx(1)
-    assert found["Jaccard overlap of the selected points: a and b"][0] == pytest.approx(2 / 3)
+    assert found["Jaccard overlap of the selected examples: a and b"][0] == pytest.approx(2 / 3)
     assert found["Jaccard overlap of the selected pairs: a and b"][0] == pytest.approx(1 / 4)
     assert found["Jaccard overlap of the selected pairs: two halves of a"] == (1, 20)
     assert found["Jaccard overlap of the selected pairs: two halves of b"] == (0, 20)
@@ -252,17 +252,17 @@ def test_sweeps_over_values_run(study):
     of_table = {(row["recipe"], row["removal"]): row for row in table}
     rows = tables.read_texts(study.results / "weight_decay.csv")
     assert [(r["weight_decay"], r["recipe"], r["removal"]) for r in rows] == [
-        ("0.005", "converged", "selected"),
-        ("0.005", "converged", "random_selected"),
+        ("0.005", "weight_decay", "selected"),
+        ("0.005", "weight_decay", "random_selected"),
     ]
-    same = of_table["converged", "selected"]
+    same = of_table["weight_decay", "selected"]
     columns = ("drop", "ci_low", "boot_high", "drop_vs_random_low")
     assert [rows[0][c] for c in columns] == [same[c] for c in columns]
     row, control = tables.read_texts(study.results / "threshold_curve.csv")
-    points = read_points(study.results / "removals/above_0.5.txt")
+    examples = read_examples(study.results / "removals/above_0.5.txt")
     with h5py.File(study.results / "scores/original.h5") as file:
-        assert np.array_equal(points, np.flatnonzero(file["memorization"][:] >= 0.5))
-    assert row["n_removed"] == control["n_removed"] == str(len(points))
+        assert np.array_equal(examples, np.flatnonzero(file["memorization"][:] >= 0.5))
+    assert row["n_removed"] == control["n_removed"] == str(len(examples))
     for name in ("weight_decay", "threshold_curve"):
         assert "</svg>" in (study.results / f"figures/{name}.svg").read_text()
     study.snakemake("all", "weight_decay", "threshold_curve", "--report", "report.html")
@@ -281,10 +281,10 @@ def test_sweeps_over_values_run(study):
 
 
 def test_a_recipe_is_compared_with_itself(study):
-    """`converged` with the settings and the subset models of `original` says just the same."""
-    study.config["recipes"]["converged"] = study.config["recipes"]["original"]
+    """`weight_decay` with the settings and the subset models of `original` says just the same."""
+    study.config["recipes"]["weight_decay"] = study.config["recipes"]["original"]
     models = study.results / "models"
-    shutil.copytree(models / "original/subset", models / "converged/subset")
+    shutil.copytree(models / "original/subset", models / "weight_decay/subset")
     study.snakemake("rescored")
     with open(study.results / "rescored.csv", newline="") as file:
         found = {row["quantity"]: row["value"] for row in csv.DictReader(file)}
@@ -292,14 +292,14 @@ def test_a_recipe_is_compared_with_itself(study):
         same = [v for name, v in found.items() if name.startswith(quantity) and "hal" not in name]
         assert same == ["1.0000"] * (1 if "Pearson" in quantity else 2)
     with open(study.results / "buckets.csv", newline="") as file:
-        points = len(list(csv.DictReader(file)))
-    assert [found[f"points selected under {name}"] for name in ("original", "converged")] == [
-        str(points)
+        examples = len(list(csv.DictReader(file)))
+    assert [found[f"examples selected under {name}"] for name in ("original", "weight_decay")] == [
+        str(examples)
     ] * 2
     for quantity in (
-        "Jaccard overlap of the selected points",
+        "Jaccard overlap of the selected examples",
         "correlation of memorization (Pearson)",
     ):
         within = found[f"{quantity}: two halves of original"]
-        assert within == found[f"{quantity}: half of original and half of converged"] != "1.0000"
+        assert within == found[f"{quantity}: half of original and half of weight_decay"] != "1.0000"
     assert "</svg>" in (study.results / "figures/rescored.svg").read_text()

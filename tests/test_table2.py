@@ -14,9 +14,9 @@ SETTINGS = table2.Settings(margin=0.25, bootstrap=400, seed=0)
 
 @pytest.fixture
 def accuracies(tmp_path):
-    """Four models on all points and four without: what each gets right of ten test points.
+    """Four models on all examples and four without: what each gets right of ten test examples.
 
-    Removal costs every model test point 9, and one model test point 0 too.
+    Removal costs every model test example 9, and one model test example 0 too.
     """
     full = np.ones((4, 10), dtype=bool)
     full[0, 5] = False
@@ -36,8 +36,8 @@ def rows_of(accuracies, rows=(("original", "selected"),), n=10, leak_free=NONE, 
     return table2.table_rows(accuracies, rows, n, leak_free, held_out, SETTINGS)
 
 
-def test_the_drop_without_leaks_is_of_the_leak_free_test_points(accuracies):
-    """Test point 9 leaks: without it one of 4 models loses one of 9 points, on average 100 / 36."""
+def test_the_drop_without_leaks_is_of_the_leak_free_test_examples(accuracies):
+    """Test example 9 leaks: without it one of 4 models loses one of 9 examples, on average 100 / 36."""
     (found,) = rows_of(accuracies, leak_free=np.arange(9))
     assert found["drop"] == pytest.approx(12.5)
     assert found["drop_leak_free"] == pytest.approx(100 / 36)
@@ -48,7 +48,7 @@ def test_the_drop_without_leaks_is_of_the_leak_free_test_points(accuracies):
 
 
 def test_the_drop_on_the_half_that_selected_nothing(accuracies, tmp_path):
-    """Test point 9, lost by every model, is among these five; test point 0, lost by one, not."""
+    """Test example 9, lost by every model, is among these five; test example 0, lost by one, not."""
     (found,) = rows_of(accuracies, held_out=np.arange(5, 10))
     assert found["drop_held_out"] == pytest.approx(20)
     table2.write_csv(rows_of(accuracies), tmp_path / "table2.csv")
@@ -57,7 +57,7 @@ def test_the_drop_on_the_half_that_selected_nothing(accuracies, tmp_path):
     assert "not asked for" in table2_page.markdown(rows_of(accuracies), "Table 2")
 
 
-def test_no_leak_free_test_point_no_drop(accuracies, tmp_path):
+def test_no_leak_free_test_example_no_drop(accuracies, tmp_path):
     rows = rows_of(accuracies)
     table2.write_csv(rows, tmp_path / "table2.csv")
     (read,) = tables.read_texts(tmp_path / "table2.csv")
@@ -71,20 +71,20 @@ ARMS = [
     for control in ("", "random_")
     for recipe, removal in (
         ("original", "selected"),
-        ("converged", "selected"),
-        ("converged", "memorized"),
+        ("weight_decay", "selected"),
+        ("weight_decay", "memorized"),
     )
 ]
 FALLS = {"none": 0.0, "selected": 0.2, "random_selected": 0.05, "memorized": 0.0}
 
 
 def write_study(path, models=8, removed=5, shuffle=None):
-    """Both recipes on 203 test points, answers at random but for `FALLS`."""
+    """Both recipes on 203 test examples, answers at random but for `FALLS`."""
     rng = np.random.default_rng(5)
     ease = rng.random(203)
     with store.create(path, store.ACCURACIES, {}) as out:
-        for recipe, removal in [("original", "none"), ("converged", "none"), *ARMS]:
-            fall = FALLS.get(removal, 0.0) / (2 if recipe == "converged" else 1)
+        for recipe, removal in [("original", "none"), ("weight_decay", "none"), *ARMS]:
+            fall = FALLS.get(removal, 0.0) / (2 if recipe == "weight_decay" else 1)
             correct = rng.random((models, 203)) < 0.4 + 0.5 * ease - fall
             order = shuffle.permutation(models) if shuffle else np.arange(models)
             group = f"{recipe}/{removal}"
@@ -103,13 +103,13 @@ def study_rows(path):
 def test_every_row_says_what_it_can(tmp_path):
     rows = study_rows(write_study(tmp_path / "a.h5"))
     by_name = {(row["recipe"], row["removal"]): row for row in rows}
-    original, converged = by_name["original", "selected"], by_name["converged", "selected"]
-    control = by_name["converged", "random_selected"]
-    assert converged["drop_vs_random"] == pytest.approx(converged["drop"] - control["drop"])
-    assert converged["interaction"] == pytest.approx(converged["drop"] - original["drop"])
+    original, weight_decay = by_name["original", "selected"], by_name["weight_decay", "selected"]
+    control = by_name["weight_decay", "random_selected"]
+    assert weight_decay["drop_vs_random"] == pytest.approx(weight_decay["drop"] - control["drop"])
+    assert weight_decay["interaction"] == pytest.approx(weight_decay["drop"] - original["drop"])
     assert original["boot_low"] < original["drop"] < original["boot_high"]
     assert np.isnan(original["interaction"])
-    assert np.isnan(by_name["converged", "memorized"]["interaction"])
+    assert np.isnan(by_name["weight_decay", "memorized"]["interaction"])
     assert not np.isnan(control["interaction"])
     assert np.isnan(control["drop_vs_random"])
     assert np.isnan(control["p_holm"])
@@ -117,7 +117,7 @@ def test_every_row_says_what_it_can(tmp_path):
     assert all(list(row) == list(table2.COLUMNS) for row in rows)
     assert table2_page.verdict(original, 0.25) == "a drop, more than random"
     assert np.isnan(control["p_vs_random"])
-    assert table2_page.verdict(by_name["converged", "memorized"], 0.25) == "undecided"
+    assert table2_page.verdict(by_name["weight_decay", "memorized"], 0.25) == "undecided"
 
 
 def test_p_is_adjusted_over_the_rows_that_are_no_controls(tmp_path):

@@ -14,7 +14,7 @@ from memaudit import store, tables
 from memaudit.buckets.assign import read_buckets
 from memaudit.buckets.leaks import read_leaks
 from memaudit.data.dataset import load
-from memaudit.models.removals import read_points
+from memaudit.models.removals import read_examples
 from memaudit.results import table2
 from memaudit.scores.estimate import read_influence
 from memaudit.scores.selection import read_pairs, selecting_half
@@ -36,9 +36,9 @@ def test_table_2_comes_out(finished):
     rows = tables.read_texts(finished.results / "table2.csv")
     assert [(r["recipe"], r["removal"]) for r in rows][:4] == [
         ("original", "selected"),
-        ("converged", "selected"),
-        ("converged", "leakage_shift"),
-        ("converged", "memorized"),
+        ("weight_decay", "selected"),
+        ("weight_decay", "leakage_shift"),
+        ("weight_decay", "memorized"),
     ]
     by_name = {(r["recipe"], r["removal"]): r for r in rows}
     for r in rows:
@@ -49,7 +49,7 @@ def test_table_2_comes_out(finished):
         bucket = by_name[r["recipe"], r["removal"].removeprefix("random_")]
         assert r["n_removed"] == bucket["n_removed"]
     sizes = [
-        int(by_name["converged", name]["n_removed"]) for name in ("leakage_shift", "memorized")
+        int(by_name["weight_decay", name]["n_removed"]) for name in ("leakage_shift", "memorized")
     ]
     assert sum(sizes) == int(by_name["original", "selected"]["n_removed"]) > 10
     assert float(by_name["original", "selected"]["published_drop"]) == 2.54
@@ -67,7 +67,7 @@ def test_shards_hold_what_others_rely_on(finished):
         assert file["memorization"].shape == (count,)
 
 
-def test_the_drop_is_split_among_the_test_points(finished):
+def test_the_drop_is_split_among_the_test_examples(finished):
     """Contributions of groups add up to the drops of Table 2, for each row of the paper's."""
     drops = {
         (r["recipe"], r["removal"]): float(r["drop"])
@@ -75,14 +75,14 @@ def test_the_drop_is_split_among_the_test_points(finished):
     }
     groups = tables.read_texts(finished.results / "groups.csv")
     summaries = tables.read_texts(finished.results / "affected_summary.csv")
-    points = tables.read_texts(finished.results / "affected.csv")
+    examples = tables.read_texts(finished.results / "affected.csv")
     assert [(s["recipe"], s["removal"]) for s in summaries] == list(drops)
     for summary in summaries:
         arm = summary["recipe"], summary["removal"]
         of = [g for g in groups if (g["recipe"], g["removal"]) == arm]
         assert sum(float(g["contribution"]) for g in of) == pytest.approx(drops[arm], abs=0.01)
-        assert sum(int(g["test_points"]) for g in of) == int(summary["test_points"])
-        here = [p for p in points if (p["recipe"], p["removal"]) == arm]
+        assert sum(int(g["test_examples"]) for g in of) == int(summary["test_examples"])
+        here = [p for p in examples if (p["recipe"], p["removal"]) == arm]
         assert len(here) == int(summary["influenced"]) > 0
 
 
@@ -90,7 +90,7 @@ def test_reliability_is_of_the_scores_and_the_selection(finished):
     rows = tables.read_texts(finished.results / "reliability.csv")
     by_name = {(r["quantity"], r["models"]): r["value"] for r in rows}
     pairs = read_pairs(finished.results / "selected_pairs.csv")
-    assert int(by_name["points_selected", "60"]) == len({pair.train for pair in pairs})
+    assert int(by_name["examples_selected", "60"]) == len({pair.train for pair in pairs})
     halves = float(by_name["memorization_correlation", "30"])
     assert 0.5 < halves < float(by_name["memorization_reliability", "60"]) < 1
 
@@ -109,25 +109,25 @@ def test_the_plan_counts_models_by_those_that_are_trained(finished, monkeypatch)
     text = models_needed.words(config)
     assert "by the 60 scored: " in text
     assert "stated" not in text
-    config["recipes"]["converged"]["weight_decay"] = 0.01  # models of another recipe are none
+    config["recipes"]["weight_decay"]["weight_decay"] = 0.01  # models of another recipe are none
     assert [row.models for row in models_needed.rows(config)] == [(3, 3), None, None, None]
 
 
-def test_every_selected_point_has_one_bucket(finished):
+def test_every_selected_example_has_one_bucket(finished):
     with open(finished.results / "buckets.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    points = [int(r["index"]) for r in rows]
-    assert len(set(points)) == len(points) > 10
+    examples = [int(r["index"]) for r in rows]
+    assert len(set(examples)) == len(examples) > 10
     lists = {
         name: set(map(int, (finished.results / f"removals/{name}.txt").read_text().split()))
         for name in ("selected", "leakage_shift", "memorized")
     }
-    assert lists["selected"] == set(points)
+    assert lists["selected"] == set(examples)
     assert lists["leakage_shift"] | lists["memorized"] == lists["selected"]
     assert not lists["leakage_shift"] & lists["memorized"]
 
 
-def test_half_of_the_test_points_have_no_part_in_the_selection(study):
+def test_half_of_the_test_examples_have_no_part_in_the_selection(study):
     study.config["selection"]["held_out_half"] = True
     study.snakemake("results/small/selected_pairs.csv")
     pairs = read_pairs(study.results / "selected_pairs.csv")
@@ -163,7 +163,7 @@ def test_the_summary_counts_what_was_trained(finished):
     assert "| 60 |" in models[0] and "CPU" in models[0]
     assert "**Models.** 90 models" in text
     selected = read_buckets(finished.results / "buckets.csv")
-    assert f": {len(selected):,} points in" in text
+    assert f": {len(selected):,} examples in" in text
     with open(finished.results / "claims.csv", newline="") as file:
         claims = list(csv.DictReader(file))
     assert len(claims) == 8
@@ -197,7 +197,7 @@ def test_images_that_did_not_change_train_nothing(study):
 
 
 def test_weight_decay_of_one_recipe(study):
-    study.config["recipes"]["converged"]["weight_decay"] = 0.01
+    study.config["recipes"]["weight_decay"]["weight_decay"] = 0.01
     assert study.planned() == {"train": 7} | dict.fromkeys(TABLE | {"learning_curves"}, 1)
 
 
@@ -247,9 +247,9 @@ def test_a_persons_word_makes_anew_what_it_changes(study):
     buckets, leaks = (study.results / f"{name}.csv" for name in ("buckets", "leaks"))
     called = read_buckets(buckets)
     copy = next(r for r in called if r.reason in ("exact", "near") and r.group is None)
-    group = next(r.group for r in called if r.reason == "sub-population")
+    group = next(r.group for r in called if r.reason == "subpopulation")
     members = [r.index for r in called if r.group == group]
-    lines = [f"duplicate,{copy.index},{test},different" for test in copy.test_points]
+    lines = [f"duplicate,{copy.index},{test},different" for test in copy.test_examples]
     lines.append(f"group,{' '.join(map(str, members))},,different")
     (study.folder / "said.csv").write_text("\n".join(["item,train,test,decision", *lines, ""]))
     study.config["review"] = {"decisions": "said.csv"}
@@ -264,9 +264,9 @@ def test_a_persons_word_makes_anew_what_it_changes(study):
     others = [r for r in called if r.index not in (copy.index, *members)]
     for row in others:
         assert (now[row.index].reason, now[row.index].decided_by) == (row.reason, "rule")
-    assert not {leak.test for leak in read_leaks(leaks)} & set(copy.test_points)
-    clean = read_points(study.results / "leak_free_test.txt").tolist()
-    assert set(copy.test_points) <= set(clean)
+    assert not {leak.test for leak in read_leaks(leaks)} & set(copy.test_examples)
+    clean = read_examples(study.results / "leak_free_test.txt").tolist()
+    assert set(copy.test_examples) <= set(clean)
     changed = {p.parent.name for p, time in before.items() if p.stat().st_mtime_ns != time}
     assert changed == {"leakage_shift", "memorized", "random_leakage_shift", "random_memorized"}
 
@@ -281,9 +281,9 @@ def test_more_subset_models_train_only_the_new(study):
 
 def test_more_trials_keep_the_models_there_are(study):
     study.config["trials"] = 4
-    arm = study.results / "models/converged/memorized"
-    study.snakemake("results/small/models/converged/memorized/000000-000003.h5")
-    log = (study.results / "logs/train/converged/memorized/000000-000003.log").read_text()
+    arm = study.results / "models/weight_decay/memorized"
+    study.snakemake("results/small/models/weight_decay/memorized/000000-000003.h5")
+    log = (study.results / "logs/train/weight_decay/memorized/000000-000003.log").read_text()
     assert "3 of 4 models were trained before" in log
     with h5py.File(arm / "000000-000003.h5") as new, h5py.File(arm / "000000-000002.h5") as old:
         assert np.array_equal(new["test_correct"][:3], old["test_correct"])
@@ -291,7 +291,7 @@ def test_more_trials_keep_the_models_there_are(study):
 
 
 def test_memorization_under_weight_decay_is_a_target(study):
-    planned = study.planned("results/small/scores/converged.h5")
+    planned = study.planned("results/small/scores/weight_decay.h5")
     assert planned == {"train": 2, "scores": 1}
 
 
@@ -352,9 +352,9 @@ def test_a_bad_image_stops_in_words(study):
 
 
 def test_divergence_stops_in_words(study):
-    study.config["recipes"]["converged"]["learning_rate"] = 1e30
-    target = "results/small/models/converged/none/000000-000002.h5"
+    study.config["recipes"]["weight_decay"]["learning_rate"] = 1e30
+    target = "results/small/models/weight_decay/none/000000-000002.h5"
     done = study.snakemake(target, check=False)
     assert done.returncode != 0
-    assert "recipe converged, removal none, trial 0, epoch 1 of 20" in done.stderr
+    assert "recipe weight_decay, removal none, trial 0, epoch 1 of 20" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr

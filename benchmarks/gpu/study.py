@@ -1,6 +1,6 @@
 """The models of a study, trained into the files in which the workflow looks for them.
 
-Subset models and models on all points first; then, where Snakemake has made the lists of points
+Subset models and models on all examples first; then, where Snakemake has made the lists of examples
 from those (it says how), the models without them. With --config it needs PyYAML, jsonschema and
 scipy too, and writes OUT/study.json; without, it reads that file, so `--minutes 0` elsewhere
 prepares the study for a machine that lacks them. Every model is saved when it is done, the one in
@@ -97,7 +97,7 @@ def train_study(plan: dict, given: argparse.Namespace) -> None:
     from memaudit.models.checkpoint import until_sigterm
     from memaudit.models.job import train_shard
     from memaudit.models.recipe import Recipe
-    from memaudit.models.removals import CONTROL, read_points, training_mask
+    from memaudit.models.removals import CONTROL, read_examples, training_mask
 
     others = []
     if given.part is None and given.processes > 1:
@@ -119,9 +119,9 @@ def train_study(plan: dict, given: argparse.Namespace) -> None:
             if path.exists():
                 continue
             if name in ("none", "subset"):
-                points = None
+                examples = None
             elif Path(listed).exists():
-                points = read_points(listed, data.n_train)
+                examples = read_examples(listed, data.n_train)
             else:
                 waiting[str(listed)] = None
                 continue
@@ -131,7 +131,7 @@ def train_study(plan: dict, given: argparse.Namespace) -> None:
             first, last = map(int, chunk.split("-"))
             masks = {
                 trial: training_mask(
-                    removal, trial, data.train_labels, plan["seed"], points, plan["fraction"]
+                    removal, trial, data.train_labels, plan["seed"], examples, plan["fraction"]
                 )
                 for trial in range(first, last + 1)
             }

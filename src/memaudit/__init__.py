@@ -19,7 +19,7 @@ _HOME = {
     "shared_links": ("buckets.subpopulations", "shared_links"),
     "assign": ("buckets.assign", "assign"),
     "removal_lists": ("buckets.assign", "removal_lists"),
-    "control_points": ("models.removals", "control_points"),
+    "control_examples": ("models.removals", "control_examples"),
     "Arm": ("results.statistics", "Arm"),
     "TwoWay": ("results.statistics", "TwoWay"),
     "welch_drop": ("results.statistics", "welch_drop"),

@@ -1,6 +1,6 @@
 """Every random choice derives from (study seed, purpose, index), never from a removal or a recipe.
 
-So trial t of two removals shares its initialisation, its order of points and its augmentation
+So trial t of two removals shares its initialisation, its order of examples and its augmentation
 (common random numbers), and a study grows by adding trials without touching those it has.
 """
 

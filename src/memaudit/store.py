@@ -49,12 +49,12 @@ DATASET = {
     "planted/train_subpopulation": Field("int64", ("n_train",), "number", optional=True),
     "planted/test_role": Field("str", ("n_test",), "what was planted", optional=True),
     "planted/test_subpopulation": Field("int64", ("n_test",), "number", optional=True),
-    "planted/test_copy_of": Field("int64", ("n_test",), "train point or -1", optional=True),
+    "planted/test_copy_of": Field("int64", ("n_test",), "training example or -1", optional=True),
     "planted/test_edit": Field("str", ("n_test",), "kind of edit or empty", optional=True),
 }
 SHARD = {
     "trial": Field("int64", ("models",), "trial"),
-    "train_mask": Field("uint8", ("models", "train_bytes"), "bit: the point was in training"),
+    "train_mask": Field("uint8", ("models", "train_bytes"), "bit: the example was in training"),
     "train_correct": Field("uint8", ("models", "train_bytes"), "bit: predicted its label"),
     "test_correct": Field("uint8", ("models", "test_bytes"), "bit: predicted its label"),
     "rate": Field("float32", ("models", "epochs"), "learning rate, mean over the epoch's steps"),
@@ -70,10 +70,10 @@ SCORES = {
     "test_labels": Field("int64", ("n_test",), "class"),
     "memorization": Field("float32", ("n_train",), "difference of two probabilities"),
     "memorization_se": Field("float32", ("n_train",), "standard error"),
-    "n_in": Field("int64", ("n_train",), "models trained with the point"),
-    "n_out": Field("int64", ("n_train",), "models trained without the point"),
-    "influence/*/train_index": Field("int64", ("class_train",), "train point"),
-    "influence/*/test_index": Field("int64", ("class_test",), "test point"),
+    "n_in": Field("int64", ("n_train",), "models trained with the example"),
+    "n_out": Field("int64", ("n_train",), "models trained without the example"),
+    "influence/*/train_index": Field("int64", ("class_train",), "training example"),
+    "influence/*/test_index": Field("int64", ("class_test",), "test example"),
     "influence/*/influence": Field(
         "float32", ("class_train", "class_test"), "difference of two probabilities"
     ),
@@ -82,9 +82,9 @@ SCORES = {
 ALL_PAIRS = {
     "train_labels": Field("int64", ("n_train",), "class"),
     "test_labels": Field("int64", ("n_test",), "class"),
-    "n_in": Field("int64", ("n_train",), "models trained with the point"),
-    "n_out": Field("int64", ("n_train",), "models trained without the point"),
-    "test_right": Field("int64", ("n_test",), "models that are right on the point"),
+    "n_in": Field("int64", ("n_train",), "models trained with the example"),
+    "n_out": Field("int64", ("n_train",), "models trained without the example"),
+    "test_right": Field("int64", ("n_test",), "models that are right on the example"),
     "influence": Field("float32", ("n_train", "n_test"), "difference of two probabilities"),
 }
 ACCURACIES = {
@@ -92,9 +92,9 @@ ACCURACIES = {
     "*/test_accuracy": Field("float64", ("models",), "percent"),
     "*/test_correct": Field("uint8", ("models", "test_bytes"), "bit: predicted its label"),
     "*/train_accuracy": Field(
-        "float64", ("models",), "percent, on the points trained on as they are", optional=True
+        "float64", ("models",), "percent, on the examples trained on as they are", optional=True
     ),
-    "*/n_removed": Field("int64", ("models",), "train points left out"),
+    "*/n_removed": Field("int64", ("models",), "training examples left out"),
 }
 
 

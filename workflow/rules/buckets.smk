@@ -1,4 +1,4 @@
-"""Scores to selected points, their buckets, and the lists of points to remove."""
+"""Scores to selected examples, their buckets, and the lists of examples to remove."""
 
 if SOURCE == "published":
 

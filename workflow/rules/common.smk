@@ -55,7 +55,7 @@ def sourced(name):
 
 
 SOURCE = config["memorization"]["source"]
-# The scores by which points are selected; F&Z's published pairs come selected, without scores.
+# The scores by which examples are selected; F&Z's published pairs come selected, without scores.
 SCORED = config["memorization"]["recipe"] if SOURCE == "estimate" else SOURCE
 SCORES = [] if SOURCE == "published" else f"{RESULTS}/scores/{SCORED}.h5"
 ALL_PAIRS = (
@@ -138,7 +138,7 @@ def train_cost(wildcards):
 
 
 def list_of(removal):
-    """The list of points that a removal, or the control of one, goes by; none for the others."""
+    """The list of examples that a removal, or the control of one, goes by; none for the others."""
     name = removal.removeprefix(CONTROL)
     if name in ("none", "subset"):
         return []

@@ -5,7 +5,7 @@ rule train:
     input:
         dataset=ancient(DATASET),
         digest=DIGEST,
-        points=removal_list,
+        examples=removal_list,
     # updated, never deleted first: the models it holds are taken over, so a job that is run again
     # because nobody saw it finish trains none of them twice
     output:

@@ -7,7 +7,7 @@ rule claims:
         buckets=f"{RESULTS}/buckets.csv",
         leaks=f"{RESULTS}/leaks.csv",
         scores=SCORES,
-        # for its number of test points only; where it changes, so do the accuracies
+        # for its number of test examples only; where it changes, so do the accuracies
         dataset=ancient(DATASET),
     output:
         csv=f"{RESULTS}/claims.csv",

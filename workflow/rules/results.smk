@@ -67,14 +67,14 @@ rule affected:
         # for its classes only
         dataset=ancient(DATASET),
     output:
-        points=f"{RESULTS}/affected.csv",
+        examples=f"{RESULTS}/affected.csv",
         groups=f"{RESULTS}/groups.csv",
         summary=f"{RESULTS}/affected_summary.csv",
         figure=report(
             f"{RESULTS}/figures/affected.png",
             caption="../report/affected.rst",
-            category="4 Which test points pay",
-            labels={"what": "Test points that pay for the drop"},
+            category="4 Which test examples pay",
+            labels={"what": "Test examples that pay for the drop"},
         ),
         svg=f"{RESULTS}/figures/affected.svg",
     log:
@@ -128,7 +128,7 @@ rule examples:
             f"{RESULTS}/figures/subpopulations.png",
             caption="../report/subpopulations.rst",
             category="3 What was removed",
-            labels={"what": "Sub-populations (figure 3 of the paper)"},
+            labels={"what": "Subpopulations (figure 3 of the paper)"},
         ),
         svg=expand(f"{RESULTS}/figures/{{name}}.svg", name=EXAMPLES),
     log:
@@ -185,7 +185,7 @@ rule figures:
             f"{RESULTS}/figures/memorization.png",
             caption="../report/memorization.rst",
             category="5 The scores",
-            labels={"what": "Memorization of all training points"},
+            labels={"what": "Memorization of all training examples"},
         ),
         drops=report(
             f"{RESULTS}/figures/drops.png",

@@ -1,4 +1,4 @@
-"""The page on which a person decides about duplicates and sub-populations."""
+"""The page on which a person decides about duplicates and subpopulations."""
 
 
 rule review:

@@ -54,7 +54,7 @@ rule reliability:
         pairs=f"{RESULTS}/selected_pairs.csv",
     output:
         csv=f"{RESULTS}/reliability.csv",
-        points=f"{RESULTS}/reliability_points.csv",
+        examples=f"{RESULTS}/reliability_examples.csv",
         figure=report(
             f"{RESULTS}/figures/reliability.png",
             caption="../report/reliability.rst",

@@ -28,7 +28,7 @@ use rule accuracies as weight_decay_accuracies with:
 rule weight_decay:
     input:
         accuracies=f"{RESULTS}/sweeps/weight_decay.h5",
-        # for its number of test points only; where it changes, so do the accuracies
+        # for its number of test examples only; where it changes, so do the accuracies
         dataset=ancient(DATASET),
     output:
         csv=f"{RESULTS}/weight_decay.csv",
@@ -86,7 +86,7 @@ use rule accuracies as threshold_accuracies with:
 rule threshold_curve:
     input:
         accuracies=f"{RESULTS}/sweeps/threshold_curve.h5",
-        # for its number of test points only; where it changes, so do the accuracies
+        # for its number of test examples only; where it changes, so do the accuracies
         dataset=ancient(DATASET),
     output:
         csv=f"{RESULTS}/threshold_curve.csv",

@@ -1,7 +1,7 @@
 """Gather the test accuracies of all arms of Table 2, or of a sweep."""
 
 from memaudit.data.dataset import load
-from memaudit.models.removals import read_points, training_mask
+from memaudit.models.removals import read_examples, training_mask
 from memaudit.models.shards import Origin
 from memaudit.results.accuracies import gather_accuracies
 from memaudit.study.jobs import job
@@ -9,13 +9,15 @@ from memaudit.study.jobs import job
 
 def origin(data, digest: str, recipe: str, removal: str) -> Origin:
     """How the models of one arm must have been trained."""
-    points = read_points(gathered["lists"][removal], data.n_train) if removal != "none" else None
+    examples = (
+        read_examples(gathered["lists"][removal], data.n_train) if removal != "none" else None
+    )
     return Origin(
         removal,
         gathered["recipes"][recipe],
         gathered["seed"],
         digest,
-        lambda trial: training_mask(removal, trial, data.train_labels, gathered["seed"], points),
+        lambda trial: training_mask(removal, trial, data.train_labels, gathered["seed"], examples),
     )
 
 

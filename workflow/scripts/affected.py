@@ -1,4 +1,4 @@
-"""Say which test points pay for each removal of the paper's table, and how the drop adds up."""
+"""Say which test examples pay for each removal of the paper's table, and how the drop adds up."""
 
 from memaudit.buckets.assign import read_buckets
 from memaudit.data.dataset import load
@@ -19,15 +19,15 @@ with job(snakemake.log[0]) as report:
     views = [affected.view(arms, *row, pairs, buckets, classes) for row in rows]
     summaries = [summary for summary, _, _ in views]
     groups = [group for _, found, _ in views for group in found]
-    points = [point for _, _, found in views for point in found]
-    affected.write(points, affected.Point, snakemake.output.points)
+    examples = [example for _, _, found in views for example in found]
+    affected.write(examples, affected.Example, snakemake.output.examples)
     affected.write(groups, affected.Group, snakemake.output.groups)
     affected.write(summaries, affected.Summary, snakemake.output.summary)
     draw([(summary, found) for summary, _, found in views], snakemake.output.figure)
     for s in summaries:
         report.say(
-            f"{s.recipe}, {s.removal}: {s.influenced} test points that the removed points "
+            f"{s.recipe}, {s.removal}: {s.influenced} test examples that the removed examples "
             f"influence carry {s.drop_influenced:.2f} of the drop of {s.drop:.2f}, the other "
-            f"{s.test_points - s.influenced} carry {s.drop_rest:.2f}; the influences add up to "
+            f"{s.test_examples - s.influenced} carry {s.drop_rest:.2f}; the influences add up to "
             f"{s.predicted:.2f}"
         )

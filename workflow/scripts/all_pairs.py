@@ -1,4 +1,4 @@
-"""Influence of every train point on every test point, from the subset models of one recipe."""
+"""Influence of every training example on every test example, from the subset models of one recipe."""
 
 from memaudit.data.dataset import load
 from memaudit.models.device import choose_device, describe

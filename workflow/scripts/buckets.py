@@ -1,4 +1,4 @@
-"""Put each selected point in a bucket, with the reason."""
+"""Put each selected example in a bucket, with the reason."""
 
 from collections import Counter
 
@@ -23,7 +23,7 @@ with job(snakemake.log[0]) as report:
     counts = Counter(row.reason for row in assignments)
     people = sum(row.decided_by == "person" for row in assignments)
     report.say(
-        f"{len(assignments)} selected points: {counts['exact']} with an exact and {counts['near']} "
-        f"with a near duplicate in the test set, {counts['sub-population']} in a sub-population, "
+        f"{len(assignments)} selected examples: {counts['exact']} with an exact and {counts['near']} "
+        f"with a near duplicate in the test set, {counts['subpopulation']} in a subpopulation, "
         f"{counts['none']} memorized and neither; people decided on {people} of them"
     )

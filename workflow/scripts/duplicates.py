@@ -1,4 +1,4 @@
-"""Find the train images that have a duplicate in the test set."""
+"""Find the training images that have a duplicate in the test set."""
 
 from memaudit.data.dataset import load
 from memaudit.duplicates import find_duplicates, write_duplicates, write_pairs

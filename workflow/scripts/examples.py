@@ -1,4 +1,4 @@
-"""Draw figures 1 to 3 of the paper: exact duplicates, near duplicates, sub-populations."""
+"""Draw figures 1 to 3 of the paper: exact duplicates, near duplicates, subpopulations."""
 
 from memaudit.buckets.assign import read_buckets
 from memaudit.data.dataset import load

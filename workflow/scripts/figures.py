@@ -19,7 +19,7 @@ with job(snakemake.log[0]):
     if scores := snakemake.input.get("scores"):
         with store.reading(scores, store.SCORES) as file:
             memorization, se = file["memorization"][:], file["memorization_se"][:]
-    else:  # of the published pairs only the selected points' scores are known
+    else:  # of the published pairs only the selected examples' scores are known
         memorization, se = np.full((2, data.n_train), np.nan)
         for pair in pairs:
             memorization[pair.train], se[pair.train] = pair.memorization, pair.memorization_se

@@ -1,10 +1,10 @@
-"""The duplicates that count, and the test points without one."""
+"""The duplicates that count, and the test examples without one."""
 
 from memaudit.buckets.decisions import Decisions, read_decisions
 from memaudit.buckets.leaks import leak_free, with_decisions, write_leaks
 from memaudit.data.dataset import load
 from memaudit.duplicates import read_duplicates
-from memaudit.models.removals import write_points
+from memaudit.models.removals import write_examples
 from memaudit.published.cifair import read_cifair, with_judgments
 from memaudit.study.jobs import job
 
@@ -20,9 +20,11 @@ with job(snakemake.log[0]) as report:
     leaks = with_decisions(duplicates, decisions, data)
     clean = leak_free(leaks, data.n_test)
     write_leaks(leaks, snakemake.output.leaks)
-    comment = f"{len(clean)} of {data.n_test} test points, without a duplicate in the training set"
-    write_points(clean, snakemake.output.leak_free, comment)
+    comment = (
+        f"{len(clean)} of {data.n_test} test examples, without a duplicate in the training set"
+    )
+    write_examples(clean, snakemake.output.leak_free, comment)
     report.say(
-        f"{data.n_test - len(clean):,} of {data.n_test:,} test points have a duplicate in the "
+        f"{data.n_test - len(clean):,} of {data.n_test:,} test examples have a duplicate in the "
         f"training set; people decided on {len(decisions.duplicates)} pairs"
     )

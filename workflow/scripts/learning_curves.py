@@ -1,4 +1,4 @@
-"""Learning curves of the models on all points, as a table and as a figure."""
+"""Learning curves of the models on all examples, as a table and as a figure."""
 
 from memaudit import tables
 from memaudit.data.dataset import load
@@ -16,8 +16,8 @@ with job(snakemake.log[0]) as report:
         shards = gathered["shards"][f"{recipe}/{removal}"]
         found = curves.curve_rows(recipe, read_shards(shards, range(models), curves.FIELDS, origin))
         report.say(
-            f"recipe {recipe}: at the end {found[-1]['fitted']:.2f} % of the training points are "
-            f"right, {found[-1]['test_accuracy']:.2f} % of the test points"
+            f"recipe {recipe}: at the end {found[-1]['fitted']:.2f} % of the training examples are "
+            f"right, {found[-1]['test_accuracy']:.2f} % of the test examples"
         )
         rows += found
     table2.write_csv(rows, snakemake.output.csv, curves.COLUMNS)

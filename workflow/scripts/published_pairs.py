@@ -19,6 +19,6 @@ with job(snakemake.log[0]) as report:
         pairs = [pair for pair in pairs if half[pair.test]]
     write_pairs(pairs, snakemake.output[0])
     report.say(
-        f"{len(pairs)} published pairs of {len({pair.train for pair in pairs})} train points and "
-        f"{len({pair.test for pair in pairs})} test points"
+        f"{len(pairs)} published pairs of {len({pair.train for pair in pairs})} training examples and "
+        f"{len({pair.test for pair in pairs})} test examples"
     )

@@ -1,4 +1,4 @@
-"""Say how far the scores can be relied on: split halves, standard errors, uncertain points."""
+"""Say how far the scores can be relied on: split halves, standard errors, uncertain examples."""
 
 import numpy as np
 
@@ -57,7 +57,7 @@ with job(snakemake.log[0]) as report:
         reliability.chance_pairs(study, value, thresholds, seed),
     )
     reliability.write_quantities(rows, snakemake.output.csv)
-    reliability.write_points(value, se, selected, limit, snakemake.output.points)
+    reliability.write_examples(value, se, selected, limit, snakemake.output.examples)
     halves = np.empty((2, 0))
     if agreements:
         sets = reliability.disjoint_sets(models, fraction, agreements[-1].models, 0, seed)

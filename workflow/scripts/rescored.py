@@ -24,7 +24,7 @@ with job(snakemake.log[0]) as report:
         counts = selecting_half(data.test_labels, params.seed)
 
     def scored(memorization: np.ndarray, pairs) -> rescored.Scored:
-        """With the pairs whose test point has a part in the selection."""
+        """With the pairs whose test example has a part in the selection."""
         kept = frozenset((pair.train, pair.test) for pair in pairs if counts[pair.test])
         return rescored.Scored(memorization, kept)
 

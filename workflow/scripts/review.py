@@ -1,4 +1,4 @@
-"""Write the review page: candidate duplicates and sub-populations, to be decided by a person."""
+"""Write the review page: candidate duplicates and subpopulations, to be decided by a person."""
 
 from memaudit.buckets.subpopulations import read_groups
 from memaudit.data.dataset import load

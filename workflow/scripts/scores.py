@@ -31,7 +31,7 @@ with job(snakemake.log[0]) as report:
         data.test_labels,
     )
     report.say(
-        f"memorization of {data.n_train} points from {models} models: mean "
+        f"memorization of {data.n_train} examples from {models} models: mean "
         f"{np.mean(result.value):.3f}, {np.mean(result.value >= 0.25):.1%} at 0.25 or more, "
         f"standard error at most {np.max(result.se):.3f}"
     )

@@ -1,4 +1,4 @@
-"""Select the memorized points that influence a test point of their class."""
+"""Select the memorized examples that influence a test example of their class."""
 
 from memaudit import store
 from memaudit.scores.selection import select_pairs, selecting_half, write_pairs
@@ -14,6 +14,6 @@ with job(snakemake.log[0]) as report:
         pairs = [pair for pair in pairs if half[pair.test]]
     write_pairs(pairs, snakemake.output[0])
     report.say(
-        f"selected {len({pair.train for pair in pairs})} train points in {len(pairs)} pairs with "
-        f"{len({pair.test for pair in pairs})} test points"
+        f"selected {len({pair.train for pair in pairs})} training examples in {len(pairs)} pairs with "
+        f"{len({pair.test for pair in pairs})} test examples"
     )

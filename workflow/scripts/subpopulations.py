@@ -1,4 +1,4 @@
-"""Group the selected points that influence a test point together, and check how alike they look."""
+"""Group the selected examples that influence a test example together, and check how alike they look."""
 
 from memaudit.buckets.appearance import Appearance
 from memaudit.buckets.subpopulations import find_members, write_groups
@@ -14,7 +14,7 @@ with job(snakemake.log[0]) as report:
     write_groups(members, snakemake.output[0])
     checked = [member.checked_group for member in members if member.checked_group is not None]
     report.say(
-        f"{len(members)} selected points share a test point, in "
+        f"{len(members)} selected examples share a test example, in "
         f"{len({member.group for member in members})} groups; {len(checked)} of them, in "
         f"{len(set(checked))} groups, also look alike"
     )

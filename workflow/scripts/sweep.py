@@ -22,5 +22,5 @@ with job(snakemake.log[0]) as report:
     DRAWN[over](tables.read_texts(snakemake.output.csv), snakemake.output.png)
     for row in rows:
         arm = f"{over} {row[over]}, {row['recipe']}, {row['removal']}"
-        report.note(f"{arm}: {row['drop']:.2f} points")
+        report.note(f"{arm}: {row['drop']:.2f} examples")
     report.say(f"{snakemake.output.csv}: {len(rows)} rows; figure in {snakemake.output.png}")

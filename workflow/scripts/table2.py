@@ -4,7 +4,7 @@ import numpy as np
 
 from memaudit import store
 from memaudit.data.dataset import load
-from memaudit.models.removals import read_points
+from memaudit.models.removals import read_examples
 from memaudit.results import table2, table2_page
 from memaudit.scores.selection import selecting_half
 from memaudit.study.jobs import job
@@ -18,7 +18,7 @@ with job(snakemake.log[0]) as report:
         snakemake.input.accuracies,
         [tuple(row) for row in params.rows],
         len(test_labels),
-        read_points(snakemake.input.leak_free),
+        read_examples(snakemake.input.leak_free),
         held_out if params.held_out_half else held_out[:0],
         settings,
     )
@@ -28,4 +28,4 @@ with job(snakemake.log[0]) as report:
         temporary.write_text(text, encoding="utf-8")
     for row in rows:
         words = table2_page.verdict(row, settings.margin) or "no verdict"
-        report(f"{row['recipe']}, {row['removal']}: {row['drop']:.2f} points, {words}")
+        report(f"{row['recipe']}, {row['removal']}: {row['drop']:.2f} examples, {words}")

@@ -5,7 +5,7 @@ from pathlib import Path
 from memaudit.data.dataset import load
 from memaudit.models.job import train_shard
 from memaudit.models.recipe import Recipe
-from memaudit.models.removals import read_points, training_mask
+from memaudit.models.removals import read_examples, training_mask
 from memaudit.models.shards import partial_folder
 from memaudit.study.config import trials_of
 from memaudit.study.jobs import job
@@ -15,11 +15,11 @@ with job(snakemake.log[0], history, quiet=True) as report:
     wildcards, params = snakemake.wildcards, snakemake.params
     settings = snakemake.config["training"]
     data = load(snakemake.input.dataset)
-    listed = snakemake.input.get("points")
-    points = read_points(listed, data.n_train) if listed else None
+    listed = snakemake.input.get("examples")
+    examples = read_examples(listed, data.n_train) if listed else None
     masks = {
         trial: training_mask(
-            wildcards.removal, trial, data.train_labels, params.seed, points, params.fraction
+            wildcards.removal, trial, data.train_labels, params.seed, examples, params.fraction
         )
         for trial in trials_of(wildcards.chunk)
     }

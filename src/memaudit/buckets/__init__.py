@@ -1,1 +1,1 @@
-"""Why a selected point matters: duplicates in the test set, sub-populations, neither."""
+"""Why a selected example matters: duplicates in the test set, subpopulations, neither."""

@@ -9,14 +9,14 @@ the class.
 import numpy as np
 
 _CELLS = 8  # colours are means over so many cells along each side
-_REFERENCE = 200  # points of a class whose pairs are the scale
+_REFERENCE = 200  # examples of a class whose pairs are the scale
 _BLOCK = 4096  # images, or pairs, at a time
 _QUANTILES = (0.1587, 0.5)  # of a normal distribution, a standard deviation apart
 _LEAST = 1e-3  # spread of cosines that counts as none
 
 
 class Appearance:
-    """The train images (n, h, w, 3) uint8 with their classes (n,), to ask how alike two look."""
+    """The training images (n, h, w, 3) uint8 with their classes (n,), to ask how alike two look."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray):
         self._images, self._labels = images, labels
@@ -24,16 +24,16 @@ class Appearance:
     def similarity(self, pairs: np.ndarray) -> np.ndarray:
         """How alike the two images of each pair look: float64 (pairs,).
 
-        `pairs` int64 (pairs, 2) are train points of one class. 0 is as alike as the median of
+        `pairs` int64 (pairs, 2) are training examples of one class. 0 is as alike as the median of
         random pairs of that class, 1 a standard deviation more. The standard deviation is taken
-        from the pairs below the median: those above may be of one sub-population.
+        from the pairs below the median: those above may be of one subpopulation.
         """
         found = np.zeros(len(pairs))
         classes = self._labels[pairs[:, 0]]
         for label in np.unique(classes):
             of_class = np.flatnonzero(classes == label)
-            points, ends = np.unique(pairs[of_class], return_inverse=True)
-            alike = _alike(_describe(self._images, points), *ends.reshape(-1, 2).T)
+            examples, ends = np.unique(pairs[of_class], return_inverse=True)
+            alike = _alike(_describe(self._images, examples), *ends.reshape(-1, 2).T)
             middle, spread = self._random_pairs(label)
             found[of_class] = (alike - middle) / spread
         return found
@@ -47,9 +47,9 @@ class Appearance:
         return float(middle), max(_LEAST, float(middle - low))
 
 
-def _describe(images: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors of the images at `points` and of their mirror images, (points, d) each."""
-    blocks = [images[points[k : k + _BLOCK]] for k in range(0, len(points), _BLOCK)]
+def _describe(images: np.ndarray, examples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors of the images at `examples` and of their mirror images, (examples, d) each."""
+    blocks = [images[examples[k : k + _BLOCK]] for k in range(0, len(examples), _BLOCK)]
     plain = [_colours(block) for block in blocks]
     mirrored = [_colours(block[:, :, ::-1]) for block in blocks]
     return np.concatenate(plain), np.concatenate(mirrored)

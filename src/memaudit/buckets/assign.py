@@ -1,7 +1,7 @@
-"""Why a selected point matters: a duplicate in the test set, a sub-population, or neither.
+"""Why a selected example matters: a duplicate in the test set, a subpopulation, or neither.
 
-The paper (sections 4 and 5) puts each selected point in one of two buckets: `leakage_shift` when
-the test set holds a duplicate of it or when removing it removes a sub-population, else `memorized`.
+The paper (sections 4 and 5) puts each selected example in one of two buckets: `leakage_shift` when
+the test set holds a duplicate of it or when removing it removes a subpopulation, else `memorized`.
 What people decided goes before what was found automatically.
 """
 
@@ -28,13 +28,13 @@ DECIDERS = (PERSON, "published annotation", "rule")
 
 @dataclass(frozen=True)
 class Assignment:
-    """The bucket of a selected point, and why.
+    """The bucket of a selected example, and why.
 
-    `reason` is "exact" or "near" (a duplicate in the test set), "sub-population" (it is linked with
-    another selected point, see `memaudit.buckets.subpopulations`), or "none". `test_points` are the
-    test points concerned: the duplicates, those shared with the linked points, those it influences.
+    `reason` is "exact" or "near" (a duplicate in the test set), "subpopulation" (it is linked with
+    another selected example, see `memaudit.buckets.subpopulations`), or "none". `test_examples` are the
+    test examples concerned: the duplicates, those shared with the linked examples, those it influences.
     `decided_by` is "person" where a person confirmed the reason, or denied one that would have gone
-    before it. `group` is the number of its sub-population, whatever the reason; None without one.
+    before it. `group` is the number of its subpopulation, whatever the reason; None without one.
     """
 
     index: int
@@ -42,7 +42,7 @@ class Assignment:
     memorization: float
     bucket: str
     reason: str
-    test_points: tuple[int, ...]
+    test_examples: tuple[int, ...]
     decided_by: str = "rule"
     group: int | None = None
 
@@ -54,12 +54,12 @@ def assign(
     class_names: Sequence[str],
     decisions: Decisions | None = None,
 ) -> list[Assignment]:
-    """A bucket for each selected point, ordered by index.
+    """A bucket for each selected example, ordered by index.
 
     `leaks` are (train, test, "exact" or "near", who decided), with people's words in them; a test
-    image of any class counts, a leak is a leak. `links` (links, 2) are the pairs of points that
+    image of any class counts, a leak is a leak. `links` (links, 2) are the pairs of examples that
     belong together, before people's words. An exact duplicate goes before a near one, a duplicate
-    before a sub-population.
+    before a subpopulation.
     """
     decisions = decisions or Decisions()
     first: dict[int, Pair] = {}
@@ -75,13 +75,13 @@ def assign(
     group, shared = components(links), _shared_tests(links, influenced)
     denied, joined, parted = decisions.denied(), _ends(said, True), _ends(said, False)
     assignments = []
-    for index, point in sorted(first.items()):
+    for index, example in sorted(first.items()):
         kind = next((kind for kind in KINDS if copies[index, kind]), None)
         if kind:
             reason, tests = kind, {leak.test for leak in copies[index, kind]}
             deciders = {leak.decided_by for leak in copies[index, kind]}
         elif index in group:
-            reason, tests = "sub-population", shared[index] or influenced[index]
+            reason, tests = "subpopulation", shared[index] or influenced[index]
             deciders = {PERSON} if index in denied | joined else {"rule"}
         else:
             reason, tests = "none", influenced[index]
@@ -89,8 +89,8 @@ def assign(
         assignments.append(
             Assignment(
                 index,
-                class_names[point.label],
-                point.memorization,
+                class_names[example.label],
+                example.memorization,
                 MEMORIZED if reason == "none" else LEAKAGE_SHIFT,
                 reason,
                 tuple(sorted(tests)),
@@ -102,7 +102,7 @@ def assign(
 
 
 def _shared_tests(links: np.ndarray, influenced: dict[int, set[int]]) -> dict[int, set[int]]:
-    """For each linked point the test points that it and a point linked with it influence."""
+    """For each linked example the test examples that it and an example linked with it influence."""
     shared: dict[int, set[int]] = defaultdict(set)
     for a, b in links.tolist():
         both = influenced[a] & influenced[b]
@@ -112,14 +112,14 @@ def _shared_tests(links: np.ndarray, influenced: dict[int, set[int]]) -> dict[in
 
 
 def _ends(said: dict[tuple[int, int], bool], word: bool) -> set[int]:
-    return {point for pair, together in said.items() if together is word for point in pair}
+    return {example for pair, together in said.items() if together is word for example in pair}
 
 
 HEADER = ["class" if field.name == "class_name" else field.name for field in fields(Assignment)]
 
 
 def write_buckets(assignments: Sequence[Assignment], path: str | Path) -> None:
-    """Write assignments as CSV; several test points are separated by blanks."""
+    """Write assignments as CSV; several test examples are separated by blanks."""
     tables.write(path, HEADER, map(astuple, assignments), ".6g")
 
 
@@ -140,7 +140,7 @@ def read_buckets(path: str | Path) -> list[Assignment]:
 
 
 def removal_lists(assignments: Sequence[Assignment]) -> dict[str, list[int]]:
-    """The points of each of the study's removals: all selected ones, and each bucket."""
+    """The examples of each of the study's removals: all selected ones, and each bucket."""
     lists = {"selected": [row.index for row in assignments]}
     for bucket in (LEAKAGE_SHIFT, MEMORIZED):
         lists[bucket] = [row.index for row in assignments if row.bucket == bucket]

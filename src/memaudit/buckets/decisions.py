@@ -1,7 +1,7 @@
 """What people decided on the review page, and how it overrides what was found automatically.
 
 A decisions file is a CSV `item,train,test,decision`. A row with item `duplicate` is about one train
-and one test point; a row with item `group` is about two or more train points, separated by blanks:
+and one test example; a row with item `group` is about two or more training examples, separated by blanks:
 it says something of every pair of them. So decisions on a group hold on when more models make the
 group larger, smaller, or part of another.
 """
@@ -26,15 +26,15 @@ PERSON = "person"
 class Decisions:
     """People's decisions, those to skip left out.
 
-    `duplicates` maps (train, test) to a word; `together` maps two train points, the smaller first,
-    to whether they belong to one sub-population.
+    `duplicates` maps (train, test) to a word; `together` maps two training examples, the smaller first,
+    to whether they belong to one subpopulation.
     """
 
     duplicates: dict[tuple[int, int], str] = field(default_factory=dict)
     together: dict[tuple[int, int], bool] = field(default_factory=dict)
 
     def denied(self) -> set[int]:
-        """Train points of which a person said that something is not a duplicate of theirs."""
+        """Training examples of which a person said that something is not a duplicate of theirs."""
         return {train for (train, _), word in self.duplicates.items() if word == DIFFERENT}
 
     def among(self, selected: Collection[int]) -> dict[tuple[int, int], bool]:
@@ -87,7 +87,7 @@ def read_decisions(
 def _parse(
     row: dict, where: str, n_train: int | None, n_test: int | None
 ) -> tuple[str, list[tuple[int, int]], str]:
-    """The item, the pairs of points it is about, and the decision, of one row of the file."""
+    """The item, the pairs of examples it is about, and the decision, of one row of the file."""
     item = _one_of(row["item"], "item", ITEMS, where)
     word = _one_of(row["decision"], "decision", WORDS, where)
     train = _indices(row["train"], "train", n_train, where)
@@ -95,12 +95,12 @@ def _parse(
     if item == DUPLICATE:
         if len(train) != 1 or len(test) != 1:
             raise AuditError(
-                f"{where}: a duplicate is one train and one test point, not {row['train']!r} and "
+                f"{where}: a duplicate is one train and one test example, not {row['train']!r} and "
                 f"{row['test']!r}"
             )
         return item, [(train[0], test[0])], word
     if len(train) < 2:
-        raise AuditError(f"{where}: a group is two train points or more, not {row['train']!r}")
+        raise AuditError(f"{where}: a group is two training examples or more, not {row['train']!r}")
     return item, list(combinations(sorted(train), 2)), word
 
 
@@ -116,16 +116,16 @@ def _one_of(text: str | None, name: str, known: tuple[str, ...], where: str) -> 
 
 
 def _indices(text: str | None, side: str, count: int | None, where: str) -> list[int]:
-    points: dict[int, None] = {}
+    examples: dict[int, None] = {}
     for word in (text or "").split():
         if not (word.isascii() and word.isdecimal() and len(word) <= 12):
             raise AuditError(f"{where}: {word[:40]!r} is not a {side} index (0, 1, 2, ...)")
         if count is not None and int(word) >= count:
             raise AuditError(
-                f"{where}: {side} point {word} is out of range; {side} indices go from 0 to "
+                f"{where}: {side} example {word} is out of range; {side} indices go from 0 to "
                 f"{count - 1}. Were these decisions made on another dataset?"
             )
-        if int(word) in points:
-            raise AuditError(f"{where}: {side} point {word} is listed twice")
-        points[int(word)] = None
-    return list(points)
+        if int(word) in examples:
+            raise AuditError(f"{where}: {side} example {word} is listed twice")
+        examples[int(word)] = None
+    return list(examples)

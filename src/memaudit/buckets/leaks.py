@@ -10,7 +10,7 @@ from memaudit.data.dataset import Dataset
 
 
 class Leak(NamedTuple):
-    """A test point and a duplicate of it in the training set."""
+    """A test example and a duplicate of it in the training set."""
 
     train: int
     test: int
@@ -39,7 +39,7 @@ def with_decisions(
 
 
 def leak_free(leaks: Iterable[Leak], n_test: int) -> list[int]:
-    """The test points, of `n_test`, without a duplicate among the training points."""
+    """The test examples, of `n_test`, without a duplicate among the training examples."""
     leaked = {leak.test for leak in leaks}
     return [test for test in range(n_test) if test not in leaked]
 

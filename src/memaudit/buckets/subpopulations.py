@@ -1,8 +1,8 @@
-"""Selected points that belong together: they influence the same test point, and look alike.
+"""Selected examples that belong together: they influence the same test example, and look alike.
 
-The paper's rule (section 4) takes two selected train points that influence one test point for a
-part of one sub-population. Here such points are linked, and points connected by links form a group.
-The check takes away the links of points that do not look alike, and what stays connected forms a
+The paper's rule (section 4) takes two selected training examples that influence one test example for a
+part of one subpopulation. Here such examples are linked, and examples connected by links form a group.
+The check takes away the links of examples that do not look alike, and what stays connected forms a
 checked group. Both results are kept; the configuration says which one the buckets go by.
 """
 
@@ -22,54 +22,54 @@ RULE, CHECKED = "rule", "checked"
 
 @dataclass(frozen=True)
 class Member:
-    """A selected train point that influences a test point together with another one.
+    """A selected training example that influences a test example together with another one.
 
-    `group` and `checked_group` are numbers; the latter is None where the check left the point
-    alone. `test_points` are those it shares with another selected point. `similarity` is the
-    greatest to a point that it shares one with, as `Appearance.similarity` says it.
+    `group` and `checked_group` are numbers; the latter is None where the check left the example
+    alone. `test_examples` are those it shares with another selected example. `similarity` is the
+    greatest to an example that it shares one with, as `Appearance.similarity` says it.
     """
 
     group: int
     checked_group: int | None
     train: int
     class_name: str
-    test_points: tuple[int, ...]
+    test_examples: tuple[int, ...]
     similarity: float
 
 
 def shared_links(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Pairs of train points that have a test point in common: int64 (links, 2), sorted.
+    """Pairs of training examples that have a test example in common: int64 (links, 2), sorted.
 
-    `train` and `test` (pairs,) say which train point influences which test point. The smaller of
-    two linked points comes first.
+    `train` and `test` (pairs,) say which training example influences which test example. The smaller of
+    two linked examples comes first.
     """
-    points, row = np.unique(np.asarray(train, dtype=np.int64), return_inverse=True)
+    examples, row = np.unique(np.asarray(train, dtype=np.int64), return_inverse=True)
     column = np.unique(test, return_inverse=True)[1]
     if not len(row):
         return np.empty((0, 2), dtype=np.int64)
     influence = sparse.csr_array((np.ones(len(row), dtype=np.int32), (row, column)))
     ends = sparse.triu(influence @ influence.T, k=1).nonzero()
-    links = np.column_stack([points[end] for end in ends])
+    links = np.column_stack([examples[end] for end in ends])
     return links[np.lexsort(links.T[::-1])]
 
 
 def components(links: np.ndarray) -> dict[int, int]:
-    """The group of each linked point: numbers from 0, in the order of their smallest points."""
-    points, ends = np.unique(links, return_inverse=True)
+    """The group of each linked example: numbers from 0, in the order of their smallest examples."""
+    examples, ends = np.unique(links, return_inverse=True)
     ends = ends.reshape(-1, 2)
-    size = len(points)
+    size = len(examples)
     graph = sparse.csr_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(size, size))
     label = sparse.csgraph.connected_components(graph, directed=False)[1]
     number = {int(old): new for new, old in enumerate(dict.fromkeys(label.tolist()))}
-    return {int(p): number[int(old)] for p, old in zip(points, label, strict=True)}
+    return {int(p): number[int(old)] for p, old in zip(examples, label, strict=True)}
 
 
 def find_members(
     pairs: Sequence[Pair], appearance: Appearance, class_names: Sequence[str], threshold: float
 ) -> list[Member]:
-    """The members of all groups, ordered by group and train point.
+    """The members of all groups, ordered by group and training example.
 
-    `threshold` is the similarity, in standard deviations, from which linked points pass the check.
+    `threshold` is the similarity, in standard deviations, from which linked examples pass the check.
     """
     train, test = (np.array([getattr(p, s) for p in pairs], np.int64) for s in ("train", "test"))
     links = shared_links(train, test)
@@ -83,15 +83,15 @@ def find_members(
     label = {pair.train: pair.label for pair in pairs}
     members = [
         Member(
-            group[point],
-            checked.get(point),
-            point,
-            class_names[label[point]],
-            tuple(sorted(p.test for p in of_point if p.test in shared)),
-            nearest[point],
+            group[example],
+            checked.get(example),
+            example,
+            class_names[label[example]],
+            tuple(sorted(p.test for p in of_example if p.test in shared)),
+            nearest[example],
         )
-        for point, of_point in _by_train(pairs).items()
-        if point in group
+        for example, of_example in _by_train(pairs).items()
+        if example in group
     ]
     return sorted(members, key=lambda member: (member.group, member.train))
 
@@ -106,10 +106,10 @@ def _by_train(pairs: Sequence[Pair]) -> dict[int, list[Pair]]:
 def links_of(members: Sequence[Member], by: str) -> np.ndarray:
     """The links that `members` stand for, by the rule or as checked: int64 (links, 2), sorted.
 
-    Two points are linked that share a test point and are in one group, of the kind `by` says.
+    Two examples are linked that share a test example and are in one group, of the kind `by` says.
     """
     number = {m.train: m.group if by == RULE else m.checked_group for m in members}
-    incidence = [(m.train, test) for m in members for test in m.test_points]
+    incidence = [(m.train, test) for m in members for test in m.test_examples]
     links = shared_links(*np.array(incidence, dtype=np.int64).reshape(-1, 2).T)
     return links[
         [number[a] == number[b] and number[a] is not None for a, b in links.tolist()]
@@ -125,13 +125,13 @@ def decided_links(links: np.ndarray, said: Mapping[tuple[int, int], bool]) -> np
     return np.array(sorted(kept), dtype=np.int64).reshape(-1, 2)
 
 
-HEADER = ["group", "checked_group", "train", "class", "test_points", "similarity"]
+HEADER = ["group", "checked_group", "train", "class", "test_examples", "similarity"]
 
 
 def write_groups(members: Sequence[Member], path: str | Path) -> None:
-    """Write members as CSV; test points are separated by blanks, no checked group is empty."""
+    """Write members as CSV; test examples are separated by blanks, no checked group is empty."""
     rows = (
-        (m.group, m.checked_group, m.train, m.class_name, m.test_points, m.similarity)
+        (m.group, m.checked_group, m.train, m.class_name, m.test_examples, m.similarity)
         for m in members
     )
     tables.write(path, HEADER, rows, ".4f")

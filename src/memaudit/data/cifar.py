@@ -46,7 +46,7 @@ _CIFAR100 = _Layout(
 
 
 def read_cifar10(archive: str | Path, expected: tuple[int, int] | None = COUNTS) -> Dataset:
-    """Read `cifar-10-binary.tar.gz`: point i is image i of the original order, batches 1 to 5.
+    """Read `cifar-10-binary.tar.gz`: example i is image i of the original order, batches 1 to 5.
 
     Images are uint8 (n, 32, 32, 3), labels int64 0 to 9. `expected` is the number of train and test
     images there must be; None takes any. Nothing is written to disk.
@@ -58,7 +58,7 @@ def read_cifar10(archive: str | Path, expected: tuple[int, int] | None = COUNTS)
 
 
 def read_cifar100(archive: str | Path, expected: tuple[int, int] | None = COUNTS) -> Dataset:
-    """Read `cifar-100-binary.tar.gz`: point i is image i of the original order.
+    """Read `cifar-100-binary.tar.gz`: example i is image i of the original order.
 
     Labels are the fine ones, 0 to 99; the published scores are in this order and by these classes.
     All else as for `read_cifar10`.

@@ -1,4 +1,4 @@
-"""A dataset in memory and on disk: images, labels, names. Point i is row i, always."""
+"""A dataset in memory and on disk: images, labels, names. Example i is row i, always."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class Dataset:
         return len(self.test_labels)
 
     def name(self, side: str, index: int) -> str:
-        """What to call a point in a figure or a list: its file, or its index."""
+        """What to call an example in a figure or a list: its file, or its index."""
         names = self.train_names if side == "train" else self.test_names
         return names[index] if names else f"{side} {index}"
 

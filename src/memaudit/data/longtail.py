@@ -1,8 +1,8 @@
 """Generated images in which what the study looks for is planted and recorded.
 
-Feldman's model of long-tailed data: a class is a mixture of sub-populations, a few of them large
-and most of them tiny. Each sub-population has a smooth random template of its own, unrelated to the
-others of its class, so nothing but its own train points tells a model the class of its test points.
+Feldman's model of long-tailed data: a class is a mixture of subpopulations, a few of them large
+and most of them tiny. Each subpopulation has a smooth random template of its own, unrelated to the
+others of its class, so nothing but its own training examples tells a model the class of its test examples.
 """
 
 from collections.abc import Callable
@@ -19,11 +19,11 @@ from memaudit.seeds import generator
 class LongTail:
     """Settings of the generator; counts are per class unless said otherwise.
 
-    A class has `head` large sub-populations, the r-th of about `head_size / r` train points and
-    `head_test` times as many test points; `small` sub-populations of two or three train points with
-    `small_test` test points each; `singletons` with a test point of their own; `exact` and `edited`
-    train points whose test point is a copy; and `mislabelled` points: head images of another class.
-    `variation` is how far the points of a large sub-population differ from their template, as a
+    A class has `head` large subpopulations, the r-th of about `head_size / r` training examples and
+    `head_test` times as many test examples; `small` subpopulations of two or three training examples with
+    `small_test` test examples each; `singletons` with a test example of their own; `exact` and `edited`
+    training examples whose test example is a copy; and `mislabelled` examples: head images of another class.
+    `variation` is how far the examples of a large subpopulation differ from their template, as a
     part of the templates' own contrast, `small_variation` the same for small ones; `noise` is the
     pixels' noise (sd, of 255).
     """
@@ -44,7 +44,7 @@ class LongTail:
     noise: float
 
     def train_per_class(self) -> int:
-        """Train points of a class."""
+        """Training examples of a class."""
         single = self.singletons + self.exact + self.edited + self.mislabelled
         return sum(self.head_sizes()) + sum(self.small_sizes()) + single
 
@@ -97,12 +97,12 @@ EDITS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
 }
 
 
-# The sub-population recorded for mislabelled points: none of their class's.
+# The subpopulation recorded for mislabelled examples: none of their class's.
 MISLABELLED = -1
 
 
 class _Builder:
-    """Collects points, side by side with the record of what they are."""
+    """Collects examples, side by side with the record of what they are."""
 
     def __init__(self, settings: LongTail, rng: np.random.Generator):
         self.settings = settings
@@ -121,7 +121,7 @@ class _Builder:
         for key, value in (("labels", label), ("role", role), ("subpopulation", subpopulation)):
             rows[key].extend([value] * len(images))
 
-    def points(self, template: np.ndarray, variation: np.ndarray) -> np.ndarray:
+    def examples(self, template: np.ndarray, variation: np.ndarray) -> np.ndarray:
         """Images about a template, uint8; variation (count, size, size, 3) in the template's sd."""
         s = self.settings
         images = 127.5 + 45 * (template + variation)
@@ -133,10 +133,10 @@ class _Builder:
         return size * _field(self.rng, count, s.image_size, 4)
 
     def population(self, label: int, role: str, train: int, test: int) -> np.ndarray:
-        """A new sub-population of `train` train and `test` test points; returns its template.
+        """A new subpopulation of `train` train and `test` test examples; returns its template.
 
-        The test points of a small one lie amid its train points: they vary, a third as far, about
-        the mean of the train points' variations, or, where there is but one, a third of the way
+        The test examples of a small one lie amid its training examples: they vary, a third as far, about
+        the mean of the training examples' variations, or, where there is but one, a third of the way
         from the template to it (any nearer would be a near duplicate).
         """
         template = _field(self.rng, 1, self.settings.image_size, 4)
@@ -144,13 +144,13 @@ class _Builder:
         if role != "head":
             pull = 1 if train > 1 else 1 / 3
             in_test = pull * in_train.mean(axis=0) + in_test / 3
-        self.add("train", self.points(template, in_train), label, role, self.subpopulations)
-        self.add("test", self.points(template, in_test), label, role, self.subpopulations)
+        self.add("train", self.examples(template, in_train), label, role, self.subpopulations)
+        self.add("test", self.examples(template, in_test), label, role, self.subpopulations)
         self.subpopulations += 1
         return template
 
     def copy(self, label: int, role: str, edit: str) -> None:
-        """A singleton whose test point is a copy of it, exact or edited."""
+        """A singleton whose test example is a copy of it, exact or edited."""
         self.population(label, role, 1, 0)
         image = self.sides["train"]["images"][-1]
         if edit:
@@ -165,10 +165,10 @@ class _Builder:
 def generate(settings: LongTail, seed: int) -> Dataset:
     """Generate the dataset; the same settings and seed give the same images.
 
-    `planted` records, for each train and test point, its `role` ("head", "small", "singleton",
-    "exact", "edited", "mislabelled") and sub-population, and for each test point the train point it
-    is a copy of (or -1) and the edit. A mislabelled point belongs to none (-1).
-    Points are shuffled, so an index says nothing.
+    `planted` records, for each train and test example, its `role` ("head", "small", "singleton",
+    "exact", "edited", "mislabelled") and subpopulation, and for each test example the training example it
+    is a copy of (or -1) and the edit. A mislabelled example belongs to none (-1).
+    Examples are shuffled, so an index says nothing.
     """
     rng = generator(seed, "dataset")
     build = _Builder(settings, rng)
@@ -190,11 +190,11 @@ def generate(settings: LongTail, seed: int) -> Dataset:
 
 
 def _mislabel(build: _Builder) -> None:
-    """New points of the next class's smallest head sub-population under a wrong label."""
+    """New examples of the next class's smallest head subpopulation under a wrong label."""
     s = build.settings
     for label in range(s.classes):
         template = build.smallest_head[(label + 1) % s.classes]
-        images = build.points(template, build.variation("head", s.mislabelled))
+        images = build.examples(template, build.variation("head", s.mislabelled))
         build.add("train", images, label, "mislabelled", MISLABELLED)
 
 

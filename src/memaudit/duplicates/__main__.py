@@ -14,7 +14,7 @@ example:
   python -m memaudit.duplicates photos --image-size 64 --output pairs.csv
 
 This reads photos/train/<class>/* and photos/test/<class>/* and writes for every test image the five
-train images most likely to show the same shot, best first: train_path,test_path,score,kind. The
+training images most likely to show the same shot, best first: train_path,test_path,score,kind. The
 kind is exact (the same pixels), near (score of --near or more) or candidate. A dataset file of this
 project (data/<name>.h5) will do as well; images that came from no files are called by their index.
 """
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m memaudit.duplicates",
-        description="Find test images that show the same shot as a train image.",
+        description="Find test images that show the same shot as a training image.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -79,12 +79,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         type=int,
         default=5,
         metavar="K",
-        help="train images for each test image, besides exact copies (%(default)s)",
+        help="training images for each test image, besides exact copies (%(default)s)",
     )
     add(
         "--within-train",
         action="store_true",
-        help="look for copies among the train images instead; the second column is other_path",
+        help="look for copies among the training images instead; the second column is other_path",
     )
     options = parser.parse_args(arguments)
     if options.review is None:

@@ -1,4 +1,4 @@
-"""The train images that may show what a test image shows, by whitened features of its views."""
+"""The training images that may show what a test image shows, by whitened features of its views."""
 
 import numpy as np
 import torch
@@ -77,7 +77,7 @@ def find_candidates(
     """Return the ``count`` train rows most similar to any view of each test image.
 
     ``train_features`` is (n, d), ``test`` (b, 3, 32, 32); the rows are int64 (b, count). Where test
-    images are train images themselves, ``own`` is the row of the first, else None.
+    images are training images themselves, ``own`` is the row of the first, else None.
     """
     similar = torch.full((len(test), len(train_features)), -2.0)
     for mirror in (False, True):

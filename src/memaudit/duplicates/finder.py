@@ -1,7 +1,7 @@
-"""Find train images that show the same shot as a test image, for small RGB images.
+"""Find training images that show the same shot as a test image, for small RGB images.
 
 Three steps. Every test image, mirrored, scaled and shifted in a few ways, is compared with every
-train image by whitened pixels and whitened gradient histograms, which yields a few candidates for
+training image by whitened pixels and whitened gradient histograms, which yields a few candidates for
 each test image. The test image is then laid over each candidate at many scales and shifts, and the
 best correlation of the two locally normalised gray images is kept. Last, that correlation is set
 against chance: the level that the test image's other candidates reach, raised where the structure
@@ -25,7 +25,7 @@ REVIEW = 0.45  # at or above: worth a look
 
 _BLOCK = 250  # most test images at a time
 _SIMILARITIES = 1 << 24  # most similarities at a time: 64 MiB
-_CANDIDATES = 25  # train images verified for each test image
+_CANDIDATES = 25  # training images verified for each test image
 
 
 Progress = Callable[[int, int], None]
@@ -69,7 +69,7 @@ def find_duplicates(
     per_test: int = 5,
     progress: Progress | None = None,
 ) -> Pairs:
-    """Find for every test image the train images most likely to show the same shot.
+    """Find for every test image the training images most likely to show the same shot.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def find_duplicates(
     review : float, 0 to ``near``
         Score at or above which a person should look; pairs below are left out. 0 keeps all.
     per_test : int
-        Most train images returned for one test image besides exact copies, at least 1.
+        Most training images returned for one test image besides exact copies, at least 1.
     progress : callable, optional
         Called as ``progress(done, m)`` with the number of test images done so far.
 

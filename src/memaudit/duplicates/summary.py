@@ -21,7 +21,7 @@ def summarize(pairs: Pairs, train: Side, test: Side, *, near: float, review: flo
     leaked = set(called.test.tolist())
     asked = set(pairs.at_least(review).test.tolist()) - leaked
     lines = [
-        f"{_count(len(test), 'test image')} against {_count(len(train), 'train image')}:",
+        f"{_count(len(test), 'test image')} against {_count(len(train), 'training image')}:",
         f"{len(exact):9,} with an exact copy in train",
         f"{len(leaked - exact):9,} more with a near copy (score {near:g} or more)",
         f"{len(asked):9,} more to look at (score {review:g} or more)",
@@ -32,14 +32,14 @@ def summarize(pairs: Pairs, train: Side, test: Side, *, near: float, review: flo
         share = f"{100 * len(leaked) / len(test):.2f}"
         lines.append(
             f"{share} % of the test images have a copy in train. Accuracy on all test images is at "
-            f"most {share} points higher than on those without one."
+            f"most {share} examples higher than on those without one."
         )
         groups = _clusters(called.train, called.test + len(train))
         lines.append(f"They form {_count(len(groups), 'cluster')}, the largest:")
         for group in groups[:SHOWN]:
             rows, tests = group[group < len(train)], group[group >= len(train)] - len(train)
             lines.append(
-                f"    {_count(len(tests), 'test image')} and {_count(len(rows), 'train image')}: "
+                f"    {_count(len(tests), 'test image')} and {_count(len(rows), 'training image')}: "
                 f"{_named('test', test.names[tests[0]])}, {_named('train', train.names[rows[0]])}"
                 f"{_more(group, 2)}"
             )
@@ -62,7 +62,7 @@ def summarize_within(pairs: Pairs, side: Side, *, near: float, review: float) ->
     asked = len(pairs.at_least(review)) - len(called.at_least(review))
     exact = int((pairs.kind == "exact").sum())
     lines = [
-        f"{_count(len(side), 'train image')} among themselves:",
+        f"{_count(len(side), 'training image')} among themselves:",
         f"{exact:9,} exact copies of another",
         f"{len(called) - exact:9,} pairs of near copies (score {near:g} or more)",
         f"{asked:9,} pairs more to look at (score {review:g} or more)",

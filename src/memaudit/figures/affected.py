@@ -1,4 +1,4 @@
-"""Which test points pay: what was predicted for them and found, and how the drop adds up."""
+"""Which test examples pay: what was predicted for them and found, and how the drop adds up."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,17 +20,17 @@ from memaudit.figures.drawing import (
     plain,
     save,
 )
-from memaudit.results.affected import DUPLICATES, NEITHER, Point, Summary
+from memaudit.results.affected import DUPLICATES, NEITHER, Example, Summary
 
-SUBPOPULATIONS = "sub-populations"
+SUBPOPULATIONS = "subpopulations"
 _REMOVED = {
-    "selected": "all selected points",
-    LEAKAGE_SHIFT: "only those with a duplicate\nor in a sub-population (leakage_shift)",
+    "selected": "all selected examples",
+    LEAKAGE_SHIFT: "only those with a duplicate\nor in a subpopulation (leakage_shift)",
     MEMORIZED: "only the others (memorized)",
 }
-_KINDS = (  # by the removed points that influence a test point most
+_KINDS = (  # by the removed examples that influence a test example most
     (DUPLICATES, ORANGE, "o", "duplicates of a test image"),
-    (SUBPOPULATIONS, GREEN, "^", "in a sub-population"),
+    (SUBPOPULATIONS, GREEN, "^", "in a subpopulation"),
     (NEITHER, BLUE, "s", "neither"),
 )
 _LINES = (  # a colour, a dash and a marker for each row of the paper's table
@@ -41,40 +41,40 @@ _LINES = (  # a colour, a dash and a marker for each row of the paper's table
 )
 
 
-def affected(views: Sequence[tuple[Summary, Sequence[Point]]], path: str | Path) -> None:
-    """Predicted against found drops of the test points of the first of `views`; all as sums.
+def affected(views: Sequence[tuple[Summary, Sequence[Example]]], path: str | Path) -> None:
+    """Predicted against found drops of the test examples of the first of `views`; all as sums.
 
-    `views` are the removals of the paper's table, each with its points by falling prediction.
+    `views` are the removals of the paper's table, each with its examples by falling prediction.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 5.6), layout="constrained")
     figure.get_layout_engine().set(wspace=0.06)
-    _points(left, *views[0])
-    most = max([1, *(len(points) for _, points in views)])
-    for place, ((summary, points), line) in enumerate(zip(views, _LINES, strict=False)):
-        _sums(right, summary, points, most * (1.05 + 0.04 * place), *line)
+    _examples(left, *views[0])
+    most = max([1, *(len(examples) for _, examples in views)])
+    for place, ((summary, examples), line) in enumerate(zip(views, _LINES, strict=False)):
+        _sums(right, summary, examples, most * (1.05 + 0.04 * place), *line)
     right.axhline(0, color="black", linewidth=0.6)
     ticks = MaxNLocator(6, integer=True).tick_values(0, most)
     right.set_xticks([tick for tick in ticks if 0 <= tick <= most])
     right.set_xlabel(
-        "number of test points added up,\ngreatest predicted fall first", fontsize=SMALL
+        "number of test examples added up,\ngreatest predicted fall first", fontsize=SMALL
     )
     right.set_ylabel("fall of test accuracy (percentage points)", fontsize=SMALL)
     headed(
         right,
-        "How the falls add up, by recipe and points removed\n"
+        "How the falls add up, by recipe and examples removed\n"
         "thick: found, thin: predicted; at the right: fall on\n"
-        "all test points, 95 % interval over models",
+        "all test examples, 95 % interval over models",
     )
     for axis in (left, right):
         plain(axis)
     save(figure, path)
 
 
-def _points(axis: Axes, summary: Summary, points: Sequence[Point]) -> None:
-    """Each test point by the group that it belongs to, and means of tenths of them."""
-    kinds = [p.group if p.group in (DUPLICATES, NEITHER) else SUBPOPULATIONS for p in points]
+def _examples(axis: Axes, summary: Summary, examples: Sequence[Example]) -> None:
+    """Each test example by the group that it belongs to, and means of tenths of them."""
+    kinds = [p.group if p.group in (DUPLICATES, NEITHER) else SUBPOPULATIONS for p in examples]
     for kind, colour, marker, label in _KINDS:
-        of = [p for p, its in zip(points, kinds, strict=True) if its == kind]
+        of = [p for p, its in zip(examples, kinds, strict=True) if its == kind]
         axis.plot(
             [p.predicted for p in of],
             [p.drop for p in of],
@@ -86,10 +86,10 @@ def _points(axis: Axes, summary: Summary, points: Sequence[Point]) -> None:
             markerfacecolor="none" if kind == NEITHER else colour,
             linestyle="none",
             zorder=1.5 if kind == NEITHER else 2,  # most are: below the others
-            label=f"{label}: {len(of):,} test point{'s' * (len(of) != 1)}",
+            label=f"{label}: {len(of):,} test example{'s' * (len(of) != 1)}",
         )
-    if len(points) >= 20:
-        tenths = np.array_split(np.array([(p.predicted, p.drop) for p in points]), 10)
+    if len(examples) >= 20:
+        tenths = np.array_split(np.array([(p.predicted, p.drop) for p in examples]), 10)
         means = np.array([part.mean(axis=0) for part in tenths])
         errors = [1.96 * part[:, 1].std(ddof=1) / np.sqrt(len(part)) for part in tenths]
         axis.errorbar(
@@ -98,39 +98,40 @@ def _points(axis: Axes, summary: Summary, points: Sequence[Point]) -> None:
             fmt="D",
             color="black",
             markersize=5,
-            label="mean of a tenth of them, 95 % interval over points",
+            label="mean of a tenth of them, 95 % interval over examples",
         )
-    greatest = max([100.0, *(p.predicted for p in points)])
+    greatest = max([100.0, *(p.predicted for p in examples)])
     axis.plot([0, greatest], [0, greatest], color="black", linewidth=0.6)
     axis.axhline(0, color="black", linewidth=0.6)
     axis.set_xlabel(
-        "predicted fall of the accuracy on a test point: the sum of the\n"
-        "removed points' influences on it (percentage points)",
+        "predicted fall of the accuracy on a test example: the sum of the\n"
+        "removed examples' influences on it (percentage points)",
         fontsize=SMALL,
     )
-    axis.set_ylabel("fall found on the test point (percentage points)", fontsize=SMALL)
+    axis.set_ylabel("fall found on the test example (percentage points)", fontsize=SMALL)
     of = _REMOVED.get(summary.removal, summary.removal)
     headed(
         axis,
-        f"Test points that pay when {of} are\n"
+        f"Test examples that pay when {of} are\n"
         f"removed (recipe {summary.recipe}); line: found as\n"
-        "predicted. Most influenced by points that are",
+        "predicted. Most influenced by examples that are",
     )
 
 
 def _sums(
     axis: Axes,
     summary: Summary,
-    points: Sequence[Point],
+    examples: Sequence[Example],
     end: float,
     colour: str,
     dash: str | tuple,
     marker: str,
 ) -> None:
-    """The falls of a removal's test points added up; the whole fall stands at `end`."""
-    places = np.arange(len(points) + 1)
+    """The falls of a removal's test examples added up; the whole fall stands at `end`."""
+    places = np.arange(len(examples) + 1)
     found, predicted = (
-        np.concatenate([[0], np.cumsum([getattr(p, name) for p in points])]) / summary.test_points
+        np.concatenate([[0], np.cumsum([getattr(p, name) for p in examples])])
+        / summary.test_examples
         for name in ("drop", "predicted")
     )
     label = f"{summary.recipe}: {_REMOVED.get(summary.removal, summary.removal)}"
@@ -142,7 +143,7 @@ def _sums(
         linestyle=dash,
         linewidth=2,
         marker=marker,
-        markevery=[len(points)],
+        markevery=[len(examples)],
         markersize=4,
         label=label,
     )

@@ -62,7 +62,7 @@ def learning_curves(rows: Sequence[dict[str, str]], path: str | Path) -> None:
     headed_together(
         figure,
         axes[:, 0],
-        "How models on all training points learn: mean and, as a band,\n"
+        "How models on all training examples learn: mean and, as a band,\n"
         "± 1 standard deviation (sd) over models",
         columns=1 if len(recipes) == 1 else 2,
     )
@@ -77,7 +77,7 @@ def _numbers(rows: Sequence[dict[str, str]], name: str) -> np.ndarray:
 def _line(
     axis: Axes, rows: Sequence[dict[str, str]], name: str, colour: str, dash: str, label: str
 ) -> None:
-    """A curve over the epochs at which it is known, with its band; points where they are few."""
+    """A curve over the epochs at which it is known, with its band; examples where they are few."""
     epochs, values, spread = (_numbers(rows, key) for key in ("epoch", name, f"{name}_sd"))
     known = ~np.isnan(values)
     marker = "o" if known.sum() < len(known) else None
@@ -132,7 +132,7 @@ def _fitted(axis: Axes, last: dict[str, str]) -> None:
         f"{float(last['fitted']):.1f}",
         (float(last["epoch"]), float(last["fitted"])),
         xytext=(0, 6),
-        textcoords="offset points",
+        textcoords="offset examples",
         ha="center",
         fontsize=8,
     )

@@ -22,10 +22,10 @@ from memaudit.data.dataset import Dataset
 # Okabe & Ito's colours, told apart by the colour-blind.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
 WIDTH = 9  # inches
-SMALL = 8.5  # points: text of axes and legends
-# The buckets of selected points in words, for those who have not read what they mean.
+SMALL = 8.5  # examples: text of axes and legends
+# The buckets of selected examples in words, for those who have not read what they mean.
 IN_WORDS = {
-    LEAKAGE_SHIFT: "with a duplicate or in a sub-population (leakage_shift)",
+    LEAKAGE_SHIFT: "with a duplicate or in a subpopulation (leakage_shift)",
     MEMORIZED: "neither (memorized)",
 }
 
@@ -94,7 +94,7 @@ def save(figure: Figure, path: str | Path) -> None:
 
 
 def name(dataset: Dataset, side: str, index: int) -> tuple[str, str]:
-    """Class and name of a point, short enough to stand at its image."""
+    """Class and name of an example, short enough to stand at its image."""
     labels = dataset.train_labels if side == "train" else dataset.test_labels
     texts = dataset.class_names[labels[index]], dataset.name(side, index).rsplit("/", 1)[-1]
     return tuple(t if len(t) <= _LONGEST else f"{t[: _LONGEST - 1]}…" for t in texts)

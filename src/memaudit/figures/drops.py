@@ -1,4 +1,4 @@
-"""What removing points costs."""
+"""What removing examples costs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,8 +23,8 @@ def drops(
     """Drops of Table 2 with both 95 % intervals, each beside its control and what was published.
 
     `rows` are those of table2.csv, as text. A small dot beside a control is one of its draws, by
-    the test accuracies (models,) of its arm (recipe, removal): the mean on all points less that of
-    the model trained without the drawn points.
+    the test accuracies (models,) of its arm (recipe, removal): the mean on all examples less that of
+    the model trained without the drawn examples.
     """
     tests = [r for r in rows if not r["removal"].startswith(CONTROL)]
     controls = {(r["recipe"], r["removal"]): r for r in rows if r not in tests}
@@ -36,7 +36,7 @@ def drops(
         return None if label in said else said.add(label) or label
 
     for place, row in enumerate(tests):
-        _drop(axis, row, place - _APART, BLUE, "o", once("points removed"))
+        _drop(axis, row, place - _APART, BLUE, "o", once("examples removed"))
         if control := controls.get((row["recipe"], CONTROL + row["removal"])):
             drawn = accuracies.get((control["recipe"], control["removal"]), [])
             axis.plot(
@@ -63,7 +63,7 @@ def drops(
             )
     axis.axvline(0, color="black", linewidth=0.8)
     names = [
-        f"{r['paper_column'] or r['removal']}\n{r['removal']}: {r['n_removed']} points\n"
+        f"{r['paper_column'] or r['removal']}\n{r['removal']}: {r['n_removed']} examples\n"
         f"recipe {r['recipe']}"
         for r in tests
     ]
@@ -73,7 +73,7 @@ def drops(
     axis.set_ylabel("row of Table 2", fontsize=SMALL)
     headed(
         axis,
-        "What leaving out training points costs. 95 % intervals: thick over models,\n"
+        "What leaving out training examples costs. 95 % intervals: thick over models,\n"
         "for these test images; thin also over test images, for others of the kind",
         columns=2,
     )

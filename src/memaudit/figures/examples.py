@@ -1,6 +1,6 @@
-"""Figures 1 to 3 of the paper: exact duplicates, near duplicates, sub-populations.
+"""Figures 1 to 3 of the paper: exact duplicates, near duplicates, subpopulations.
 
-All three are about selected train points, so about points whose removal costs accuracy.
+All three are about selected training examples, so about examples whose removal costs accuracy.
 """
 
 from collections.abc import Sequence
@@ -30,14 +30,14 @@ def duplicate_pairs(
     reason: str,
     path: str | Path,
 ) -> None:
-    """Figure 1 (reason "exact") and 2 ("near"): selected train images beside their duplicates.
+    """Figure 1 (reason "exact") and 2 ("near"): selected training images beside their duplicates.
 
     The twelve pairs of greatest influence; those of which it is not among the selected `pairs` come
     last, by memorization.
     """
     shown = _copies(pairs, assignments, reason)[:_MOST]
     if not shown:
-        _say(f"no {reason} duplicate among the selected points", path)
+        _say(f"no {reason} duplicate among the selected examples", path)
         return
     rows = -(-len(shown) // _ACROSS)
     figure = plt.figure(figsize=(3 * _ACROSS, 2 * rows + 0.3), layout="constrained")
@@ -55,13 +55,13 @@ def duplicate_pairs(
 def _copies(
     pairs: Sequence[Pair], assignments: Sequence[Assignment], reason: str
 ) -> list[tuple[Assignment, int, float | None]]:
-    """Points of a reason with each of their duplicates and the influence on it, greatest first."""
+    """Examples of a reason with each of their duplicates and the influence on it, greatest first."""
     influence = {(pair.train, pair.test): pair.influence for pair in pairs}
     found = [
         (row, test, influence.get((row.index, test)))
         for row in assignments
         if row.reason == reason
-        for test in row.test_points
+        for test in row.test_examples
     ]
     return sorted(
         found, key=lambda copy: (-(copy[2] or 0), -copy[0].memorization, copy[0].index, copy[1])
@@ -74,14 +74,14 @@ def subpopulations(
     assignments: Sequence[Assignment],
     path: str | Path,
 ) -> None:
-    """Figure 3: groups of train images that are removed, beside the test images they influence.
+    """Figure 3: groups of training images that are removed, beside the test images they influence.
 
     The six groups with the greatest sum of influences on the test images that they share; of
-    each the four train images of highest memorization and the four test images influenced most.
+    each the four training images of highest memorization and the four test images influenced most.
     """
     groups = _groups(pairs, assignments)[:_GROUPS]
     if not groups:
-        _say("no sub-population among the selected points", path)
+        _say("no subpopulation among the selected examples", path)
         return
     # as many columns a side as the largest group takes, but two at least, for the heading
     wide = [min(_IMAGES, max(2, *(len(group[side]) for group in groups))) for side in (0, 1)]
@@ -103,35 +103,35 @@ def subpopulations(
             ("train", "memorization", members, 0),
             ("test", "influence", tests, wide[0] + 1),
         )
-        for side, word, points, first in sides:
+        for side, word, examples, first in sides:
             images = dataset.train_images if side == "train" else dataset.test_images
-            for place, (index, value) in enumerate(points[:_IMAGES]):
+            for place, (index, value) in enumerate(examples[:_IMAGES]):
                 axis = figure.add_subplot(grid[line, first + place])
                 text = "\n".join([*name(dataset, side, index), f"{word} {value:.2f}"])
-                if place == _IMAGES - 1 and len(points) > _IMAGES:
-                    text += f"\n(and {len(points) - _IMAGES} more)"
+                if place == _IMAGES - 1 and len(examples) > _IMAGES:
+                    text += f"\n(and {len(examples) - _IMAGES} more)"
                 show(axis, images[index], text)
     save(figure, path)
 
 
-Scored = list[tuple[int, float]]  # points, greatest value first
+Scored = list[tuple[int, float]]  # examples, greatest value first
 
 
 def _groups(
     pairs: Sequence[Pair], assignments: Sequence[Assignment]
 ) -> list[tuple[Scored, Scored]]:
-    """Of each sub-population its train points and the test points that two of them influence.
+    """Of each subpopulation its training examples and the test examples that two of them influence.
 
-    Train points come with their memorization, test points with the greatest influence on them;
-    groups by the sum of influences, greatest first. Where people put points together that share no
-    test point, all test points that they influence are taken.
+    Training examples come with their memorization, test examples with the greatest influence on them;
+    groups by the sum of influences, greatest first. Where people put examples together that share no
+    test example, all test examples that they influence are taken.
     """
-    called = {row.group for row in assignments if row.reason == "sub-population"}
+    called = {row.group for row in assignments if row.reason == "subpopulation"}
     members: dict[int, Scored] = {}
     for row in assignments:
         if row.group in called:
             members.setdefault(row.group, []).append((row.index, row.memorization))
-    group_of = {index: group for group, points in members.items() for index, _ in points}
+    group_of = {index: group for group, examples in members.items() for index, _ in examples}
     influences: dict[int, dict[int, list[float]]] = {group: {} for group in members}
     for pair in pairs:
         if pair.train in group_of:
@@ -146,14 +146,14 @@ def _groups(
     return [(train, tests) for _, _, train, tests in sorted(ranked)]
 
 
-def _falling(points: Scored) -> Scored:
-    return sorted(points, key=lambda point: (-point[1], point[0]))
+def _falling(examples: Scored) -> Scored:
+    return sorted(examples, key=lambda example: (-example[1], example[0]))
 
 
 def _label(dataset: Dataset, side: str, index: int) -> str:
-    label, point = name(dataset, side, index)
-    point = point if point.startswith(side) else f"{side} {point}"
-    return f"{label}\n{point}"
+    label, example = name(dataset, side, index)
+    example = example if example.startswith(side) else f"{side} {example}"
+    return f"{label}\n{example}"
 
 
 def _say(text: str, path: str | Path) -> None:

@@ -11,7 +11,7 @@ from matplotlib.colors import LogNorm
 from memaudit.figures.drawing import BLUE, GREY, ORANGE, SMALL, WIDTH, headed, plain, save
 from memaudit.scores.reliability import Agreement
 
-_PALEST = 0.1  # of a count: a single point must be seen on white
+_PALEST = 0.1  # of a count: a single example must be seen on white
 
 
 def reliability(
@@ -52,7 +52,7 @@ def _halves(
         mincnt=1,
     )
     axis.figure.colorbar(shown, ax=axis, shrink=0.8, format="{x:,g}")
-    shown.colorbar.set_label("training points in a cell (log scale)", fontsize=SMALL)
+    shown.colorbar.set_label("training examples in a cell (log scale)", fontsize=SMALL)
     shown.colorbar.ax.set_ylim(bottom=1)
     axis.plot(ends, ends, color="black", linewidth=0.6)
     for line in (axis.axvline, axis.axhline):
@@ -61,7 +61,7 @@ def _halves(
     mean = np.mean([a.memorization for a in found if a.models == half])
     headed(
         axis,
-        "Memorization of each training point, twice\n"
+        "Memorization of each training example, twice\n"
         f"correlation {mean:.3f}; dashed: threshold of the selection",
     )
     axis.set_xlabel(f"memorization by {half:,} models (fraction)", fontsize=SMALL)
@@ -75,8 +75,8 @@ def _by_models(axis: Axes, found: Sequence[Agreement], models: int) -> None:
     """Mean over splits, and from the least to the greatest, against the number of models."""
     sizes = sorted({a.models for a in found})
     lines = (
-        ("memorization", "correlation of memorization, all points", GREY, "s"),
-        ("points", "points selected by both, of those by either", BLUE, "o"),
+        ("memorization", "correlation of memorization, all examples", GREY, "s"),
+        ("examples", "examples selected by both, of those by either", BLUE, "o"),
         ("pairs", "pairs selected by both, of those by either", ORANGE, "^"),
     )
     least = 0.0
@@ -97,7 +97,7 @@ def _by_models(axis: Axes, found: Sequence[Agreement], models: int) -> None:
         "all models",
         (models, 0.02),
         xytext=(-3, 0),
-        textcoords="offset points",
+        textcoords="offset examples",
         rotation=90,
         ha="right",
         fontsize=8,

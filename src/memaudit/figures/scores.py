@@ -32,18 +32,18 @@ def most_memorized(
     rows: int = 6,
     columns: int = 8,
 ) -> None:
-    """The train images of highest memorization, with class, score and standard error."""
+    """The training images of highest memorization, with class, score and standard error."""
     order = np.argsort(-np.nan_to_num(memorization, nan=-np.inf), kind="stable")[: rows * columns]
     figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, 1.6 * rows))
     for axis in axes.flat[len(order) :]:
         axis.axis("off")
     for axis, index in zip(axes.flat, order, strict=False):
         spread = "" if np.isnan(se[index]) else f" ± {se[index]:.2f}"
-        label, point = name(dataset, "train", index)
+        label, example = name(dataset, "train", index)
         show(
             axis,
             dataset.train_images[index],
-            f"{label}\n{memorization[index]:.2f}{spread}\n{point}",
+            f"{label}\n{memorization[index]:.2f}{spread}\n{example}",
         )
     figure.suptitle(
         "Most memorized training images: class, memorization ± standard error (0 to 1), name",
@@ -59,13 +59,13 @@ def memorization_histogram(
     assignments: Sequence[Assignment],
     path: str | Path,
 ) -> None:
-    """Memorization of all train points, and of the selected ones by bucket."""
+    """Memorization of all training examples, and of the selected ones by bucket."""
     figure, axis = plt.subplots(figsize=(7, 4.6), layout="constrained")
     bins = np.linspace(min(0.0, float(np.nanmin(memorization, initial=0))), 1, 51)
-    groups = {"training points with a score": (memorization[~np.isnan(memorization)], GREY)}
+    groups = {"training examples with a score": (memorization[~np.isnan(memorization)], GREY)}
     for bucket, colour in ((LEAKAGE_SHIFT, ORANGE), (MEMORIZED, BLUE)):
-        points = [row.index for row in assignments if row.bucket == bucket]
-        groups[f"selected, {IN_WORDS[bucket]}"] = (memorization[points], colour)
+        examples = [row.index for row in assignments if row.bucket == bucket]
+        groups[f"selected, {IN_WORDS[bucket]}"] = (memorization[examples], colour)
     for label, (values, colour) in groups.items():
         axis.hist(
             values,
@@ -82,14 +82,14 @@ def memorization_histogram(
     axis.yaxis.set_major_formatter("{x:,g}")
     axis.yaxis.set_minor_formatter(NullFormatter())
     axis.set_xlabel(
-        "memorization: accuracy on a training point of models trained with it, less that of\n"
+        "memorization: accuracy on a training example of models trained with it, less that of\n"
         "models trained without it (fraction)",
         fontsize=SMALL,
     )
     axis.set_ylabel(
-        f"training points in each {bins[1] - bins[0]:.2g} of memorization (log scale)",
+        f"training examples in each {bins[1] - bins[0]:.2g} of memorization (log scale)",
         fontsize=SMALL,
     )
-    headed(axis, "How much the training points are memorized")
+    headed(axis, "How much the training examples are memorized")
     plain(axis)
     save(figure, path)

@@ -12,7 +12,7 @@ from memaudit.scores.selection import Pair
 
 _REASONS = (
     ("with a duplicate in the test set", KINDS, ORANGE, "o"),
-    ("in a sub-population", ("sub-population",), GREEN, "^"),
+    ("in a subpopulation", ("subpopulation",), GREEN, "^"),
     ("neither", ("none",), BLUE, "s"),
 )
 _UNSCORED = -0.12  # where pairs stand that the finder did not score
@@ -27,10 +27,10 @@ def similarity(
     influence: float,
     path: str | Path,
 ) -> None:
-    """Influence of the selected pairs against the duplicate finder's score, by the point's reason.
+    """Influence of the selected pairs against the duplicate finder's score, by the example's reason.
 
     `scores` by (train, test); `near`, `review` and `influence` are the thresholds. Pairs without a
-    score stand in a band of their own, spread by their train point.
+    score stand in a band of their own, spread by their training example.
     """
     reasons = {row.index: row.reason for row in assignments}
     figure, axis = plt.subplots(figsize=(8, 5.4), layout="constrained")

@@ -24,11 +24,11 @@ from memaudit.models.removals import CONTROL
 from memaudit.scores.rescored import Scored
 
 Rows = Sequence[dict[str, str]]
-_SIDES = ((BLUE, "o", -1, "points removed"), (GREY, "s", 1, "as many at random"))
+_SIDES = ((BLUE, "o", -1, "examples removed"), (GREY, "s", 1, "as many at random"))
 
 
 def weight_decay(rows: Rows, path: str | Path) -> None:
-    """Accuracies of the models on all points, and drops beside their controls, by weight decay.
+    """Accuracies of the models on all examples, and drops beside their controls, by weight decay.
 
     `rows` are those of weight_decay.csv, as text.
     """
@@ -54,7 +54,7 @@ def weight_decay(rows: Rows, path: str | Path) -> None:
         label="training images at the end, ± 1 sd over models",
     )
     above.set_ylabel("images classified correctly (%)", fontsize=SMALL)
-    headed(above, "Accuracy of models trained on all points", columns=2)
+    headed(above, "Accuracy of models trained on all examples", columns=2)
     apart = 0.012 * (np.ptp(places) or 1)
     for side, (colour, marker, way, label) in zip((tests, controls), _SIDES, strict=True):
         label = f"{label} ({_count(tests)})" if way < 0 else label
@@ -63,7 +63,7 @@ def weight_decay(rows: Rows, path: str | Path) -> None:
     below.set_ylabel("fall in test accuracy (percentage points)", fontsize=SMALL)
     headed(
         below,
-        "What leaving out the selected points costs. 95 % intervals: thick over models,\n"
+        "What leaving out the selected examples costs. 95 % intervals: thick over models,\n"
         "for these test images; thin also over test images, for others of the kind",
         columns=2,
     )
@@ -89,7 +89,7 @@ def weight_decay(rows: Rows, path: str | Path) -> None:
 
 
 def threshold_curve(rows: Rows, path: str | Path) -> None:
-    """Test accuracy without all points at or above a threshold, and without as many at random.
+    """Test accuracy without all examples at or above a threshold, and without as many at random.
 
     `rows` are those of threshold_curve.csv, as text; a panel a recipe. Feldman & Zhang's
     figure 2.
@@ -114,7 +114,7 @@ def threshold_curve(rows: Rows, path: str | Path) -> None:
             color=GREEN,
             linestyle="--",
             linewidth=1.2,
-            label="trained on all points",
+            label="trained on all examples",
         )
         if full["acc_full_low"]:
             ends = float(full["acc_full_low"]), float(full["acc_full_high"])
@@ -127,14 +127,14 @@ def threshold_curve(rows: Rows, path: str | Path) -> None:
     names = [f"{row['threshold']}\n{int(row['n_removed']):,}" for row in sides[0]]
     _ticks(axis, places, names)
     axis.set_xlabel(
-        "threshold: training points of at least so much memorization (fraction) are removed\n"
+        "threshold: training examples of at least so much memorization (fraction) are removed\n"
         "under it: how many they are",
         fontsize=SMALL,
     )
     headed_together(
         figure,
         axes[:1, 0],
-        "Test accuracy without the most memorized training points\n"
+        "Test accuracy without the most memorized training examples\n"
         "bars and band: 95 % intervals over models",
         columns=3,
     )
@@ -148,9 +148,9 @@ def rescored(
     threshold: float,
     path: str | Path,
 ) -> None:
-    """Memorization of every point under two recipes, coloured by bucket.
+    """Memorization of every example under two recipes, coloured by bucket.
 
-    `buckets` are those of the points that the first recipe selects, by point; `threshold` is that
+    `buckets` are those of the examples that the first recipe selects, by example; `threshold` is that
     of the selection.
     """
     figure, axis = plt.subplots(figsize=(6.4, 7.2), layout="constrained")
@@ -171,7 +171,7 @@ def rescored(
             alpha=0.3 if colour == GREY else 0.7,
             linewidth=0,
             label=f"{label} ({at.sum():,})",
-            rasterized=True,  # tens of thousands of points
+            rasterized=True,  # tens of thousands of examples
         )
     ends = min(0.0, float(np.nanmin([x[known], y[known]], initial=0))) - 0.02, 1.02
     axis.plot(ends, ends, color="black", linewidth=0.8)
@@ -179,13 +179,13 @@ def rescored(
         line(threshold, color="black", linestyle=":", linewidth=0.8)
     axis.set(xlim=ends, ylim=ends, aspect="equal")
     axis.set_xlabel(
-        f"memorization under recipe {names[0]}, by which points are selected (fraction)",
+        f"memorization under recipe {names[0]}, by which examples are selected (fraction)",
         fontsize=SMALL,
     )
     axis.set_ylabel(f"memorization under recipe {names[1]} (fraction)", fontsize=SMALL)
     headed(
         axis,
-        "Are the same training points memorized under both recipes?\n"
+        "Are the same training examples memorized under both recipes?\n"
         f"diagonal: equally; dotted: threshold of the selection ({threshold:g})",
         markerscale=2,
     )
@@ -205,7 +205,7 @@ def _column(rows: Rows, name: str) -> np.ndarray:
 
 
 def _count(rows: Rows) -> str:
-    """How many points are removed."""
+    """How many examples are removed."""
     counts = sorted({int(row["n_removed"]) for row in rows})
     return " or ".join(f"{count:,}" for count in counts)
 

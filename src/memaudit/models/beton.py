@@ -1,4 +1,4 @@
-"""FFCV's file of a dataset: the train points, then the test points, as raw uint8 images.
+"""FFCV's file of a dataset: the training examples, then the test examples, as raw uint8 images.
 
 Written here page by page instead of by FFCV's DatasetWriter, which starts processes and waits for
 ever when one of them fails (a full disk is enough). Same bytes: a test compares them. Import it by
@@ -28,7 +28,7 @@ SMALLEST_PAGE = 1 << 23  # bytes, FFCV's default
 def write_beton(dataset: Dataset, path: str | Path) -> None:
     """Write `dataset` to `path`: fields "image" (h, w, 3) uint8 and "label" int64.
 
-    Sample i is train point i, sample n_train + j is test point j. The file appears under its name
+    Sample i is training example i, sample n_train + j is test example j. The file appears under its name
     when whole. Raises AuditError when it cannot be written.
     """
     with store.whole(path) as temporary, open(temporary, "wb") as file:

@@ -28,7 +28,7 @@ class Checkpoint:
     """Saves one model's training at `path`, at an epoch's end, every `minutes` at most.
 
     `identity` says what is trained (recipe, seed, dataset) and `mask` (bool (n_train,)) on which
-    points; a file that was saved for anything else is refused. `stopping` says whether this
+    examples; a file that was saved for anything else is refused. `stopping` says whether this
     process has been asked to end: training is then saved and `Stopped` raised. `live` is called
     after each epoch.
     """
@@ -55,7 +55,7 @@ class Checkpoint:
         """Fill network and optimizer; returns {"epoch", "seconds", "curves"}, None without a file.
 
         `epoch` counts the epochs that are done. A file that is damaged, or of another recipe, seed,
-        dataset or set of points, is not used; a line of the log says so.
+        dataset or set of examples, is not used; a line of the log says so.
         """
         if not self.path.exists():
             return None

@@ -69,7 +69,7 @@ class FFCVLoader:
         yield from self._batches(*full_batches(order, batch_size), drawn)
 
     def evaluation_batches(self, side: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """All points of "train" or "test" in order, not augmented."""
+        """All examples of "train" or "test" in order, not augmented."""
         n_train, n_test = len(self.train_labels), len(self.test_labels)
         first, count = (0, n_train) if side == "train" else (n_train, n_test)
         size = min(
@@ -93,7 +93,7 @@ class FFCVLoader:
                 epoch.error.add_note(f"in FFCV's thread, reading {self.beton}")
                 raise epoch.error
             if delivered != len(order):
-                raise RuntimeError(f"FFCV gave {delivered} of {len(order)} points: {self.beton}")
+                raise RuntimeError(f"FFCV gave {delivered} of {len(order)} examples: {self.beton}")
         finally:
             epoch.stop()
 
@@ -122,11 +122,11 @@ class FFCVLoader:
 
 
 def _check(order: np.ndarray, n: int) -> None:
-    """Compiled code reads whatever it is told to: nothing but indices of points may get there."""
+    """Compiled code reads whatever it is told to: nothing but indices of examples may get there."""
     if not np.issubdtype(order.dtype, np.integer):
         raise TypeError(f"an order is of whole numbers, this one of {order.dtype}")
     if len(order) and (order.min() < 0 or order.max() >= n):
-        raise IndexError(f"train indices {order.min()} to {order.max()} of {n} points")
+        raise IndexError(f"train indices {order.min()} to {order.max()} of {n} examples")
 
 
 def usable_cores() -> int:

@@ -69,20 +69,20 @@ class LabelDecoder(IntDecoder):
 
 
 @numba.njit(nogil=True, cache=True)
-def cut(images, destination, points, dy, dx, flip, padding):
+def cut(images, destination, examples, dy, dx, flip, padding):
     """Zero-pad, cut at (dy, dx) and mirror where `flip`, as `memaudit.models.augmentation` says.
 
-    images and destination uint8 (batch, h, w, 3); points int64 (batch,), the rows of dy, dx int64
+    images and destination uint8 (batch, h, w, 3); examples int64 (batch,), the rows of dy, dx int64
     (n,) and flip bool (n,) to use; padding in pixels.
     """
     height, width = images.shape[1], images.shape[2]
-    for row in range(len(points)):
-        point = points[row]
-        left, step = dx[point] - padding, 1
-        if flip[point]:
+    for row in range(len(examples)):
+        example = examples[row]
+        left, step = dx[example] - padding, 1
+        if flip[example]:
             left, step = left + width - 1, -1
         for y in range(height):
-            from_y = y + dy[point] - padding
+            from_y = y + dy[example] - padding
             if not 0 <= from_y < height:
                 destination[row, y] = 0
                 continue
@@ -98,9 +98,9 @@ class CropFlip(Operation):
     """Augments a batch as the epoch in whose thread it runs says; the result is a torch tensor."""
 
     def generate_code(self) -> Callable:
-        def crop_flip(images, destination, points):
+        def crop_flip(images, destination, examples):
             epoch = threading.current_thread()
-            return torch.from_numpy(epoch.augment(images, destination, points))
+            return torch.from_numpy(epoch.augment(images, destination, examples))
 
         crop_flip.with_indices = True
         return crop_flip
@@ -151,18 +151,18 @@ class Epoch(EpochIterator):
         super().__init__(loader, order)  # starts the thread
 
     def augment(
-        self, images: np.ndarray, destination: np.ndarray, points: np.ndarray
+        self, images: np.ndarray, destination: np.ndarray, examples: np.ndarray
     ) -> np.ndarray:
         if self.drawn is None:
             return images
 
         def part(rows: slice) -> None:
-            cut(images[rows], destination[rows], points[rows], *self.drawn, self.padding)
+            cut(images[rows], destination[rows], examples[rows], *self.drawn, self.padding)
 
         if self.pool is None:
             part(slice(None))
         else:
-            edges = np.linspace(0, len(points), self.workers + 1).astype(int).tolist()
+            edges = np.linspace(0, len(examples), self.workers + 1).astype(int).tolist()
             list(self.pool.map(part, map(slice, edges[:-1], edges[1:])))
         return destination
 

@@ -95,9 +95,9 @@ def train_shard(
             devices.add(describe(where))
             attributes["device"] = describe(where)
             _check_size(dataset, recipe, name)
-            points = f"{int(masks[missing[0]].sum()):,} of {dataset.n_train:,} points"
+            examples = f"{int(masks[missing[0]].sum()):,} of {dataset.n_train:,} examples"
             report(
-                f"{name}: training {len(missing)} models ({recipe.network}, {points}, "
+                f"{name}: training {len(missing)} models ({recipe.network}, {examples}, "
                 f"{recipe.epochs} epochs) on {attributes['device']}, {_this_process()}"
             )
             feed = choose_loader(loader, dataset, recipe.crop_padding, where, beton)

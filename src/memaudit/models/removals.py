@@ -1,8 +1,8 @@
-"""Which training points a model is trained without.
+"""Which training examples a model is trained without.
 
 A removal is a name: `none`, `subset` (a random part, another for each model), `selected`,
-`leakage_shift`, `memorized`, `above_<threshold>` or one of the user's own (a list of points), and
-`random_<name>`, the control of a list: as many points of the same classes, drawn anew for each
+`leakage_shift`, `memorized`, `above_<threshold>` or one of the user's own (a list of examples), and
+`random_<name>`, the control of a list: as many examples of the same classes, drawn anew for each
 trial.
 """
 
@@ -25,10 +25,10 @@ def block_size(fraction: float) -> tuple[int, int]:
 
 
 def subset_mask(n: int, model: int, fraction: float, seed: int) -> np.ndarray:
-    """Training mask of subset model `model`: bool (n,), True where the point is kept.
+    """Training mask of subset model `model`: bool (n,), True where the example is kept.
 
-    Models come in balanced blocks: the points are shuffled and cut into (say) ten parts, and ten
-    models leave out three neighbouring parts each, so that each part, and hence each point, is left
+    Models come in balanced blocks: the examples are shuffled and cut into (say) ten parts, and ten
+    models leave out three neighbouring parts each, so that each part, and hence each example, is left
     out exactly three times a block. The mask depends on (seed, model) alone: a study of 400 models
     contains the study of 200.
     """
@@ -42,32 +42,32 @@ def subset_mask(n: int, model: int, fraction: float, seed: int) -> np.ndarray:
     return mask
 
 
-def control_points(points: np.ndarray, labels: np.ndarray, trial: int, seed: int) -> np.ndarray:
-    """As many random points as `points`, class by class: sorted indices, int64 (len(points),).
+def control_examples(examples: np.ndarray, labels: np.ndarray, trial: int, seed: int) -> np.ndarray:
+    """As many random examples as `examples`, class by class: sorted indices, int64 (len(examples),).
 
-    Drawn from all points of the class. The draws of nested lists are nested too: the control of a
+    Drawn from all examples of the class. The draws of nested lists are nested too: the control of a
     bucket is part of the control of a larger one, trial by trial.
     """
-    points, drawn = np.asarray(points, dtype=np.int64), []
-    for label, count in zip(*np.unique(labels[points], return_counts=True), strict=True):
+    examples, drawn = np.asarray(examples, dtype=np.int64), []
+    for label, count in zip(*np.unique(labels[examples], return_counts=True), strict=True):
         members = np.flatnonzero(labels == label)
         rng = generator(seed, "control", trial, int(label))
         drawn.append(rng.permutation(members)[:count])
     return np.sort(np.concatenate(drawn)) if drawn else np.empty(0, dtype=np.int64)
 
 
-def points_above(memorization: np.ndarray, threshold: float) -> list[int]:
-    """The points of memorization `threshold` or more, ascending; `memorization` is (n_train,).
+def examples_above(memorization: np.ndarray, threshold: float) -> list[int]:
+    """The examples of memorization `threshold` or more, ascending; `memorization` is (n_train,).
 
     Raises AuditError where that leaves none to train on.
     """
-    points = np.flatnonzero(memorization >= threshold).tolist()
-    if len(points) == len(memorization):
+    examples = np.flatnonzero(memorization >= threshold).tolist()
+    if len(examples) == len(memorization):
         raise AuditError(
-            f"sweeps.thresholds: all {len(points)} training points have memorization of "
+            f"sweeps.thresholds: all {len(examples)} training examples have memorization of "
             f"{threshold:g} or more, none would be left; take {threshold:g} off the list"
         )
-    return points
+    return examples
 
 
 def training_mask(
@@ -75,12 +75,12 @@ def training_mask(
     trial: int,
     labels: np.ndarray,
     seed: int,
-    points: np.ndarray | None = None,
+    examples: np.ndarray | None = None,
     fraction: float | None = None,
 ) -> np.ndarray:
-    """Training mask of one model: bool (n,), True where the point is trained on.
+    """Training mask of one model: bool (n,), True where the example is trained on.
 
-    `points` are those of the removal's list (for `random_<name>`: the list it controls for);
+    `examples` are those of the removal's list (for `random_<name>`: the list it controls for);
     `fraction` is what `subset` keeps.
     """
     n = len(labels)
@@ -90,24 +90,24 @@ def training_mask(
     if removal == "none":
         return mask
     if removal.startswith(CONTROL):
-        points = control_points(points, labels, trial, seed)
-    mask[points] = False
+        examples = control_examples(examples, labels, trial, seed)
+    mask[examples] = False
     if not mask.any():
-        raise AuditError(f"removal {removal}: it removes all {n} training points; none are left")
+        raise AuditError(f"removal {removal}: it removes all {n} training examples; none are left")
     return mask
 
 
-def read_points(path: str | Path, n_train: int | None = None) -> np.ndarray:
-    """Read a removal list: one train index (from 0) a line, `#` starts a comment. int64 (points,).
+def read_examples(path: str | Path, n_train: int | None = None) -> np.ndarray:
+    """Read a removal list: one train index (from 0) a line, `#` starts a comment. int64 (examples,).
 
     Raises AuditError, naming file, line and value, for what is no index, an index given twice, and
-    (when `n_train` is known) an index out of range or more points than there are.
+    (when `n_train` is known) an index out of range or more examples than there are.
     """
-    points: dict[int, None] = {}
+    examples: dict[int, None] = {}
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise AuditError(f"{path}: the list of points cannot be read ({error})") from None
+        raise AuditError(f"{path}: the list of examples cannot be read ({error})") from None
     for number, line in enumerate(lines, start=1):
         text = line.partition("#")[0].strip()
         if not text:
@@ -116,25 +116,25 @@ def read_points(path: str | Path, n_train: int | None = None) -> np.ndarray:
             raise AuditError(
                 f"{path}, line {number}: {text[:40]!r} is not a train index (0, 1, 2, ...)"
             )
-        if int(text) in points:
-            raise AuditError(f"{path}, line {number}: point {text} is listed twice")
-        points[int(text)] = None
+        if int(text) in examples:
+            raise AuditError(f"{path}, line {number}: example {text} is listed twice")
+        examples[int(text)] = None
     if n_train is not None:
-        if len(points) >= n_train:
+        if len(examples) >= n_train:
             raise AuditError(
-                f"{path}: {len(points)} points to remove, but there are {n_train} training points; "
+                f"{path}: {len(examples)} examples to remove, but there are {n_train} training examples; "
                 "at least one must be left"
             )
-        if points and max(points) >= n_train:
+        if examples and max(examples) >= n_train:
             raise AuditError(
-                f"{path}: point {max(points)} is out of range; train indices go from 0 to "
+                f"{path}: example {max(examples)} is out of range; train indices go from 0 to "
                 f"{n_train - 1}"
             )
-    return np.fromiter(points, dtype=np.int64, count=len(points))
+    return np.fromiter(examples, dtype=np.int64, count=len(examples))
 
 
-def write_points(points: list[int], path: str | Path, comment: str = "") -> None:
-    """Write a list of points: one index a line, after a comment line where there is one."""
+def write_examples(examples: list[int], path: str | Path, comment: str = "") -> None:
+    """Write a list of examples: one index a line, after a comment line where there is one."""
     first = f"# {comment}\n" if comment else ""
     with store.whole(path) as temporary:
-        temporary.write_text(first + "".join(f"{point}\n" for point in points))
+        temporary.write_text(first + "".join(f"{example}\n" for example in examples))

@@ -17,8 +17,8 @@ class ResidentLoader:
     """Train and test images of a dataset on `device`, as uint8, cut into batches there.
 
     Batches are pixel / 255, float32 (batch, 3, h, w) in channels_last memory, and int64 labels
-    (batch,). The train images are kept zero-padded; `windows`, uint8 (n_train, 2 * padding + 1,
-    2 * padding + 1, h, w, 3), is a view of them that has every crop of every point at [point, dy,
+    (batch,). The training images are kept zero-padded; `windows`, uint8 (n_train, 2 * padding + 1,
+    2 * padding + 1, h, w, 3), is a view of them that has every crop of every example at [example, dy,
     dx].
     """
 
@@ -49,12 +49,12 @@ class ResidentLoader:
             cut = cut_on_gpu
         for start in range(0, len(order), size):
             part = slice(start, start + size)
-            points, dy, dx, flip = (column[part] for column in columns)
-            images = cut(self.windows, points, dy, dx, flip if mirror else None)
+            examples, dy, dx, flip = (column[part] for column in columns)
+            images = cut(self.windows, examples, dy, dx, flip if mirror else None)
             yield to_network(images), labels[part]
 
     def evaluation_batches(self, side: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """All points of "train" or "test" in order, not augmented."""
+        """All examples of "train" or "test" in order, not augmented."""
         images, labels = self.test_images, self.test_labels
         if side == "train":
             images = torch.as_tensor(self.windows[:, self.padding, self.padding])
@@ -67,16 +67,16 @@ class ResidentLoader:
 
 def cut_rows(
     windows: np.ndarray,
-    points: np.ndarray,
+    examples: np.ndarray,
     dy: np.ndarray,
     dx: np.ndarray,
     flip: np.ndarray | None,
 ) -> torch.Tensor:
-    """The windows [points, dy, dx], mirrored where `flip` (bool (batch,)): uint8 (batch, h, w, 3).
+    """The windows [examples, dy, dx], mirrored where `flip` (bool (batch,)): uint8 (batch, h, w, 3).
 
     None for `flip` mirrors none.
     """
-    images = windows[points, dy, dx]
+    images = windows[examples, dy, dx]
     if flip is not None:
         images[flip] = images[flip].take(np.arange(images.shape[2])[::-1], axis=2)
     return torch.from_numpy(images)
@@ -84,13 +84,13 @@ def cut_rows(
 
 def cut_on_gpu(
     windows: torch.Tensor,
-    points: torch.Tensor,
+    examples: torch.Tensor,
     dy: torch.Tensor,
     dx: torch.Tensor,
     flip: torch.Tensor | None,
 ) -> torch.Tensor:
     """The same as `cut_rows`, in operations that a GPU does at once and nothing waits for."""
-    images = windows[points, dy, dx]
+    images = windows[examples, dy, dx]
     return images if flip is None else torch.where(flip.view(-1, 1, 1, 1), images.flip(2), images)
 
 
@@ -104,9 +104,9 @@ def full_batches(order: np.ndarray, batch_size: int) -> tuple[np.ndarray, int]:
     return order[: len(order) // size * size], size
 
 
-def batches_per_epoch(points: int, batch_size: int) -> int:
-    """Steps of an epoch over `points` training points."""
-    return max(1, points // batch_size)
+def batches_per_epoch(examples: int, batch_size: int) -> int:
+    """Steps of an epoch over `examples` training examples."""
+    return max(1, examples // batch_size)
 
 
 def to_network(images: torch.Tensor) -> torch.Tensor:

@@ -146,6 +146,6 @@ def _check_origin(
     for trial, mask in zip(file["trial"][:].tolist(), file["train_mask"][:], strict=True):
         if not np.array_equal(mask, bits.pack(origin.mask(trial))):
             raise AuditError(
-                f"{path}: trial {trial} was trained on other points than removal {origin.removal} "
+                f"{path}: trial {trial} was trained on other examples than removal {origin.removal} "
                 f"leaves in. {store.again(path)}"
             )

@@ -1,4 +1,4 @@
-"""Train one model: one recipe, one set of points, one trial."""
+"""Train one model: one recipe, one set of examples, one trial."""
 
 import time
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class TrainedModel:
     """What is kept of a model.
 
     train_correct bool (n_train,) and test_correct bool (n_test,): whether the model, after its last
-    epoch, predicts the point's label from the image as it is. The curves have one value an epoch,
+    epoch, predicts the example's label from the image as it is. The curves have one value an epoch,
     float32 (epochs,): `rate` and `loss` are means over the steps, `train_accuracy` the fraction
     right on augmented images while training, `test_accuracy` the fraction right afterwards (NaN
     where it was not evaluated). `seconds` of wall time.
@@ -47,9 +47,9 @@ def train_model(
     checkpoint: Checkpoint | None = None,
     step: Step | None = None,
 ) -> TrainedModel:
-    """Train a network by `recipe` on the points of `mask` (bool (n_train,)) and evaluate it.
+    """Train a network by `recipe` on the examples of `mask` (bool (n_train,)) and evaluate it.
 
-    All randomness comes from (seed, trial): weights, order (drawn over all points and then masked)
+    All randomness comes from (seed, trial): weights, order (drawn over all examples and then masked)
     and augmentation. `test_every` evaluates the test accuracy every so many epochs, 0 only after
     the last. `name` ("recipe, removal") is used in errors. Training goes on from `checkpoint` where
     that was saved, and saves to it. `step` is that of an earlier model of this recipe on the

@@ -16,7 +16,7 @@ JUDGMENTS = {EXACT: "exact", NEAR: "near", SIMILAR: "very similar"}
 def read_cifair(path: str | Path) -> list[tuple[int, int, int]]:
     """ciFAIR's list of test images with a duplicate in the train set: (test, train, judgment).
 
-    For each test image listed its nearest train image, as people judged it: 0 exact (almost all
+    For each test image listed its nearest training image, as people judged it: 0 exact (almost all
     pixels about the same), 1 near (the same shot, processed otherwise), 2 very similar (another
     shot). In the order of the file, which is that of a distance between features.
 
@@ -65,7 +65,7 @@ def agreement(
 
     detected are (train, test, kind), as `memaudit.duplicates.read_duplicates` gives them, cifair
     (test, train, judgment), as `read_cifair` does; only rows with one of `judgments` count, and
-    what people judged otherwise counts as not listed. ciFAIR lists one train image for each test
+    what people judged otherwise counts as not listed. ciFAIR lists one training image for each test
     image, so a detector that finds another copy agrees by test image and not by pair.
     """
     ours = {(train, test) for train, test, _ in detected}

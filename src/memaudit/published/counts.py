@@ -32,39 +32,47 @@ def published_counts(
 
     "The paper" is "Is Memorization Actually Necessary for Generalization?"; its column holds what
     it prints (section 5, Table 2), the other is computed from F&Z's pairs and ciFAIR's list. A
-    train point counts once, under ciFAIR's strictest judgment of it. n_test is the number of test
+    training example counts once, under ciFAIR's strictest judgment of it. n_test is the number of test
     images that an accuracy is taken over.
 
     Raises AuditError as `read_fz_pairs` (without labels) and `read_cifair` do.
     """
     train, test, influence, memorization = pair_arrays(pairs_path)
     judged: dict[int, int] = {}
-    for _, point, judgment in read_cifair(cifair_path):
-        judged[point] = min(judgment, judged.get(point, judgment))
+    for _, example, judgment in read_cifair(cifair_path):
+        judged[example] = min(judgment, judged.get(example, judgment))
     value = dict(zip(train.tolist(), memorization.tolist(), strict=True))
     influencing = defaultdict(set)
     for one, other in zip(train.tolist(), test.tolist(), strict=True):
         influencing[other].add(one)
-    points = set(value)
-    linked = points & set(judged)
-    kinds = Counter(JUDGMENTS[judged[point]] for point in linked)
-    shared_tests = {point for point, others in influencing.items() if len(others) > 1}
-    shared = {point for other in shared_tests for point in influencing[other]}
+    examples = set(value)
+    linked = examples & set(judged)
+    kinds = Counter(JUDGMENTS[judged[example]] for example in linked)
+    shared_tests = {example for example, others in influencing.items() if len(others) > 1}
+    shared = {example for other in shared_tests for example in influencing[other]}
     either = linked | shared
-    neither = points - either
+    neither = examples - either
 
     def mean(chosen: set[int]) -> float:
-        return float(np.mean([value[point] for point in chosen])) if chosen else float("nan")
+        return float(np.mean([value[example] for example in chosen])) if chosen else float("nan")
 
     parts_note = "the parts of the paper's buckets add up to its 1,015"
     return [
         Count(
-            "pairs of a train and a test point", None, len(train), "the paper calls these points"
+            "pairs of a train and a test example",
+            None,
+            len(train),
+            "the paper calls these examples",
         ),
-        Count("memorized train points", 1015, len(points), "distinct train points of the pairs"),
-        Count("influenced test points", None, len(influencing), "distinct test points"),
         Count(
-            "train points with a duplicate in the test set",
+            "memorized training examples",
+            1015,
+            len(examples),
+            "distinct training examples of the pairs",
+        ),
+        Count("influenced test examples", None, len(influencing), "distinct test examples"),
+        Count(
+            "training examples with a duplicate in the test set",
             119 + 158,
             len(linked),
             "listed by ciFAIR with any judgment; the paper: exact and near",
@@ -73,28 +81,28 @@ def published_counts(
         Count("of these near", 158, kinds["near"], "the same shot, processed otherwise"),
         Count("of these very similar", None, kinds["very similar"], "another shot"),
         Count(
-            "test points influenced by two train points or more",
+            "test examples influenced by two training examples or more",
             None,
             len(shared_tests),
-            "each makes its train points a sub-population",
+            "each makes its training examples a subpopulation",
         ),
         Count(
-            "train points that share a test point",
+            "training examples that share a test example",
             239,
             len(shared),
-            f"sub-populations; {len(shared - linked)} of them have no listed duplicate",
+            f"subpopulations; {len(shared - linked)} of them have no listed duplicate",
         ),
         Count(
-            "pairs of a shared test point",
+            "pairs of a shared test example",
             None,
-            sum(len(influencing[point]) for point in shared_tests),
-            "rows of the file, not points",
+            sum(len(influencing[example]) for example in shared_tests),
+            "rows of the file, not examples",
         ),
-        Count("train points in either", 119 + 158 + 239, len(either), parts_note),
-        Count("train points in neither", 499, len(neither), parts_note),
-        Count("mean memorization of all", None, mean(points), "each train point once"),
+        Count("training examples in either", 119 + 158 + 239, len(either), parts_note),
+        Count("training examples in neither", 499, len(neither), parts_note),
+        Count("mean memorization of all", None, mean(examples), "each training example once"),
         Count("mean memorization of the duplicate-linked", None, mean(linked), ""),
-        Count("mean memorization of the rest", None, mean(points - linked), ""),
+        Count("mean memorization of the rest", None, mean(examples - linked), ""),
         Count(
             "mean memorization of those in either",
             0.74,

@@ -14,7 +14,7 @@ from memaudit.published.files import check_range, foreign, other_order, read_npz
 from memaudit.scores.estimate import InfluenceBlock
 from memaudit.scores.selection import Pair
 
-FZ_MODELS, FZ_FRACTION = 4000, 0.7  # F&Z's CIFAR-100 models, and the part of the points in each
+FZ_MODELS, FZ_FRACTION = 4000, 0.7  # F&Z's CIFAR-100 models, and the part of the examples in each
 
 
 def read_fz_pairs(
@@ -24,8 +24,8 @@ def read_fz_pairs(
 
     The file has `tr_idx`, `tt_idx`, `infl` and `mem`, each (pairs,): mem >= 0.25, infl >= 0.15.
     train_labels (n_train,) and test_labels (n_test,) are the classes of the images at hand; the two
-    points of a pair are of one class, which tells whether those are in the order that the indices
-    mean. Standard errors were not published and are NaN. Ordered by train point, then test point.
+    examples of a pair are of one class, which tells whether those are in the order that the indices
+    mean. Standard errors were not published and are NaN. Ordered by training example, then test example.
 
     Raises AuditError, naming the file: not an .npz, a key missing, arrays that do not belong
     together, an index out of range, pairs of two classes.
@@ -35,7 +35,7 @@ def read_fz_pairs(
         check_range(path, name, index, len(labels))
     apart = np.count_nonzero(train_labels[train] != test_labels[test])
     if apart:
-        raise other_order(path, f"{apart} of {len(train)} pairs join points of two classes")
+        raise other_order(path, f"{apart} of {len(train)} pairs join examples of two classes")
     order = np.lexsort((test, train))
     return [
         Pair(
@@ -66,10 +66,10 @@ def pair_arrays(path: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
 def read_fz_matrix(
     path: str | Path, train_labels: np.ndarray, test_labels: np.ndarray, se: float | None = None
 ) -> tuple[np.ndarray, list[InfluenceBlock]]:
-    """F&Z's scores of all points (`cifar100_infl_matrix.npz`): memorization and influence.
+    """F&Z's scores of all examples (`cifar100_infl_matrix.npz`): memorization and influence.
 
-    Returns memorization, float (n_train,), and for each class the influence of its train points on
-    its test points. Standard errors were not published: `se` stands for all of them, by default the
+    Returns memorization, float (n_train,), and for each class the influence of its training examples on
+    its test examples. Standard errors were not published: `se` stands for all of them, by default the
     bound of `largest_se`. Reads what `memaudit.scores.estimate.export_fz` writes, too.
 
     Raises AuditError, naming the file and the key: not an .npz, a key missing, another shape, an
@@ -97,7 +97,7 @@ def read_fz_matrix(
         ):
             check_range(path, key.format(label), index, len(labels))
             if (labels[index] != label).any():
-                raise foreign(path, f"{key.format(label)} has points of other classes")
+                raise foreign(path, f"{key.format(label)} has examples of other classes")
         if influence.shape != (len(train), len(test)):
             raise foreign(
                 path,
@@ -171,17 +171,17 @@ def read_aux_arrays(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """F&Z's released runs, one `aux_arrays.npz` each: what scores are estimated from.
 
-    Returns the training mask (k, n_train), correctness on the train points (k, n_train) and on the
-    test points (k, n_test), all bool, row i from paths[i]. A run has `subsample_idx` (the points it
+    Returns the training mask (k, n_train), correctness on the training examples (k, n_train) and on the
+    test examples (k, n_test), all bool, row i from paths[i]. A run has `subsample_idx` (the examples it
     trained on), `index_{train,removed,test}` and `correctness_{train,removed,test}` (0 or 1),
-    where train and removed together are all train points (README of
+    where train and removed together are all training examples (README of
     google-research/heldout-influence-estimation).
 
     The indices are those of the data set that the run was made with. The release's CIFAR-10 runs
     count in the order in which TensorFlow Datasets (cifar10:3.0.2) yields the images (`libdata/`
     there), which is not the original order: bring the columns into your own before you compare.
 
-    Raises AuditError, naming the file: not an .npz, a key missing, a point missing, counted twice
+    Raises AuditError, naming the file: not an .npz, a key missing, an example missing, counted twice
     or out of range, a correctness that is neither 0 nor 1, a subset other than `index_train`.
     """
     mask = np.zeros((len(paths), n_train), dtype=bool)
@@ -203,7 +203,7 @@ def read_aux_arrays(
         _check_all_once(path, "index_train and index_removed", both, n_train)
         _check_all_once(path, "index_test", run["index_test"], n_test)
         if not np.array_equal(np.sort(run["subsample_idx"]), np.sort(run["index_train"])):
-            raise foreign(path, "subsample_idx and index_train are not the same points")
+            raise foreign(path, "subsample_idx and index_train are not the same examples")
         mask[row, run["index_train"]] = True
         for part in ("train", "removed"):
             train_correct[row, run[f"index_{part}"]] = run[f"correctness_{part}"]
@@ -215,5 +215,5 @@ def _check_all_once(path: str | Path, name: str, index: np.ndarray, count: int) 
     check_range(path, name, index, count)
     times = np.bincount(index, minlength=count)
     if (times != 1).any():
-        point = int((times != 1).argmax())
-        raise foreign(path, f"{name}: point {point} is there {times[point]} times, not once")
+        example = int((times != 1).argmax())
+        raise foreign(path, f"{name}: example {example} is there {times[example]} times, not once")

@@ -30,7 +30,7 @@ def gather_accuracies(
             if len(set(removed.tolist())) > 1:
                 raise AuditError(
                     f"{recipe}, {removal}: models were trained without {sorted(set(removed))} "
-                    f"points; delete {Path(paths[0]).parent} and run the same command again"
+                    f"examples; delete {Path(paths[0]).parent} and run the same command again"
                 )
             group = f"{recipe}/{removal}"
             out.add(f"{group}/trial", np.arange(models))
@@ -41,7 +41,7 @@ def gather_accuracies(
 
 
 def fit(train_mask: np.ndarray, train_correct: np.ndarray) -> np.ndarray:
-    """The part of the points it was trained on that each model is right on at the end: (models,).
+    """The part of the examples it was trained on that each model is right on at the end: (models,).
 
     Both arguments are bool (models, n_train); the images as they are, not augmented.
     """
@@ -58,7 +58,7 @@ def _read_arm(group: h5py.Group, n_test: int) -> Arm:
 def read_arms(
     accuracies: str | Path, rows: Sequence[tuple[str, str]], n_test: int
 ) -> tuple[dict[str, Arm], dict[str, int]]:
-    """The models of each (recipe, removal) and of its recipe on all points; points left out.
+    """The models of each (recipe, removal) and of its recipe on all examples; examples left out.
 
     Both by the arm's name, "recipe/removal".
     """

@@ -1,7 +1,7 @@
-"""Which test points pay for a removal: each of those that removed points influence, and by groups.
+"""Which test examples pay for a removal: each of those that removed examples influence, and by groups.
 
-Differences are in percentage points, positive where accuracy falls. A test point belongs to the
-removed points that influence it most: to their sub-population, or to those with a duplicate in the
+Differences are in percentage points, positive where accuracy falls. A test example belongs to the
+removed examples that influence it most: to their subpopulation, or to those with a duplicate in the
 test set, or to those that are neither. What is predicted is the sum of the influences, as if they
 added up; they were measured on models of subsets, not on those that are compared here.
 """
@@ -21,18 +21,18 @@ from memaudit.results.statistics import LEVEL, Arm, Drop, welch_drop
 from memaudit.scores.estimate import standard_error
 from memaudit.scores.selection import Pair
 
-DUPLICATES, NEITHER, OTHERS = "duplicates", "neither", "other test points"
-SHARE = 0.8  # of a drop: how many test points carry so much
+DUPLICATES, NEITHER, OTHERS = "duplicates", "neither", "other test examples"
+SHARE = 0.8  # of a drop: how many test examples carry so much
 
 
 @dataclass(frozen=True)
-class Point:
-    """A test point that points of a removal influence: a row of affected.csv.
+class Example:
+    """A test example that examples of a removal influence: a row of affected.csv.
 
-    `removed`: how many of the removed points influence it. `group` is where it belongs, see
-    `group_of`; `bucket` that of the removed point of greatest influence on it. Accuracies are over
+    `removed`: how many of the removed examples influence it. `group` is where it belongs, see
+    `group_of`; `bucket` that of the removed example of greatest influence on it. Accuracies are over
     the models (percent); `low` to `high` is the 95 % interval of the drop over models (Agresti &
-    Caffo 2000). `control_drop` is the drop on it where as many points are removed at random.
+    Caffo 2000). `control_drop` is the drop on it where as many examples are removed at random.
     """
 
     recipe: str
@@ -55,18 +55,18 @@ class Point:
 
 @dataclass(frozen=True)
 class Group:
-    """A row of groups.csv: removed points that belong together, and the test points they affect.
+    """A row of groups.csv: removed examples that belong together, and the test examples they affect.
 
-    `mean_drop` is that of these test points; `contribution` what they add to the drop of the whole
+    `mean_drop` is that of these test examples; `contribution` what they add to the drop of the whole
     test set, with its 95 % interval over models (Welch). The contributions of a removal, those of
-    the other test points with them, add up to its drop.
+    the other test examples with them, add up to its drop.
     """
 
     recipe: str
     removal: str
     group: str
-    removed_points: int
-    test_points: int
+    removed_examples: int
+    test_examples: int
     mean_drop: float
     contribution: float
     low: float
@@ -77,20 +77,20 @@ class Group:
 
 @dataclass(frozen=True)
 class Summary:
-    """A row of affected_summary.csv: which test points carry the drop of a removal.
+    """A row of affected_summary.csv: which test examples carry the drop of a removal.
 
-    `influenced` of the `test_points` are influenced by removed points: `drop_influenced` is their
+    `influenced` of the `test_examples` are influenced by removed examples: `drop_influenced` is their
     contribution to the `drop`, `drop_rest` that of all others, each with its 95 % interval over
     models (Welch). `predicted` is the sum of all influences. `share_influenced` and
-    `found_to_predicted` are ratios; `carry` is how many test points, in the order of what was
+    `found_to_predicted` are ratios; `carry` is how many test examples, in the order of what was
     predicted for them, carry 80 % of the drop. These three are empty (NaN, None) where the drop's
-    interval holds 0, and `carry` where the influenced points carry less than that.
+    interval holds 0, and `carry` where the influenced examples carry less than that.
     """
 
     recipe: str
     removal: str
-    removed_points: int
-    test_points: int
+    removed_examples: int
+    test_examples: int
     influenced: int
     drop: float
     low: float
@@ -109,14 +109,14 @@ class Summary:
 
 
 def group_of(row: Assignment) -> str:
-    """The group of a removed point: its duplicate goes before its sub-population, as in buckets."""
+    """The group of a removed example: its duplicate goes before its subpopulation, as in buckets."""
     if row.reason in KINDS:
         return DUPLICATES
-    return NEITHER if row.reason == "none" else f"sub-population {row.group}"
+    return NEITHER if row.reason == "none" else f"subpopulation {row.group}"
 
 
 def contribution(full: Arm, reduced: Arm, images: np.ndarray) -> Drop:
-    """What the test points `images` (points,) add to the drop of the whole test set."""
+    """What the test examples `images` (examples,) add to the drop of the whole test set."""
     part = len(images) / full.correct.shape[1]
     if not len(images):
         return Drop(0.0, 0.0, 0.0, 0.0, 0.0)
@@ -131,12 +131,12 @@ def view(
     pairs: Sequence[Pair],
     assignments: Sequence[Assignment],
     test_classes: Sequence[str],
-) -> tuple[Summary, list[Group], list[Point]]:
-    """What the removal `removal` (selected, or a bucket) does to the test points it influences.
+) -> tuple[Summary, list[Group], list[Example]]:
+    """What the removal `removal` (selected, or a bucket) does to the test examples it influences.
 
-    `arms` by "recipe/removal", on all test points, with that of the control where there is one;
-    `test_classes` names the class of each test point. Groups come by what they contribute, the
-    other test points last; points by what is predicted for them, greatest first.
+    `arms` by "recipe/removal", on all test examples, with that of the control where there is one;
+    `test_classes` names the class of each test example. Groups come by what they contribute, the
+    other test examples last; examples by what is predicted for them, greatest first.
     """
     full, reduced = arms[f"{recipe}/none"], arms[f"{recipe}/{removal}"]
     control = arms.get(f"{recipe}/{CONTROL}{removal}")
@@ -147,14 +147,14 @@ def view(
         arm: 100 * np.mean(a.correct, axis=0) for arm, a in (("full", full), ("reduced", reduced))
     }
     by_control = accuracy["full"] - 100 * control.correct.mean(axis=0) if control else None
-    points = []
+    examples = []
     for test, found in on_test.items():
         sums: dict[str, float] = defaultdict(float)
         for index, value in found.items():
             sums[group_of(rows[index])] += value
         before, after = float(accuracy["full"][test]), float(accuracy["reduced"][test])
-        points.append(
-            Point(
+        examples.append(
+            Example(
                 recipe,
                 removal,
                 test,
@@ -172,10 +172,10 @@ def view(
                 float(by_control[test]) if control else float("nan"),
             )
         )
-    points.sort(key=lambda point: (-point.predicted, point.test))
-    members: dict[str, list[Point]] = defaultdict(list)
-    for point in points:
-        members[point.group].append(point)
+    examples.sort(key=lambda example: (-example.predicted, example.test))
+    members: dict[str, list[Example]] = defaultdict(list)
+    for example in examples:
+        members[example.group].append(example)
     names = {group_of(row) for row in removed} | members.keys()
     groups = [
         _group(recipe, removal, name, removed, members[name], full, reduced, by_control)
@@ -184,11 +184,11 @@ def view(
     groups.sort(key=lambda group: (-group.contribution, group.group))
     others = np.setdiff1d(np.arange(full.correct.shape[1]), list(on_test))
     groups.append(_others(recipe, removal, others, full, reduced, by_control))
-    return _summary(points, removed, others, full, reduced, groups), groups, points
+    return _summary(examples, removed, others, full, reduced, groups), groups, examples
 
 
 def _influences(pairs: Sequence[Pair], removed: set[int]) -> dict[int, dict[int, float]]:
-    """For each test point the influence of each removed point on it."""
+    """For each test example the influence of each removed example on it."""
     found: dict[int, dict[int, float]] = defaultdict(dict)
     for pair in pairs:
         if pair.train in removed:
@@ -197,7 +197,7 @@ def _influences(pairs: Sequence[Pair], removed: set[int]) -> dict[int, dict[int,
 
 
 def _interval(full: np.ndarray, reduced: np.ndarray) -> tuple[float, float]:
-    """Agresti and Caffo's interval of the drop on one test point, correct bool (models,) each."""
+    """Agresti and Caffo's interval of the drop on one test example, correct bool (models,) each."""
     right, n = (full.sum(), reduced.sum()), (len(full), len(reduced))
     middle = (right[0] + 1) / (n[0] + 2) - (right[1] + 1) / (n[1] + 2)
     half = stats.norm.ppf((1 + LEVEL) / 2) * standard_error(right[0], n[0], right[1], n[1])
@@ -205,8 +205,8 @@ def _interval(full: np.ndarray, reduced: np.ndarray) -> tuple[float, float]:
     return float(100 * low), float(100 * high)
 
 
-def _group(recipe, removal, name, removed, points, full, reduced, by_control) -> Group:
-    images = np.array([point.test for point in points], dtype=np.int64)
+def _group(recipe, removal, name, removed, examples, full, reduced, by_control) -> Group:
+    images = np.array([example.test for example in examples], dtype=np.int64)
     found = contribution(full, reduced, images)
     n_test = full.correct.shape[1]
     return Group(
@@ -215,17 +215,17 @@ def _group(recipe, removal, name, removed, points, full, reduced, by_control) ->
         name,
         sum(group_of(row) == name for row in removed),
         len(images),
-        float(np.mean([point.drop for point in points])) if points else float("nan"),
+        float(np.mean([example.drop for example in examples])) if examples else float("nan"),
         found.drop,
         found.ci_low,
         found.ci_high,
-        sum(point.predicted for point in points) / n_test,
+        sum(example.predicted for example in examples) / n_test,
         float("nan") if by_control is None else float(by_control[images].sum()) / n_test,
     )
 
 
 def _others(recipe, removal, others, full, reduced, by_control) -> Group:
-    """The test points that no removed point is known to influence, as a group."""
+    """The test examples that no removed example is known to influence, as a group."""
     found, n_test = contribution(full, reduced, others), full.correct.shape[1]
     return Group(
         recipe,
@@ -242,15 +242,15 @@ def _others(recipe, removal, others, full, reduced, by_control) -> Group:
     )
 
 
-def _summary(points, removed, others, full, reduced, groups) -> Summary:
+def _summary(examples, removed, others, full, reduced, groups) -> Summary:
     n_test = full.correct.shape[1]
-    influenced = np.array([point.test for point in points], dtype=np.int64)
+    influenced = np.array([example.test for example in examples], dtype=np.int64)
     whole = welch_drop(full.accuracy, reduced.accuracy)
     carried = contribution(full, reduced, influenced)
     rest = contribution(full, reduced, others)
-    predicted = sum(point.predicted for point in points) / n_test
+    predicted = sum(example.predicted for example in examples) / n_test
     is_drop = bool(removed) and whole.ci_low > 0
-    cumulative = np.cumsum([point.drop for point in points]) / n_test
+    cumulative = np.cumsum([example.drop for example in examples]) / n_test
     enough = np.flatnonzero(cumulative >= SHARE * whole.drop)
     return Summary(
         groups[-1].recipe,
@@ -269,7 +269,7 @@ def _summary(points, removed, others, full, reduced, groups) -> Summary:
     )
 
 
-def write(rows: Sequence[Summary | Group | Point], kind: type, path: str | Path) -> None:
+def write(rows: Sequence[Summary | Group | Example], kind: type, path: str | Path) -> None:
     """Write rows of one `kind` as CSV, a column a field; what cannot be said is an empty cell."""
     names = ["class" if field.name == "class_name" else field.name for field in fields(kind)]
     tables.write(path, names, map(astuple, rows), ".4f")

@@ -80,9 +80,9 @@ def judge(
 ) -> list[Claim]:
     """The claims of both papers, judged by this study.
 
-    `contrasts` are those of Table 2 on all test images; `assignments` the selected points with
-    their buckets; `leaks` the duplicates that count; `memorized` int64 (points,) the training
-    points whose memorization reaches the threshold, selected or not; None where it is not known.
+    `contrasts` are those of Table 2 on all test images; `assignments` the selected examples with
+    their buckets; `leaks` the duplicates that count; `memorized` int64 (examples,) the training
+    examples whose memorization reaches the threshold, selected or not; None where it is not known.
     """
     tests = [
         _drop(contrasts, settings),
@@ -106,7 +106,7 @@ def _judged(test: _Test, p: float, margin: float) -> Claim:
     """A claim with its verdict."""
     found, within = test.found, test.same_p < SIGNIFICANT
     above = found.value > test.null
-    small = f"smaller than {margin:g} points either way (p {_p(test.same_p)})"
+    small = f"smaller than {margin:g} pp either way (p {_p(test.same_p)})"
     if test.missing:
         verdict, because = UNTESTED, test.missing
     elif p != p:
@@ -166,15 +166,15 @@ def _of_accuracies(
 
 def _none_removed(contrasts: Contrasts, *arms: str) -> str:
     empty = [arm for arm in arms if not contrasts.removed[arm]]
-    return f"no point was removed: {', '.join(empty)}" if empty else ""
+    return f"no example was removed: {', '.join(empty)}" if empty else ""
 
 
 def _drop(contrasts: Contrasts, settings: Settings) -> _Test:
     words = (
-        "Without the memorized points that test points depend on, test accuracy falls.",
+        "Without the memorized examples that test examples depend on, test accuracy falls.",
         "F&Z; the paper, Table 2, Original",
         "2.54 ± 0.20",
-        "drop, original recipe, all selected points; percentage points",
+        "drop, original recipe, all selected examples; percentage points",
     )
     missing = _none_removed(contrasts, "original/selected")
     return _of_accuracies(words, contrasts.drop("original", "selected"), 1, settings, missing)
@@ -182,7 +182,7 @@ def _drop(contrasts: Contrasts, settings: Settings) -> _Test:
 
 def _beyond_random(contrasts: Contrasts, settings: Settings) -> _Test:
     words = (
-        "It falls further than without as many random points.",
+        "It falls further than without as many random examples.",
         "F&Z, figure 2",
         "a curve, without numbers",
         "that drop less the drop of its random control; percentage points",
@@ -197,50 +197,51 @@ def _better(contrasts: Contrasts, settings: Settings) -> _Test:
         "With weight decay models generalize better.",
         "the paper",
         "not given",
-        "test accuracy on all points, converged less original; percentage points",
+        "test accuracy on all examples, weight_decay less original; percentage points",
     )
-    found = contrasts.contrast(["converged/none"], ["original/none"])
+    found = contrasts.contrast(["weight_decay/none"], ["original/none"])
     return _of_accuracies(words, found, 1, settings)
 
 
 def _converged(contrasts: Contrasts, settings: Settings) -> _Test:
     words = (
-        "With weight decay (the recipe converged) the fall is smaller.",
+        "With weight decay (the recipe weight_decay) the fall is smaller.",
         "the paper, Table 2, Model convergence",
         "2.54 → 1.78, so -0.76 (1.28 in its section 5.2)",
-        "drop of all selected points, converged less original; percentage points",
+        "drop of all selected examples, weight_decay less original; percentage points",
     )
-    missing = _none_removed(contrasts, "converged/selected")
+    missing = _none_removed(contrasts, "weight_decay/selected")
     return _of_accuracies(
-        words, contrasts.interaction("converged", "selected"), -1, settings, missing
+        words, contrasts.interaction("weight_decay", "selected"), -1, settings, missing
     )
 
 
 def _converged_beyond_random(contrasts: Contrasts, settings: Settings) -> _Test:
     words = (
-        "So is the fall beyond that without as many random points.",
+        "So is the fall beyond that without as many random examples.",
         "asked here",
         "not given",
         "the same, each drop less its random control; percentage points",
     )
     arm, control = "selected", f"{CONTROL}selected"
     found = contrasts.contrast(
-        [f"converged/{control}", f"original/{arm}"], [f"converged/{arm}", f"original/{control}"]
+        [f"weight_decay/{control}", f"original/{arm}"],
+        [f"weight_decay/{arm}", f"original/{control}"],
     )
-    missing = _none_removed(contrasts, "converged/selected")
+    missing = _none_removed(contrasts, "weight_decay/selected")
     return _of_accuracies(words, found, -1, settings, missing)
 
 
 def _duplicates(
     assignments: Sequence[Assignment], leaks: Iterable[Leak], memorized: np.ndarray | None
 ) -> _Test:
-    """Whether selected points have a duplicate more often than others that are memorized."""
+    """Whether selected examples have a duplicate more often than others that are memorized."""
     words = (
-        "Selected points have a duplicate in the test set more often than other memorized points.",
+        "Selected examples have a duplicate in the test set more often than other memorized examples.",
         "the paper",
         "277 of 1,015; no comparison published",
-        "odds of a duplicate in the test set (points with one for each without), of the selected "
-        "points over those of the other points whose memorization reaches the threshold; a ratio",
+        "odds of a duplicate in the test set (examples with one for each without), of the selected "
+        "examples over those of the other examples whose memorization reaches the threshold; a ratio",
     )
     selected = {row.index for row in assignments}
     others = set() if memorized is None else set(memorized.tolist()) - selected
@@ -249,13 +250,13 @@ def _duplicates(
     table = [[both, len(selected) - both], [rest, len(others) - rest]]
     missing = ""
     if not selected:
-        missing = "no point was selected"
+        missing = "no example was selected"
     elif memorized is None:
-        missing = "F&Z published no scores of the points that are not selected"
+        missing = "F&Z published no scores of the examples that are not selected"
     elif not both + rest:
-        missing = "no memorized point has a duplicate"
+        missing = "no memorized example has a duplicate"
     elif not others:
-        missing = "no other point is memorized"
+        missing = "no other example is memorized"
     if missing:
         return _Test(*words, Estimate(float("nan")), 1, float("nan"), null=1.0, missing=missing)
     ratio = stats.contingency.odds_ratio(np.array(table))
@@ -269,19 +270,19 @@ def _bucket_against_bucket(
 ) -> _Test:
     count = Counter(row.bucket for row in assignments)
     words = (
-        "The points with a duplicate and those in sub-populations cost more than the points that "
+        "The examples with a duplicate and those in subpopulations cost more than the examples that "
         "are memorized and nothing else.",
         "the paper, Table 2, Leakage + Shift and Memorized",
         "1.25 and 0.54, so 0.71, without controls",
-        f"drop of the {count[LEAKAGE_SHIFT]:,} points in leakage_shift less that of the "
-        f"{count[MEMORIZED]:,} in memorized, each less its random control, converged recipe; "
+        f"drop of the {count[LEAKAGE_SHIFT]:,} examples in leakage_shift less that of the "
+        f"{count[MEMORIZED]:,} in memorized, each less its random control, weight_decay recipe; "
         "percentage points",
     )
-    leaked, merely = f"converged/{LEAKAGE_SHIFT}", f"converged/{MEMORIZED}"
+    leaked, merely = f"weight_decay/{LEAKAGE_SHIFT}", f"weight_decay/{MEMORIZED}"
     missing = _none_removed(contrasts, merely, leaked)
     found = contrasts.contrast(
-        [f"converged/{CONTROL}{LEAKAGE_SHIFT}", merely],
-        [leaked, f"converged/{CONTROL}{MEMORIZED}"],
+        [f"weight_decay/{CONTROL}{LEAKAGE_SHIFT}", merely],
+        [leaked, f"weight_decay/{CONTROL}{MEMORIZED}"],
     )
     return _of_accuracies(words, found, 1, settings, missing)
 
@@ -291,17 +292,17 @@ def _memorized(
 ) -> _Test:
     count, margin = sum(row.bucket == MEMORIZED for row in assignments), settings.margin
     words = (
-        "Points that are memorized, and nothing else, are hardly needed: they cost at most "
-        f"{margin:g} points more than random ones (the margin is this study's, not the paper's).",
+        "Examples that are memorized, and nothing else, are hardly needed: they cost at most "
+        f"{margin:g} pp more than random ones (the margin is this study's, not the paper's).",
         "the paper, Table 2, Memorized",
         "0.54 ± 0.29, without a control",
-        f"drop of the {count:,} points in memorized less that of its random control, converged "
+        f"drop of the {count:,} examples in memorized less that of its random control, weight_decay "
         "recipe; percentage points",
     )
-    missing = _none_removed(contrasts, f"converged/{MEMORIZED}")
+    missing = _none_removed(contrasts, f"weight_decay/{MEMORIZED}")
     if missing:
         return _Test(*words, Estimate(float("nan")), 0, float("nan"), missing=missing)
-    found = contrasts.beyond_random("converged", MEMORIZED)
+    found = contrasts.beyond_random("weight_decay", MEMORIZED)
     return _Test(*words, found, 0, *statistics.one_sided(found, margin), null=margin)
 
 
@@ -342,25 +343,25 @@ def markdown(claims: Sequence[Claim], title: str, margin: float) -> str:
         "of a difference of at most the margin: contradicted where the difference is shown to be "
         "above it, supported where below (one one-sided test each).",
         "",
-        f"The margin of {margin:g} points is this study's (`statistics.margin`), not the papers'. "
-        "By it the paper's own 0.54 would be small only if random points cost "
+        f"The margin of {margin:g} pp is this study's (`statistics.margin`), not the papers'. "
+        "By it the paper's own 0.54 would be small only if random examples cost "
         f"{max(0.0, 0.54 - margin):.2f} or more of it.",
         "",
         "The p against no difference, and of the last claim against at most the margin, are "
         "adjusted for the number of claims tested (Holm); intervals and the tests that a "
         "difference is small are not, so an interval may leave out 0 where the verdict is "
         "undecided. Table 2 adjusts for its own rows. Intervals and tests of accuracies are over "
-        "models and test images. Those of the odds ratio are exact (Fisher) if points were "
-        "independent; a memorized point with a copy in the test set influences at least that "
+        "models and test images. Those of the odds ratio are exact (Fisher) if examples were "
+        "independent; a memorized example with a copy in the test set influences at least that "
         "copy, so take that ratio as a description.",
         "",
         "Whether models had converged is not tested here: `learning_curves.csv` shows how far "
-        "they fit their training points. Where `converged` fits them less than `original`, a claim "
+        "they fit their training examples. Where `weight_decay` fits them less than `original`, a claim "
         "about weight decay is none about convergence.",
         "",
-        "Points are selected by their influence on the test images on which their removal is "
+        "Examples are selected by their influence on the test images on which their removal is "
         "measured. So the drops tend to be larger than on other images, and what is said "
-        "of these points holds on these images; `drop_held_out` of Table 2 is free of that "
+        "of these examples holds on these images; `drop_held_out` of Table 2 is free of that "
         "(`selection.held_out_half`).",
         "",
     ]

@@ -1,4 +1,4 @@
-"""Learning curves of the models on all points: whether training has converged."""
+"""Learning curves of the models on all examples: whether training has converged."""
 
 from collections.abc import Mapping
 
@@ -8,8 +8,8 @@ from memaudit.results.accuracies import fit
 
 # Every column of learning_curves.csv, with what it means: the one place that says so.
 COLUMNS = {
-    "recipe": "how the models were trained; all on all points",
-    "epoch": "passes over the training points",
+    "recipe": "how the models were trained; all on all examples",
+    "epoch": "passes over the training examples",
     "models": "number of models that the row's means and standard deviations (sd) are over",
     "learning_rate": "mean over the epoch's steps",
     "loss": "training loss, mean over the epoch's steps, nats",

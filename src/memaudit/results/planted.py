@@ -52,20 +52,20 @@ def checks(
     true_pairs = [subpopulation[p.train] == planted["test_subpopulation"][p.test] for p in pairs]
     copies = {(int(i), j) for j, i in enumerate(planted["test_copy_of"]) if i >= 0}
     found = {(train, test) for train, test, _ in duplicates}
-    called = {row.index for row in assignments if row.reason == "sub-population"}
+    called = {row.index for row in assignments if row.reason == "subpopulation"}
     small = set(np.flatnonzero(role == "small").tolist())
     return [
         Check(
             "memorization_auc",
             float(area),
             0.95,
-            "ROC AUC of memorization, planted tail and mislabelled points against the head",
+            "ROC AUC of memorization, planted tail and mislabelled examples against the head",
         ),
         Check(
             "pair_precision",
             float(np.mean(true_pairs)) if true_pairs else float("nan"),
             0.9,
-            "selected pairs of a train point and a test point of its sub-population, or its copy",
+            "selected pairs of a training example and a test example of its subpopulation, or its copy",
         ),
         Check("copy_recall", _share(found, copies), 0.95, "planted copies that were found"),
         Check("copy_precision", _share(copies, found), 0.9, "pairs called copies that are"),
@@ -73,13 +73,13 @@ def checks(
             "subpopulation_precision",
             _share(small, called),
             0.8,
-            "points called sub-population that are of a planted one of two or three",
+            "examples called subpopulation that are of a planted one of two or three",
         ),
         Check(
             "subpopulation_recall",
             _share(called, small),
             0.7,
-            "points of the planted sub-populations of two or three that were called so",
+            "examples of the planted subpopulations of two or three that were called so",
         ),
     ]
 

@@ -123,7 +123,7 @@ def models_for_equivalence(
 def image_floor(images: tuple[float, float], level: float = LEVEL) -> float:
     """Half-width of a drop's interval for other test images, with infinitely many models.
 
-    Percentage points. What more test images would make smaller, and more models would not.
+    Percentage examples. What more test images would make smaller, and more models would not.
     """
     variance, freedom = images
     return float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance))
@@ -160,7 +160,7 @@ def memorization_half_width(
 ) -> float:
     """Half the width of the interval of one memorization score; by default at its worst.
 
-    1.96 sqrt(p_in (1 - p_in) / n_in + p_out (1 - p_out) / n_out), where a point is in n_in =
+    1.96 sqrt(p_in (1 - p_in) / n_in + p_out (1 - p_out) / n_out), where an example is in n_in =
     `fraction` x `models` of them; p_in, p_out are the probabilities of being right with and without
     it. At one half each this is 1.96 sqrt(1 / (4 n_in) + 1 / (4 n_out)).
     """
@@ -177,6 +177,6 @@ def models_for_memorization(
 
 
 def models_for_measured(wanted: float, se: float, models: int, level: float = LEVEL) -> int:
-    """The same for a point whose standard error is `se` with `models` models."""
+    """The same for an example whose standard error is `se` with `models` models."""
     width = stats.norm.ppf((1 + level) / 2) * se
     return int(np.ceil(models * (width / wanted) ** 2 - 1e-9))

@@ -209,7 +209,7 @@ def equivalence(found: Estimate, margin: float) -> float:
 def one_sided(found: Estimate, limit: float) -> tuple[float, float]:
     """p of the hypotheses that the difference is at most `limit`, and that it is at least `limit`.
 
-    Percentage points, with `Estimate.se_at`. Where the first is small the difference is shown to be
+    Percentage examples, with `Estimate.se_at`. Where the first is small the difference is shown to be
     above it, where the second is, below. Both NaN where there is no `se`.
     """
     beyond, se = found.value - limit, found.se_at(limit)

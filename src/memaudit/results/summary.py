@@ -18,14 +18,14 @@ CITATIONS = (
     "V. Feldman and C. Zhang: What Neural Networks Memorize and Why: Discovering the Long Tail via "
     "Influence Estimation. NeurIPS 2020, arXiv:2008.03703.",
     "Is Memorization Actually Necessary for Generalization? The numbers quoted are those of the "
-    "version with a drop of 0.54 points in its Table 2; another version: "
+    "version with a drop of 0.54 pp in its Table 2; another version: "
     "https://openreview.net/forum?id=eAVPivm2jv.",
 )
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The models of one recipe and removal: how many, without how many points, where, how long.
+    """The models of one recipe and removal: how many, without how many examples, where, how long.
 
     `removed` is None where each model leaves out another number; `seconds` of training and
     evaluation, all models together.
@@ -85,7 +85,7 @@ def markdown(
         f"**Models.** {sum(part.models for part in models):,} models, {hours:.1f} device hours; "
         f"seed {seed}.",
         "",
-        "| recipe | without | points left out | models | seconds a model | device |",
+        "| recipe | without | examples left out | models | seconds a model | device |",
         "|---|---|---:|---:|---:|---|",
         *(
             f"| {part.recipe} | {part.removal} | "
@@ -96,25 +96,25 @@ def markdown(
         "",
         *_recipes(config["recipes"], {part.recipe for part in models}),
         "",
-        f"**Selection.** {_source(config)} A point is selected with memorization of at least "
+        f"**Selection.** {_source(config)} An example is selected with memorization of at least "
         f"{config['selection']['memorization']:g} and influence of at least "
-        f"{config['selection']['influence']:g} on a test point of its class"
+        f"{config['selection']['influence']:g} on a test example of its class"
         + (
             f", more than {config['selection']['z']:g} standard errors above zero"
             if config["memorization"]["source"] != "published"
             else ""
         )
-        + f": {len(assignments):,} points in {pairs:,} pairs."
+        + f": {len(assignments):,} examples in {pairs:,} pairs."
         + (
-            " Only one half of the test points had a say in that (selection.held_out_half)."
+            " Only one half of the test examples had a say in that (selection.held_out_half)."
             if config["selection"]["held_out_half"]
             else ""
         ),
         "",
-        "**Duplicates and sub-populations.** A train and a test image are near duplicates from a "
+        "**Duplicates and subpopulations.** A train and a test image are near duplicates from a "
         f"score of {config['duplicates']['near']:g} on (the duplicate finder's, 1 is identical)"
         + _annotated(config)
-        + ". Selected points that influence a common test point are a sub-population"
+        + ". Selected examples that influence a common test example are a subpopulation"
         + (
             " if their coarse colours are alike, too"
             if config["subpopulations"]["by"] == "checked"
@@ -123,8 +123,8 @@ def markdown(
         + f" (subpopulations.by: {config['subpopulations']['by']}).",
         "",
         f"**Buckets.** leakage_shift {buckets['leakage_shift']:,} (exact duplicate in the test set "
-        f"{reasons['exact']:,}, near duplicate {reasons['near']:,}, sub-population "
-        f"{reasons['sub-population']:,}), memorized {buckets['memorized']:,}. "
+        f"{reasons['exact']:,}, near duplicate {reasons['near']:,}, subpopulation "
+        f"{reasons['subpopulation']:,}), memorized {buckets['memorized']:,}. "
         f"{people:,} of these {len(assignments):,} were decided by people. "
         f"{leaked:,} of {data.n_test:,} test images have a duplicate in the training set.",
         "",
@@ -172,7 +172,7 @@ def _source(config: Mapping[str, Any]) -> str:
             return (
                 f"Memorization and influence are estimated (F&Z, equation 1) from "
                 f"{memorization['models']:,} models of the recipe {memorization['recipe']}, each "
-                f"on {memorization['subset_fraction']:.0%} of the training points."
+                f"on {memorization['subset_fraction']:.0%} of the training examples."
             )
         case "published":
             return "Memorization and influence are those of F&Z's published pairs."

@@ -39,9 +39,9 @@ COLUMNS = (
     "drop_vs_random_high",
 )
 OWN_COLUMNS = {
-    "weight_decay": "of the recipe, which is otherwise converged",
-    "threshold": "the memorization from which on points were removed",
-    "fitted": "percent of the training images, as they are, that the models on all points get "
+    "weight_decay": "of the recipe, which is otherwise weight_decay",
+    "threshold": "the memorization from which on examples were removed",
+    "fitted": "percent of the training images, as they are, that the models on all examples get "
     "right at the end: whether they fit what they were trained on",
     "fitted_sd": "standard deviation over those models, percentage points",
     "acc_full_low": "lower end of the 95 % interval of acc_full over models (Student), percent",
@@ -59,7 +59,7 @@ def sweep_rows(
     n_test: int,
     settings: table2.Settings,
 ) -> list[dict]:
-    """The rows of a sweep, each (value, recipe, removal) compared with its recipe on all points.
+    """The rows of a sweep, each (value, recipe, removal) compared with its recipe on all examples.
 
     `name` is what was swept over, the first column; `accuracies` a file by the contract
     `memaudit.store.ACCURACIES`. The tests are adjusted over the rows that are no controls.

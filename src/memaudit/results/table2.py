@@ -1,4 +1,4 @@
-"""Table 2: how far test accuracy falls when a set of points is removed, against a control."""
+"""Table 2: how far test accuracy falls when a set of examples is removed, against a control."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,38 +16,38 @@ from memaudit.results.statistics import Arm, Drop, Estimate, TwoWay, welch_drop
 # the paper does not say.
 PUBLISHED = {
     ("original", "selected"): (2.54, 0.20),
-    ("converged", "selected"): (1.78, 0.32),
-    ("converged", "leakage_shift"): (1.25, 0.32),
-    ("converged", "memorized"): (0.54, 0.29),
+    ("weight_decay", "selected"): (1.78, 0.32),
+    ("weight_decay", "leakage_shift"): (1.25, 0.32),
+    ("weight_decay", "memorized"): (0.54, 0.29),
 }
 PAPER_COLUMNS = {
     ("original", "selected"): "Original",
-    ("converged", "selected"): "Model convergence",
-    ("converged", "leakage_shift"): "Leakage + Shift",
-    ("converged", "memorized"): "Memorized",
+    ("weight_decay", "selected"): "Model convergence",
+    ("weight_decay", "leakage_shift"): "Leakage + Shift",
+    ("weight_decay", "memorized"): "Memorized",
 }
 
 # Every column of table2.csv, with what it means: the one place that says so.
 COLUMNS = {
     "paper_column": "the column of the paper's Table 2 that the row answers; empty for the others",
-    "recipe": "how the models were trained: original, without weight decay, or converged, the same "
+    "recipe": "how the models were trained: original, without weight decay, or weight_decay, the same "
     "with it",
-    "removal": "the points left out. selected: all that are memorized and influence a test point; "
-    "leakage_shift: those of them with a duplicate in the test set or in a sub-population, which "
-    "share the test points they influence; memorized: the others of them; random_X, the control "
-    "of X: as many points of the same classes, drawn anew for each trial, the same in both recipes "
+    "removal": "the examples left out. selected: all that are memorized and influence a test example; "
+    "leakage_shift: those of them with a duplicate in the test set or in a subpopulation, which "
+    "share the test examples they influence; memorized: the others of them; random_X, the control "
+    "of X: as many examples of the same classes, drawn anew for each trial, the same in both recipes "
     "and the smaller controls part of the larger ones; any other name: a list of the study's own",
-    "n_removed": "number of training points left out",
-    "n_models_full": "models trained on all points",
-    "n_models_reduced": "models trained without the points",
+    "n_removed": "number of training examples left out",
+    "n_models_full": "models trained on all examples",
+    "n_models_reduced": "models trained without the examples",
     "acc_full": "mean test accuracy of the former, percent",
     "sd_full": "standard deviation over those models, percentage points",
     "acc_reduced": "mean test accuracy of the latter, percent",
     "sd_reduced": "standard deviation over those models, percentage points; of a control it holds "
     "the spread of its random draws too, one for each trial",
-    "draws_sd": "of a control: standard deviation over its random draws of points alone, "
+    "draws_sd": "of a control: standard deviation over its random draws of examples alone, "
     "percentage points, sqrt(sd_reduced^2 - sd_full^2), taking training to vary as much as on all "
-    "points (models that are right less often vary more by themselves, so it is rather too large); "
+    "examples (models that are right less often vary more by themselves, so it is rather too large); "
     "0 where that alone explains sd_reduced; empty for the others, which are not drawn",
     "draws_sd_low": "lower end of its 95 % interval (Zou & Donner's for a difference of variances)",
     "draws_sd_high": "its upper end",
@@ -72,7 +72,7 @@ COLUMNS = {
     "paired_high": "its upper end",
     "boot_low": "lower end of the 95 % interval of the drop for other models and other test images "
     "of the same kind: two-way bootstrap, scaled to the variance components. It takes the "
-    "points as given: where they were chosen by their influence on these very test images, the "
+    "examples as given: where they were chosen by their influence on these very test images, the "
     "drop on other images tends to be smaller (see drop_held_out). With fewer than about ten test "
     "images that change (affected.csv) it is too short above. All intervals that follow are of "
     "this kind",
@@ -80,29 +80,29 @@ COLUMNS = {
     "p_holm": "p of the hypothesis that the drop is 0, two-sided, with the standard error behind "
     "boot_low (models and images) in a t test, so at the border it and that interval may differ; "
     "Holm-adjusted over all rows that are no controls: below 0.05 "
-    "there is a drop or a gain; of points chosen without these test images a table says so "
+    "there is a drop or a gain; of examples chosen without these test images a table says so "
     "wrongly, of any row, in at most 5 % of studies",
     "tost_p": "p of the hypothesis that the drop is the margin (statistics.margin) or more, up or "
     "down (two one-sided t tests, not adjusted): below 0.05 the drop is smaller than the margin. "
     "Its standard error counts the choice of images at least as much as if the drop were the "
     "margin and its images lost by every model: a few images in a thousand vary as rare events do",
     "drop_vs_random": "the drop less that of its random control, percentage points: what these "
-    "points cost beyond any as many of their classes. The models on all points cancel. The "
-    "control is drawn from all points of a class, these among them: where they are a large part of "
+    "examples cost beyond any as many of their classes. The models on all examples cancel. The "
+    "control is drawn from all examples of a class, these among them: where they are a large part of "
     "it, this is too small",
     "drop_vs_random_low": "lower end of its 95 % interval",
     "drop_vs_random_high": "its upper end",
     "p_vs_random": "p of the hypothesis that the drop is that of the control, two-sided, with the "
     "standard error behind that interval, Holm-adjusted like p_holm, as a family of its own",
     "interaction": "the drop less that of the recipe original for the same removal, percentage "
-    "points: how weight decay changes it; empty where there is no such other row",
+    "examples: how weight decay changes it; empty where there is no such other row",
     "interaction_low": "lower end of its 95 % interval",
     "interaction_high": "its upper end",
-    "drop_leak_free": "the drop of accuracy on those test points that have no duplicate in the "
+    "drop_leak_free": "the drop of accuracy on those test examples that have no duplicate in the "
     "training set (leak_free_test.txt), percentage points; empty where there is none",
     "drop_leak_free_low": "lower end of its 95 % interval",
     "drop_leak_free_high": "its upper end",
-    "drop_held_out": "the drop of accuracy on the half of the test points that had no part in "
+    "drop_held_out": "the drop of accuracy on the half of the test examples that had no part in "
     "the selection, percentage points; empty unless selection.held_out_half is true",
     "drop_held_out_low": "lower end of its 95 % interval",
     "drop_held_out_high": "its upper end",
@@ -132,10 +132,10 @@ def table_rows(
     held_out: np.ndarray,
     settings: Settings,
 ) -> list[dict]:
-    """The rows of Table 2, each (recipe, removal) compared with the recipe's models on all points.
+    """The rows of Table 2, each (recipe, removal) compared with the recipe's models on all examples.
 
-    Of the `n_test` test points, `leak_free` are those of the drop without leaks and `held_out`
-    those that had no part in the selection, int64 (points,) each. A row has a value for each of
+    Of the `n_test` test examples, `leak_free` are those of the drop without leaks and `held_out`
+    those that had no part in the selection, int64 (examples,) each. A row has a value for each of
     `COLUMNS`; what cannot be said is NaN, or None.
     """
     arms, removed = read_arms(accuracies, rows, n_test)
@@ -176,11 +176,11 @@ class Contrasts:
         return self.two_way.contrast(*sides)
 
     def drop(self, recipe: str, removal: str) -> Estimate | None:
-        """How far accuracy falls from the models on all points."""
+        """How far accuracy falls from the models on all examples."""
         return self.contrast([f"{recipe}/none"], [f"{recipe}/{removal}"])
 
     def beyond_random(self, recipe: str, removal: str) -> Estimate | None:
-        """The drop less its control's: both from the same models on all points, which cancel."""
+        """The drop less its control's: both from the same models on all examples, which cancel."""
         return self.contrast([f"{recipe}/{CONTROL}{removal}"], [f"{recipe}/{removal}"])
 
     def interaction(self, recipe: str, removal: str) -> Estimate | None:

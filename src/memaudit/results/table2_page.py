@@ -10,7 +10,7 @@ WORDS = {"recipe": "recipe", "removed": "removal"}  # of the table's heads, expl
 
 
 def number(value: float) -> str:
-    """Percentage points, to two decimals."""
+    """Percentage examples, to two decimals."""
     return f"{round(value, 2) + 0.0:.2f}"  # never -0.00
 
 
@@ -95,7 +95,7 @@ def markdown(rows: Sequence[dict], title: str, margin: float = Settings.margin) 
     lines = [
         f"# {title}",
         "",
-        "Test accuracy lost when points are removed from training, in percentage points.",
+        "Test accuracy lost when examples are removed from training, in percentage points.",
         "",
         *(f"- *{name}*: {COLUMNS[key]}" for name, key in WORDS.items()),
         "",
@@ -108,17 +108,17 @@ def markdown(rows: Sequence[dict], title: str, margin: float = Settings.margin) 
             "",
         ]
     lines += [
-        "| row | recipe | removed | points | models | accuracy, % | drop | 95 %, these test images "
+        "| row | recipe | removed | examples | models | accuracy, % | drop | 95 %, these test images "
         "| 95 %, other test images | less its random control | verdict | published (CIFAR-100) |",
         "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---|---:|",
         *(_main_line(row, margin) for row in rows),
         "",
-        "How to read it: any points cost accuracy, so look at *less its random control* first: "
-        "what these points cost beyond as many random ones of their classes (some of them among "
+        "How to read it: any examples cost accuracy, so look at *less its random control* first: "
+        "what these examples cost beyond as many random ones of their classes (some of them among "
         "the random ones, so it is rather too small). An interval holds the true value in about "
         "95 % of studies (the columns below say where in fewer); *these test images* counts the "
         "chance of training only, *other test images* also that of which images are in the test "
-        "set. It takes the points as given. Points selected by their influence on these very "
+        "set. It takes the examples as given. Examples selected by their influence on these very "
         "images tend to cost less on others: see the held-out half below.",
         "",
         "Verdict: *a drop* or *a gain*, where a test against no change has p < 0.05 (p: how often "

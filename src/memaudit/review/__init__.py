@@ -1,4 +1,4 @@
-"""The review page: one HTML file on which a person decides about duplicates and sub-populations."""
+"""The review page: one HTML file on which a person decides about duplicates and subpopulations."""
 
 from memaudit.review.items import (
     Candidate,

@@ -1,4 +1,4 @@
-"""What is put before a person: candidate duplicate pairs, and groups of train points."""
+"""What is put before a person: candidate duplicate pairs, and groups of training examples."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from memaudit.scores.estimate import read_influence
 
 @dataclass(frozen=True)
 class Candidate:
-    """A train and a test point that may show the same shot.
+    """A train and a test example that may show the same shot.
 
     `score` is the finder's, 0 to 1 (identical); `kind` is "exact", "near" or "candidate".
     """
@@ -27,9 +27,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Group:
-    """Train points connected by test points that two of them or more influence.
+    """Training examples connected by test examples that two of them or more influence.
 
-    `train` are the members and `test` the shared test points, both ascending. `part` has for each
+    `train` are the members and `test` the shared test examples, both ascending. `part` has for each
     member the number of the part in which the visual check left it, None where it left it alone;
     `similarity` its greatest visual similarity to another member, None where there is none.
     """
@@ -56,7 +56,7 @@ def as_groups(members: Iterable[Member]) -> list[Group]:
         Group(
             number,
             tuple(member.train for member in group),
-            tuple(sorted({test for member in group for test in member.test_points})),
+            tuple(sorted({test for member in group for test in member.test_examples})),
             tuple(member.checked_group for member in group),
             tuple(member.similarity for member in group),
         )
@@ -67,7 +67,7 @@ def as_groups(members: Iterable[Member]) -> list[Group]:
 def read_scores(
     path: str | Path, pairs: Iterable[tuple[int, int]]
 ) -> tuple[np.ndarray, dict[tuple[int, int], float]]:
-    """Memorization (n_train,) of all train points, and the influence of the (train, test) pairs.
+    """Memorization (n_train,) of all training examples, and the influence of the (train, test) pairs.
 
     `path` is a file by the contract `memaudit.store.SCORES`. Pairs that it knows no influence of,
     such as those of two classes, are left out.

@@ -41,22 +41,22 @@ def write_page(
     near : float, 0 to 1
         Score from which the finder calls a pair near; the pairs next to it are shown first.
     memorization : mapping, optional
-        Of train points, where known.
+        Of training examples, where known.
     influence : mapping, optional
-        Of a train on a test point, by (train, test), where known.
+        Of a train on a test example, by (train, test), where known.
     selected : sequence of int
-        The memorized train points that influence a test point: those which are put in buckets.
+        The memorized training examples that influence a test example: those which are put in buckets.
 
     Raises
     ------
     AuditError
-        If a pair or group names a point that the dataset does not have, or a file cannot be
+        If a pair or group names an example that the dataset does not have, or a file cannot be
         written. A page that was there stays whole.
     """
     path = Path(path)
     candidates = sorted(candidates, key=lambda c: (abs(c.score - near), c.test, c.train))
     _check(dataset, candidates, groups)
-    shown = _points(candidates, groups)
+    shown = _examples(candidates, groups)
     images = [getattr(dataset, f"{side}_images")[index] for side, index in shown]
     sheets = write_sheets(images, path.parent / "images")
     memorization, influence = memorization or {}, influence or {}
@@ -77,13 +77,13 @@ def write_page(
     }
     chosen = set(selected)
     for place, (side, index) in enumerate(shown):
-        point = {"place": place, "label": int(getattr(dataset, f"{side}_labels")[index])}
+        example = {"place": place, "label": int(getattr(dataset, f"{side}_labels")[index])}
         if getattr(dataset, f"{side}_names"):
-            point["name"] = dataset.name(side, index)
+            example["name"] = dataset.name(side, index)
         if side == "train":
-            point["memorization"] = _rounded(memorization.get(index))
-            point["selected"] = index in chosen
-        content[side][index] = point
+            example["memorization"] = _rounded(memorization.get(index))
+            example["selected"] = index in chosen
+        content[side][index] = example
     with store.whole(path) as temporary:
         temporary.write_text(_fill(study, content), encoding="utf-8")
     remove_others(sheets, path.parent / "images")
@@ -95,19 +95,19 @@ def _check(dataset: Dataset, candidates: Sequence[Candidate], groups: Sequence[G
         indices += [index for group in groups for index in getattr(group, side)]
         if wrong := [index for index in indices if not 0 <= index < count]:
             raise AuditError(
-                f"the pairs and groups to review name {side} point {wrong[0]}, the dataset has "
-                f"points 0 to {count - 1}. They belong to another dataset: make them anew."
+                f"the pairs and groups to review name {side} example {wrong[0]}, the dataset has "
+                f"examples 0 to {count - 1}. They belong to another dataset: make them anew."
             )
 
 
-def _points(candidates: Sequence[Candidate], groups: Sequence[Group]) -> list[tuple[str, int]]:
+def _examples(candidates: Sequence[Candidate], groups: Sequence[Group]) -> list[tuple[str, int]]:
     """Each (side, index) once, in the order in which the page shows them."""
     items = [((pair.train,), (pair.test,)) for pair in candidates]
     items += [(group.train, group.test) for group in groups]
-    points: dict[tuple[str, int], None] = {}
+    examples: dict[tuple[str, int], None] = {}
     for train, test in items:
-        points |= dict.fromkeys([("train", i) for i in train] + [("test", i) for i in test])
-    return list(points)
+        examples |= dict.fromkeys([("train", i) for i in train] + [("test", i) for i in test])
+    return list(examples)
 
 
 def _digest(

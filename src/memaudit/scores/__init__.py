@@ -1,1 +1,1 @@
-"""From correctness of subset models to memorization, influence and selected points."""
+"""From correctness of subset models to memorization, influence and selected examples."""

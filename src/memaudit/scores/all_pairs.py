@@ -1,4 +1,4 @@
-"""Influence of every train point on every test point, of whatever classes (F&Z 2020, equation 1).
+"""Influence of every training example on every test example, of whatever classes (F&Z 2020, equation 1).
 
 Counts give it all: right_in(i, j), the models trained with i that are right on j. Of
 the `right(j)` models right on j the others were trained without i, so
@@ -6,7 +6,7 @@ the `right(j)` models right on j the others were trained without i, so
     influence = right_in / n_in - (right - right_in) / n_out
               = (right_in - right n_in / models) models / (n_in n_out).
 
-50,000 x 10,000 points are 2 GB: they are computed, and written, a block of train points at a time.
+50,000 x 10,000 examples are 2 GB: they are computed, and written, a block of training examples at a time.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,16 +19,16 @@ from memaudit import bits, store
 from memaudit.scores.counting import doubled, joint
 from memaudit.scores.estimate import packed, standard_error
 
-BLOCK = 1024  # train points a product: enough for it to run at its full speed
+BLOCK = 1024  # training examples a product: enough for it to run at its full speed
 
 
 def influence_rows(
     mask: np.ndarray, test_correct: np.ndarray, n_train: int, n_test: int, device: str = "cpu"
 ) -> Iterator[np.ndarray]:
-    """Influence of train points on all test points, float32 (up to 1024, n_test), in their order.
+    """Influence of training examples on all test examples, float32 (up to 1024, n_test), in their order.
 
     mask bool (models, n_train), test_correct bool (models, n_test), or both as packed bits; NaN
-    where a point was in all trainings or in none. On the CPU by NumPy, with the threads that its
+    where an example was in all trainings or in none. On the CPU by NumPy, with the threads that its
     BLAS is given; on a GPU ("cuda:0") by torch. Counts are exact on either (sums of 0 and 1 in
     float32, up to 2**24). An array is valid until the next is asked for. Raises ValueError when
     the shapes disagree.
@@ -113,17 +113,17 @@ def write_all_pairs(
         for rows in influence_rows(mask, test_correct, n_train, n_test, device):
             append(rows)
             done += len(rows)
-            report(f"influence of {done} of {n_train} points on all {n_test} test points")
+            report(f"influence of {done} of {n_train} examples on all {n_test} test examples")
 
 
-def read_pairs(file: h5py.File, points: slice) -> tuple[np.ndarray, np.ndarray]:
-    """Influence and standard error of some train points, from an open file of all pairs.
+def read_pairs(file: h5py.File, examples: slice) -> tuple[np.ndarray, np.ndarray]:
+    """Influence and standard error of some training examples, from an open file of all pairs.
 
-    Both (points, n_test): influence float32 as in the file, and its standard error float64, from
+    Both (examples, n_test): influence float32 as in the file, and its standard error float64, from
     the counts that the influence was made of.
     """
-    influence = file["influence"][points]
-    n_in, n_out = (file[name][points][:, None] for name in ("n_in", "n_out"))
+    influence = file["influence"][examples]
+    n_in, n_out = (file[name][examples][:, None] for name in ("n_in", "n_out"))
     right, models = file["test_right"][:], n_in + n_out
     with np.errstate(invalid="ignore"):
         right_in = np.rint(influence * (n_in * n_out / models) + right * (n_in / models))

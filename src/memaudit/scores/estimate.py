@@ -1,7 +1,7 @@
 """Memorization and influence by the subset estimator (Feldman & Zhang 2020, section 2).
 
 Equation 1: mem(i) = P[model is right on i | i in training] - P[model is right on i | i left out];
-the influence of train point i on test point j is the same difference for j. Both probabilities are
+the influence of training example i on test example j is the same difference for j. Both probabilities are
 estimated by means over models trained on random subsets.
 
 Masks and correctness come as booleans or, as shards hold them, as packed bits: an eighth of the
@@ -22,17 +22,17 @@ from memaudit.scores.counting import counts
 
 @dataclass(frozen=True)
 class Memorization:
-    """Scores of all train points; every array is (n_train,)."""
+    """Scores of all training examples; every array is (n_train,)."""
 
     value: np.ndarray  # float64, -1 to 1; NaN where n_in or n_out is 0
     se: np.ndarray  # float64, standard error; NaN like the value
-    n_in: np.ndarray  # int64, models trained with the point
+    n_in: np.ndarray  # int64, models trained with the example
     n_out: np.ndarray  # int64, models trained without it
 
 
 @dataclass(frozen=True)
 class InfluenceBlock:
-    """Influence of the train points of one class on the test points of the same class."""
+    """Influence of the training examples of one class on the test examples of the same class."""
 
     label: int
     train_index: np.ndarray  # int64 (a,)
@@ -46,7 +46,7 @@ def standard_error(
 ) -> np.ndarray:
     """Standard error of a difference of two fractions, right_in / n_in - right_out / n_out.
 
-    With one success and one failure added to each (Agresti & Caffo 2000), so that a point that
+    With one success and one failure added to each (Agresti & Caffo 2000), so that an example that
     happened to be right every time is not given an error of zero. NaN where n_in or n_out is 0.
     """
     n_in, n_out = (np.where(n > 0, n, np.nan) for n in (n_in, n_out))
@@ -62,9 +62,9 @@ def _difference(right_in, n_in, right_out, n_out) -> np.ndarray:
 def memorization(
     mask: np.ndarray, train_correct: np.ndarray, n_train: int | None = None
 ) -> Memorization:
-    """Memorization of every train point.
+    """Memorization of every training example.
 
-    mask bool (models, n_train): the point was in training; train_correct bool (models, n_train):
+    mask bool (models, n_train): the example was in training; train_correct bool (models, n_train):
     the model is right on it; or both as packed bits, uint8 (models, ceil(n_train / 8)), with
     n_train given. Raises ValueError when the shapes differ.
     """
@@ -102,7 +102,7 @@ def influence_blocks(
     train_labels: np.ndarray,
     test_labels: np.ndarray,
 ) -> Iterator[InfluenceBlock]:
-    """Influence of every train point on every test point of its class, one class at a time.
+    """Influence of every training example on every test example of its class, one class at a time.
 
     mask bool (models, n_train), test_correct bool (models, n_test), or both as packed bits; labels
     int64. One matrix product a class: the models right on j without i are all that are right on j
@@ -145,7 +145,7 @@ def write_scores(
 ) -> Memorization:
     """Compute all scores and write them by the contract `memaudit.store.SCORES`.
 
-    Masks and correctness are bool (models, points) or packed bits.
+    Masks and correctness are bool (models, examples) or packed bits.
     """
     scores = memorization(mask, train_correct, len(train_labels))
     with store.create(path, store.SCORES, {"models": len(mask)}) as out:
@@ -162,7 +162,7 @@ def write_scores(
 
 
 def read_memorization(file: h5py.File) -> Memorization:
-    """The scores of all train points in an open scores file."""
+    """The scores of all training examples in an open scores file."""
     names = ("memorization", "memorization_se", "n_in", "n_out")
     return Memorization(*(file[name][:] for name in names))
 

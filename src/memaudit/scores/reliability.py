@@ -27,7 +27,7 @@ class SubsetModels:
     """What the subset models of a study got right.
 
     mask, train_correct bool (models, n_train), test_correct bool (models, n_test), the labels int64
-    (n_train,) and (n_test,); `fraction` of the points is in each mask. Test points that have no
+    (n_train,) and (n_test,); `fraction` of the examples is in each mask. Test examples that have no
     part in the selection are left out.
     """
 
@@ -44,9 +44,9 @@ class Agreement:
     """What two sets of `models` models each agree on; NaN where there is nothing to compare.
 
     `memorization`, `influence`, `of_memorized`: Pearson correlations of the two sets' scores, of
-    all train points, of all pairs of a class, and of the pairs of those train points whose
+    all training examples, of all pairs of a class, and of the pairs of those training examples whose
     memorization reaches the threshold in either set.
-    `points`, `pairs`: Jaccard index (common to both / in either) of what they select. `here`,
+    `examples`, `pairs`: Jaccard index (common to both / in either) of what they select. `here`,
     `there`: mean influence of the pairs that one set selects, by that set and by the other.
     """
 
@@ -54,7 +54,7 @@ class Agreement:
     memorization: float
     influence: float
     of_memorized: float
-    points: float
+    examples: float
     pairs: float
     here: float
     there: float
@@ -93,7 +93,7 @@ def agreement(
     # by memorization, not influence: pairs picked by the noise of either side would not correlate
     memorized = np.maximum(*values) >= thresholds["memorization"]
     everything, of_memorized = _Correlation(), _Correlation()
-    points = np.zeros((2, len(study.train_labels)), dtype=bool)
+    examples = np.zeros((2, len(study.train_labels)), dtype=bool)
     both = either = 0
     here = there = 0.0
     for pair in zip(*blocks, strict=True):
@@ -103,7 +103,7 @@ def agreement(
         of_memorized.add(one[reached], two[reached])
         chosen = [is_strong(b, v, **thresholds) for b, v in zip(pair, values, strict=True)]
         for side, found in enumerate(chosen):
-            points[side, pair[side].train_index] = found.any(axis=1)
+            examples[side, pair[side].train_index] = found.any(axis=1)
             here += float(pair[side].influence[found].sum(dtype=np.float64))
             there += float(pair[1 - side].influence[found].sum(dtype=np.float64))
         both += int((chosen[0] & chosen[1]).sum())
@@ -114,7 +114,7 @@ def agreement(
         _Correlation().add(*values).value,
         everything.value,
         of_memorized.value,
-        _ratio(int(points.all(axis=0).sum()), int(points.any(axis=0).sum())),
+        _ratio(int(examples.all(axis=0).sum()), int(examples.any(axis=0).sum())),
         _ratio(both, either),
         _ratio(here, in_all),
         _ratio(there, in_all),
@@ -166,11 +166,11 @@ def spearman_brown(correlation: float, times: float = 2.0) -> float:
 def chance_pairs(
     study: SubsetModels, value: np.ndarray, thresholds: dict[str, float], seed: int
 ) -> list[int]:
-    """How many pairs are selected where no point has an influence, in `SPLITS` drawings.
+    """How many pairs are selected where no example has an influence, in `SPLITS` drawings.
 
     The models' answers are kept, and their subsets drawn anew, balanced as they are: then none
-    depends on any point, and what the rule selects is chance. `value` (n_train,) is the
-    memorization of the train points, which stays as it is.
+    depends on any example, and what the rule selects is chance. `value` (n_train,) is the
+    memorization of the training examples, which stays as it is.
     """
     models, n_train = study.mask.shape
     labels = study.train_labels, study.test_labels
@@ -187,7 +187,7 @@ def wrong_side(value: np.ndarray, se: np.ndarray, threshold: float) -> np.ndarra
     """Probability (n,) that a score's true value is on the other side of `threshold`.
 
     `value`, `se` (n,): estimates and standard errors; normal approximation, no prior. By
-    simulation (binomial counts, three distributions of true memorization) its sum over the points
+    simulation (binomial counts, three distributions of true memorization) its sum over the examples
     above and over those below is 0.8 to 1.4 times the true number at 400 models and more, and 0.8
     to 2.5 times at 60 to 100. A normal prior fitted to the scores, or one fitted without a form,
     did no better: the standard error depends on the value itself.
@@ -212,13 +212,13 @@ class Quantity:
 
 
 MEANINGS = {
-    "memorization": "correlation of the memorization of all training points between two sets of "
+    "memorization": "correlation of the memorization of all training examples between two sets of "
     "so many models each without a common one: mean, least and greatest over random splits",
     "influence": "the same of the influence of all pairs of a class; most have next to none, so "
     "this is mostly about noise",
-    "of_memorized": "the same of the pairs of those training points whose memorization reaches the "
+    "of_memorized": "the same of the pairs of those training examples whose memorization reaches the "
     "threshold in either set",
-    "points": "Jaccard index, common to both / in either, of the points that two such sets select",
+    "examples": "Jaccard index, common to both / in either, of the examples that two such sets select",
     "pairs": "the same of the selected pairs",
     "here": "mean influence of the pairs that one set selects, by that set",
     "there": "mean influence of the same pairs by the other set, which did not choose them: what "
@@ -228,7 +228,7 @@ NAMES = {
     "memorization": "memorization_correlation",
     "influence": "influence_correlation",
     "of_memorized": "memorized_influence_correlation",
-    "points": "points_jaccard",
+    "examples": "examples_jaccard",
     "pairs": "pairs_jaccard",
     "here": "influence_of_selected",
     "there": "influence_of_selected_by_others",
@@ -241,7 +241,7 @@ WHOLE = (
 
 BY_CHANCE = (
     "pairs that the same rule selects where the models' answers are kept and their subsets drawn "
-    "anew, so that no point has an influence: about as many of the selected ones are chance, or "
+    "anew, so that no example has an influence: about as many of the selected ones are chance, or "
     "somewhat more; mean, least and greatest of the drawings"
 )
 
@@ -260,7 +260,7 @@ def quantities(
     """The rows of reliability.csv.
 
     `memorization`, `memorization_se` (n_train,) and the (median, greatest) standard error of
-    influence are of all `models` models; `selected` bool (n_train,) are the selected points,
+    influence are of all `models` models; `selected` bool (n_train,) are the selected examples,
     `pairs` the number of selected pairs, `by_chance` those of `chance_pairs`.
     """
     rows = []
@@ -280,33 +280,36 @@ def quantities(
     def add(name: str, value: float, meaning: str) -> None:
         rows.append(Quantity(name, models, float(value), *nothing, meaning))
 
-    points = "of memorization, over the training points", "of influence, over all pairs of a class"
+    examples = (
+        "of memorization, over the training examples",
+        "of influence, over all pairs of a class",
+    )
     errors = (np.median(memorization_se), memorization_se.max()), influence_se
-    for score, text, values in zip(("memorization", "influence"), points, errors, strict=True):
+    for score, text, values in zip(("memorization", "influence"), examples, errors, strict=True):
         for word, value in zip(("median", "greatest"), values, strict=True):
             add(f"{score}_se_{word}", value, f"{word} standard error {text}")
     wrong = wrong_side(memorization, memorization_se, threshold)
     below = memorization < threshold
-    add("points_selected", selected.sum(), "training points selected by all models")
+    add("examples_selected", selected.sum(), "training examples selected by all models")
     add("pairs_selected", pairs, "pairs selected by all models")
     rows.append(Quantity("pairs_by_chance", models, *_mean_and_range(by_chance), BY_CHANCE))
     add(
         "expected_wrongly_in",
         wrong[selected].sum(),
-        "selected points whose true memorization is expected to be below the threshold: the sum "
-        "of their probabilities of it (wrong_side in reliability_points.csv); whether their "
-        "influence reaches its threshold is another question, which points_jaccard holds too",
+        "selected examples whose true memorization is expected to be below the threshold: the sum "
+        "of their probabilities of it (wrong_side in reliability_examples.csv); whether their "
+        "influence reaches its threshold is another question, which examples_jaccard holds too",
     )
     add(
         "expected_wrongly_out",
         wrong[below].sum(),
-        "points whose memorization is below the threshold though its true value is expected to "
-        "reach it: the sum of their probabilities; not all of them influence a test point",
+        "examples whose memorization is below the threshold though its true value is expected to "
+        "reach it: the sum of their probabilities; not all of them influence a test example",
     )
     add(
-        "uncertain_points",
+        "uncertain_examples",
         ((wrong > 0.05) & (selected | below)).sum(),
-        "points, selected or below the threshold, that are on the wrong side of it with a "
+        "examples, selected or below the threshold, that are on the wrong side of it with a "
         "probability of more than 0.05",
     )
     return rows
@@ -325,14 +328,14 @@ def write_quantities(rows: Sequence[Quantity], path: str | Path) -> None:
     tables.write(path, [field.name for field in fields(Quantity)], map(astuple, rows))
 
 
-def write_points(
+def write_examples(
     value: np.ndarray,
     se: np.ndarray,
     selected: np.ndarray,
     threshold: float,
     path: str | Path,
 ) -> None:
-    """Write a row a training point as CSV: memorization, its error, selected, `wrong_side`."""
+    """Write a row a training example as CSV: memorization, its error, selected, `wrong_side`."""
     wrong = wrong_side(value, se, threshold)
     columns = ("train", "memorization", "memorization_se", "selected", "wrong_side")
     numbers = (array.tolist() for array in (np.arange(len(value)), value, se, selected, wrong))

@@ -1,6 +1,6 @@
-"""Memorization under another recipe: does the other one memorize, and select, the same points?
+"""Memorization under another recipe: does the other one memorize, and select, the same examples?
 
-Two sets of selected points differ by chance, too. What chance does is seen in two halves of the
+Two sets of selected examples differ by chance, too. What chance does is seen in two halves of the
 models of one recipe, which share no model and no subset; beside it stand a half of one recipe and
 the other half of the other, which differ in the recipe as well.
 """
@@ -27,8 +27,8 @@ class Scored:
     pairs: frozenset[tuple[int, int]]
 
     @property
-    def points(self) -> frozenset[int]:
-        """The selected train points."""
+    def examples(self) -> frozenset[int]:
+        """The selected training examples."""
         return frozenset(train for train, _ in self.pairs)
 
 
@@ -45,7 +45,7 @@ class Quantity:
 def halves(models: int, fraction: float) -> tuple[range, range]:
     """Two sets of subset models, as large as can be, each of whole balanced blocks; or empty ones.
 
-    Each is a study of its own: every point is left out equally often in it.
+    Each is a study of its own: every example is left out equally often in it.
     """
     parts, _ = block_size(fraction)
     size = models // (2 * parts) * parts
@@ -57,7 +57,7 @@ def _jaccard(one: frozenset, other: frozenset) -> float:
 
 
 def _correlations(one: Scored, other: Scored) -> tuple[float, float]:
-    """Pearson's and Spearman's, over the points that both score."""
+    """Pearson's and Spearman's, over the examples that both score."""
     known = ~np.isnan(one.memorization) & ~np.isnan(other.memorization)
     values = one.memorization[known], other.memorization[known]
     if known.sum() < 2 or not np.ptp(values[0]) or not np.ptp(values[1]):
@@ -66,16 +66,16 @@ def _correlations(one: Scored, other: Scored) -> tuple[float, float]:
 
 
 def _alike(one: Scored, other: Scored) -> np.ndarray:
-    """Pearson's and Spearman's correlation; Jaccard overlap of selected points, of pairs: (4,)."""
-    overlaps = _jaccard(one.points, other.points), _jaccard(one.pairs, other.pairs)
+    """Pearson's and Spearman's correlation; Jaccard overlap of selected examples, of pairs: (4,)."""
+    overlaps = _jaccard(one.examples, other.examples), _jaccard(one.pairs, other.pairs)
     return np.array([*_correlations(one, other), *overlaps])
 
 
 _ALIKE = {
-    "correlation of memorization (Pearson)": "over all points that both score",
+    "correlation of memorization (Pearson)": "over all examples that both score",
     "correlation of memorization (Spearman)": "the same of ranks",
-    "Jaccard overlap of the selected points": "points in both, of those in either",
-    "Jaccard overlap of the selected pairs": "of a train point and a test point",
+    "Jaccard overlap of the selected examples": "examples in both, of those in either",
+    "Jaccard overlap of the selected pairs": "of a training example and a test example",
 }
 
 
@@ -91,7 +91,7 @@ def compare(
     `parts[r]` are the two halves of recipe r, `half` models each; None where there are too few.
     """
     first, second = whole
-    both = first.points & second.points
+    both = first.examples & second.examples
     rows = []
     for name, mine in zip(names, whole, strict=True):
         rows.append(
@@ -100,16 +100,16 @@ def compare(
             )
         )
     for chosen, by in zip(whole, names, strict=True):
-        at = sorted(chosen.points)
+        at = sorted(chosen.examples)
         for name, mine in zip(names, whole, strict=True):
             value = float(np.nanmean(mine.memorization[at])) if at else float("nan")
             quantity = f"mean memorization under {name} of what {by} selects"
             meaning = "chosen for being high: the other recipe's is lower by chance, too"
             rows.append(Quantity(quantity, value, models, meaning))
     for name, mine in zip(names, whole, strict=True):
-        rows.append(Quantity(f"points selected under {name}", len(mine.points), models, ""))
+        rows.append(Quantity(f"examples selected under {name}", len(mine.examples), models, ""))
         rows.append(Quantity(f"pairs selected under {name}", len(mine.pairs), models, ""))
-    rows.append(Quantity("points selected under both", len(both), models, ""))
+    rows.append(Quantity("examples selected under both", len(both), models, ""))
     rows.append(Quantity("pairs selected under both", len(first.pairs & second.pairs), models, ""))
     compared = [
         (

@@ -1,4 +1,4 @@
-"""Which points matter: memorized ones that influence a test point of their class."""
+"""Which examples matter: memorized ones that influence a test example of their class."""
 
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
@@ -16,14 +16,14 @@ from memaudit.scores.estimate import (
 )
 from memaudit.seeds import generator
 
-# F&Z's thresholds give 1,015 pairs on CIFAR-100. Beyond this, points and test points are not picked
+# F&Z's thresholds give 1,015 pairs on CIFAR-100. Beyond this, examples and test examples are not picked
 # out any more, but nearly all of them are taken.
 MOST_PAIRS = 200_000
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A selected train point and a test point of its class that it influences."""
+    """A selected training example and a test example of its class that it influences."""
 
     train: int
     test: int
@@ -39,7 +39,7 @@ def is_strong(
 ) -> np.ndarray:
     """Which pairs of a class are selected, bool (a, b), as `select` says.
 
-    `value` (n_train,) is the memorization of all train points.
+    `value` (n_train,) is the memorization of all training examples.
     """
     strong = (block.influence >= influence) & (block.influence > z * block.influence_se)
     return strong & (value[block.train_index] >= memorization)[:, None]
@@ -56,12 +56,12 @@ def select(
 
     F&Z's rule (thresholds 0.25 and 0.15) with the demand of significance added: at their 4,000
     models it changes nothing, at a few hundred it takes out the pairs that are noise. Ordered by
-    train point, then test point. Raises AuditError when there are more than `MOST_PAIRS`.
+    training example, then test example. Raises AuditError when there are more than `MOST_PAIRS`.
     """
-    pairs, found, points = [], 0, 0
+    pairs, found, examples = [], 0, 0
     for block in blocks:
         strong = is_strong(block, scores.value, memorization, influence, z)
-        found, points = found + int(strong.sum()), points + int(strong.any(axis=1).sum())
+        found, examples = found + int(strong.sum()), examples + int(strong.any(axis=1).sum())
         if found > MOST_PAIRS:
             continue  # counted only, to say how many there are
         for row, column in np.argwhere(strong):
@@ -80,7 +80,7 @@ def select(
     if found > MOST_PAIRS:
         raise AuditError(
             f"selection.memorization = {memorization}, selection.influence = {influence}, "
-            f"selection.z = {z}: {found:,} pairs of {points:,} train points are selected; at most "
+            f"selection.z = {z}: {found:,} pairs of {examples:,} training examples are selected; at most "
             f"{MOST_PAIRS:,} can be. Raise them."
         )
     return sorted(pairs, key=lambda pair: (pair.train, pair.test))
@@ -93,7 +93,7 @@ def select_pairs(path: str | Path, memorization: float, influence: float, z: flo
 
 
 def selecting_half(test_labels: np.ndarray, seed: int) -> np.ndarray:
-    """The test points by which points are selected when the drop is measured on the others.
+    """The test examples by which examples are selected when the drop is measured on the others.
 
     bool (n_test,): True for half of each class of `test_labels`, drawn at random; of an odd number
     the smaller half is selected by.

@@ -17,7 +17,7 @@ import yaml
 from memaudit.buckets.decisions import read_decisions
 from memaudit.data.longtail import LongTail
 from memaudit.errors import AuditError
-from memaudit.models.removals import CONTROL, block_size, read_points
+from memaudit.models.removals import CONTROL, block_size, read_examples
 from memaudit.study.config import ABOVE, LISTED, WEIGHT_DECAY, Config, n_train
 from memaudit.study.plan import count_images
 
@@ -215,7 +215,7 @@ def _cross_checks(config: Config) -> list[str]:
     elif memorization["models"] < parts:
         problems.append(
             f"memorization.models = {memorization['models']}: must be at least {parts}; with "
-            f"subset_fraction {fraction} it takes {parts} models to leave every point out"
+            f"subset_fraction {fraction} it takes {parts} models to leave every example out"
         )
     near, review = config["duplicates"]["near"], config["duplicates"]["review"]
     if review > near:
@@ -344,18 +344,18 @@ def _size_problems(config: Config) -> list[str]:
             problems.append(f"removals.{name} = {path!r}: must be a file, there is none")
             continue
         try:
-            points = read_points(path, n)
+            examples = read_examples(path, n)
         except AuditError as error:
             problems.append(f"removals.{name} = {path!r}: {error}")
             continue
-        if not len(points):
+        if not len(examples):
             problems.append(
                 f"removals.{name} = {path!r}: the list is empty; write the train indices to remove "
                 "into it, one a line, or take the key out"
             )
     if n is not None and n < (parts := block_size(config["memorization"]["subset_fraction"])[0]):
         problems.append(
-            f"dataset: {n} training points are too few; it takes {parts} or more to leave "
+            f"dataset: {n} training examples are too few; it takes {parts} or more to leave "
             f"{config['memorization']['subset_fraction']} in"
         )
     return problems

@@ -37,7 +37,7 @@ def claim(results: str | Path, dataset: str) -> None:
 
 
 def n_train(config: Config) -> int | None:
-    """Training points of the configured dataset, None where only the images tell."""
+    """Training examples of the configured dataset, None where only the images tell."""
     dataset = config["dataset"]
     if dataset["kind"] == "longtail":
         settings = LongTail(**dataset["longtail"])
@@ -46,7 +46,7 @@ def n_train(config: Config) -> int | None:
 
 
 def listed_removals(config: Config) -> list[str]:
-    """Names of the removals that are lists of points: the study's own, then the user's."""
+    """Names of the removals that are lists of examples: the study's own, then the user's."""
     return [*LISTED, *config.get("removals", {})]
 
 
@@ -55,14 +55,14 @@ def arms(config: Config) -> list[tuple[str, str]]:
 
     The user's own removals follow, with their controls.
     """
-    paper = [("original", "selected"), *(("converged", removal) for removal in LISTED)]
+    paper = [("original", "selected"), *(("weight_decay", removal) for removal in LISTED)]
     controls = [(recipe, CONTROL + removal) for recipe, removal in paper]
-    own = [("converged", name) for name in config.get("removals", {})]
+    own = [("weight_decay", name) for name in config.get("removals", {})]
     return paper + controls + [arm for r, name in own for arm in ((r, name), (r, CONTROL + name))]
 
 
 def table2_arms(config: Config) -> list[tuple[str, str]]:
-    """(recipe, removal) of every arm of Table 2: each recipe's models on all points, the rows."""
+    """(recipe, removal) of every arm of Table 2: each recipe's models on all examples, the rows."""
     rows = arms(config)
     return [(recipe, "none") for recipe in dict.fromkeys(recipe for recipe, _ in rows)] + rows
 

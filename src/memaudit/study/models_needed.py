@@ -24,7 +24,7 @@ STATED_DROP = 2.54  # F&Z's, to which those images add that
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of a row of Table 2: sds over models, and what the images add, in points.
+    """What is known of a row of Table 2: sds over models, and what the images add, in examples.
 
     `images` is (variance, degrees of freedom), as `memaudit.results.power` takes it, of the `drop`
     at hand; `models` are those that all this is measured on, of either arm; None where it is
@@ -155,7 +155,7 @@ def _memorization(config: dict[str, Any], wanted: float) -> list[str]:
         value, se = file["memorization"][:], file["memorization_se"][:]
         scored = int(file.attrs["models"])
     high = se[value >= config["selection"]["memorization"]]
-    groups = {"all training points": se, "those that reach selection.memorization": high}
+    groups = {"all training examples": se, "those that reach selection.memorization": high}
     for name, errors in groups.items():
         if len(errors):
             counts = [

@@ -108,7 +108,7 @@ def part(config: dict[str, Any], machine: Machine, recipe: str, removal: str, mo
     if measured is None:
         measured = _measured(folder.glob("*/*.h5"), machine.kind)
     if measured is None and recipe not in config["recipes"]:  # it differs in weight decay alone
-        return replace(part(config, machine, "converged", removal, models), recipe=recipe)
+        return replace(part(config, machine, "weight_decay", removal, models), recipe=recipe)
     if measured is not None:
         return Part(recipe, removal, models, measured, "measured")
     wanted = sweeps.recipes(config)[recipe]
@@ -156,7 +156,7 @@ def count_images(folder: dict[str, Any], side: str) -> int:
 
 
 def shard_bytes(config: dict[str, Any], models: int) -> int:
-    """Disk that the shards of `models` models take: a mask and correctness, a bit a point."""
+    """Disk that the shards of `models` models take: a mask and correctness, a bit an example."""
     n, _ = _images(config)
     return models * ((2 * n + n // 5) // 8 + 4096)
 

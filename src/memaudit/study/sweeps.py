@@ -1,7 +1,7 @@
 """Sweeps beside the study: which recipes, removals and models they are made of.
 
-Over weight decay: recipes that differ from `converged` in it alone. Over thresholds of
-memorization: removals of all points at or above one (Feldman & Zhang's figure 2). Memorization
+Over weight decay: recipes that differ from `weight_decay` in it alone. Over thresholds of
+memorization: removals of all examples at or above one (Feldman & Zhang's figure 2). Memorization
 scored under another recipe than the one that selects.
 """
 
@@ -26,12 +26,12 @@ def in_digits(value: float) -> str:
 def decayed(config: Config) -> dict[str, str]:
     """The recipe of each value of `sweeps.weight_decay`, by the value's digits.
 
-    `converged` with that weight decay: a configured recipe that is the same, so that no model is
+    `weight_decay` with that weight decay: a configured recipe that is the same, so that no model is
     trained twice, or else a recipe of its own, `weight_decay_<value>`.
     """
     found = {}
     for value in config["sweeps"]["weight_decay"]:
-        wanted = config["recipes"]["converged"] | {"weight_decay": value}
+        wanted = config["recipes"]["weight_decay"] | {"weight_decay": value}
         same = (name for name, recipe in config["recipes"].items() if recipe == wanted)
         found[in_digits(value)] = next(same, WEIGHT_DECAY + in_digits(value))
     return found
@@ -40,7 +40,7 @@ def decayed(config: Config) -> dict[str, str]:
 def recipes(config: Config) -> dict[str, dict[str, Any]]:
     """The settings of every recipe there is, configured or of a sweep, by name."""
     derived = {
-        name: config["recipes"]["converged"] | {"weight_decay": float(value)}
+        name: config["recipes"]["weight_decay"] | {"weight_decay": float(value)}
         for value, name in decayed(config).items()
     }
     return derived | config["recipes"]
@@ -53,8 +53,8 @@ def above(config: Config) -> dict[str, str]:
 
 
 def other_recipe(config: Config) -> str:
-    """The recipe under which points are scored again: `converged`, or the one that it is not."""
-    return "original" if config["memorization"]["recipe"] == "converged" else "converged"
+    """The recipe under which examples are scored again: `weight_decay`, or the one that it is not."""
+    return "original" if config["memorization"]["recipe"] == "weight_decay" else "weight_decay"
 
 
 def weight_decay_rows(config: Config) -> list[tuple[str, str, str]]:
@@ -77,7 +77,7 @@ def threshold_rows(config: Config) -> list[tuple[str, str, str]]:
 
 
 def arms(rows: list[tuple[str, str, str]]) -> Arms:
-    """The arms that the rows of a sweep need: each recipe's models on all points first."""
+    """The arms that the rows of a sweep need: each recipe's models on all examples first."""
     everything = [(recipe, "none") for recipe in dict.fromkeys(recipe for _, recipe, _ in rows)]
     return everything + [(recipe, removal) for _, recipe, removal in rows]
 
@@ -90,7 +90,7 @@ def lacking(config: Config) -> dict[str, str]:
         needs["rescored"] = "the subset models: set memorization.source to estimate"
     if source == "published":
         needs["threshold_curve"] = (
-            "the memorization of all points: set memorization.source to estimate, "
+            "the memorization of all examples: set memorization.source to estimate, "
             "published_matrix or published_runs"
         )
     return needs

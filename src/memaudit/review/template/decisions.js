@@ -4,9 +4,9 @@
 const DECISIONS = ["same", "near", "different", "skip"];
 const COLUMNS = ["item", "train", "test", "decision"];
 
-/* An item's name in the file and in the browser's storage: its kind and its points, ascending. */
+/* An item's name in the file and in the browser's storage: its kind and its examples, ascending. */
 function keyOf(kind, train, test) {
-  const text = (points) => [...points].sort((a, b) => a - b).join(" ");
+  const text = (examples) => [...examples].sort((a, b) => a - b).join(" ");
   return `${kind},${text(train)},${text(test)}`;
 }
 
@@ -15,15 +15,15 @@ function compareNumbers(a, b) {
   return a.length - b.length;
 }
 
-/* By kind of item, then the train points, then the test points, as numbers. */
+/* By kind of item, then the training examples, then the test examples, as numbers. */
 function compareKeys(a, b) {
-  const [kindA, ...pointsA] = a.split(",");
-  const [kindB, ...pointsB] = b.split(",");
+  const [kindA, ...examplesA] = a.split(",");
+  const [kindB, ...examplesB] = b.split(",");
   if (kindA !== kindB) return kindA < kindB ? -1 : 1;
   const numbers = (text) => text.split(" ").map(Number);
   return (
-    compareNumbers(numbers(pointsA[0]), numbers(pointsB[0])) ||
-    compareNumbers(numbers(pointsA[1]), numbers(pointsB[1]))
+    compareNumbers(numbers(examplesA[0]), numbers(examplesB[0])) ||
+    compareNumbers(numbers(examplesA[1]), numbers(examplesB[1]))
   );
 }
 
@@ -78,14 +78,14 @@ function readDecisions(text) {
     if (fields.length !== names.length) throw wrong(`${fields.length} fields, not ${names.length}`);
     const [kind, train, test, decision] = places.map((place) => fields[place].trim().toLowerCase());
     if (kind !== "duplicate" && kind !== "group") throw wrong(`item “${kind}” is neither duplicate nor group`);
-    const points = { train, test };
+    const examples = { train, test };
     for (const side of ["train", "test"]) {
-      if (!/^\d+( +\d+)*$/.test(points[side])) throw wrong(`${side} “${points[side]}” is no point's number`);
-      points[side] = points[side].split(/ +/).map(Number);
-      if (kind === "duplicate" && points[side].length > 1) throw wrong(`a duplicate has one ${side} point`);
+      if (!/^\d+( +\d+)*$/.test(examples[side])) throw wrong(`${side} “${examples[side]}” is no example's number`);
+      examples[side] = examples[side].split(/ +/).map(Number);
+      if (kind === "duplicate" && examples[side].length > 1) throw wrong(`a duplicate has one ${side} example`);
     }
     if (!DECISIONS.includes(decision)) throw wrong(`decision “${decision}” is none of ${DECISIONS.join(", ")}`);
-    const key = keyOf(kind, points.train, points.test);
+    const key = keyOf(kind, examples.train, examples.test);
     const earlier = found.get(key);
     if (earlier && earlier.decision !== decision)
       throw wrong(`${decision}, but line ${earlier.line} decides the same item as ${earlier.decision}`);

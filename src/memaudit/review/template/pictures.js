@@ -44,8 +44,8 @@ class Pictures {
     return sheet;
   }
 
-  prefetch(points) {
-    for (const [side, index] of points) this.sheet(this.place(side, index).file);
+  prefetch(examples) {
+    for (const [side, index] of examples) this.sheet(this.place(side, index).file);
   }
 
   /* Draw layers, [{side, index, mirror, alpha, blend}], over one another: at once if they are loaded. */

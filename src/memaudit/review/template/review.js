@@ -11,7 +11,7 @@ const QUESTIONS = {
     skip: "no word on it",
   },
   group: {
-    question: "Are these train images one sub-population?",
+    question: "Are these training images one subpopulation?",
     same: "all one kind of thing",
     near: "belong together, loosely",
     different: "no two belong together",
@@ -242,16 +242,16 @@ function go(place) {
   showItem();
 }
 
-/* Go to “12” (a place in the list), “train 34” or “test 56” (the next item with that point). */
+/* Go to “12” (a place in the list), “train 34” or “test 56” (the next item with that example). */
 function jump(text) {
   const [, side, number] = /^\s*(train|test)?\s*(\d+)\s*$/i.exec(text) || [];
   if (number === undefined) return say("Go to a number, or to train or test and a number.");
   if (!side) return Number(number) >= 1 && go(Number(number) - 1);
   const at = state.list.indexOf(current());
   const others = [...state.list.slice(at + 1), ...state.list.slice(0, at + 1)];
-  const points = side.toLowerCase() === "train" ? "trains" : "tests";
-  const found = others.find((item) => item[points].includes(Number(number)));
-  if (!found) return say(`No item in this list has ${side} point ${number}.`);
+  const examples = side.toLowerCase() === "train" ? "trains" : "tests";
+  const found = others.find((item) => item[examples].includes(Number(number)));
+  if (!found) return say(`No item in this list has ${side} example ${number}.`);
   return go(state.list.indexOf(found));
 }
 
@@ -330,11 +330,11 @@ function showItem() {
   if (item.item === "group") showGroup(item);
   else showPair(item);
   for (const other of [1, 2, 3, -1].map((step) => state.list[at + step])) {
-    if (other) pictures.prefetch(points(other));
+    if (other) pictures.prefetch(examples(other));
   }
 }
 
-const points = (item) => [...item.trains.map((i) => ["train", i]), ...item.tests.map((i) => ["test", i])];
+const examples = (item) => [...item.trains.map((i) => ["train", i]), ...item.tests.map((i) => ["test", i])];
 
 function showNothing() {
   $("title").textContent = "0 of 0";
@@ -443,7 +443,7 @@ function showGroup(item) {
   $("group").style.setProperty("--narrow", Math.min(3, Math.max(item.trains.length, item.tests.length)));
   const split = new Set(item.members.map((member) => member.part)).size > 1;
   const [members, tests] = [$("members"), $("tests")];
-  const images = (points, side) => `${points.length} ${side} ${points.length > 1 ? "images" : "image"}`;
+  const images = (examples, side) => `${examples.length} ${side} ${examples.length > 1 ? "images" : "image"}`;
   members.previousElementSibling.textContent = images(item.trains, "train") + splitWords(item, split);
   tests.previousElementSibling.textContent = `${images(item.tests, "test")} that they influence`;
   members.replaceChildren(
@@ -461,10 +461,10 @@ function showGroup(item) {
     }),
   );
   for (const node of $("group").querySelectorAll("figure")) {
-    node.addEventListener("pointerenter", () => point(item, node));
-    node.addEventListener("pointerleave", () => point(item, null));
-    node.addEventListener("focus", () => point(item, node));
-    node.addEventListener("blur", () => point(item, null));
+    node.addEventListener("pointerenter", () => highlight(item, node));
+    node.addEventListener("pointerleave", () => highlight(item, null));
+    node.addEventListener("focus", () => highlight(item, node));
+    node.addEventListener("blur", () => highlight(item, null));
   }
 }
 
@@ -501,7 +501,7 @@ function tile(side, index, mark, lines) {
 }
 
 /* Mark what an image of a group influences, or is influenced by; null for none. */
-function point(item, node) {
+function highlight(item, node) {
   const place = node?.dataset.side === "test" ? 1 : 0;
   const links = item.links.filter((link) => node && link[place] === Number(node.dataset.index));
   const linked = new Set(links.map((link) => `${place ? "train" : "test"} ${link[1 - place]}`));
