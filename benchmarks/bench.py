@@ -80,7 +80,7 @@ def draw(rows: list[list[str]], about: dict[str, str], path: Path) -> None:
             f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}",
             (max(ratio, high, 1), place),
             xytext=(4, 0),
-            textcoords="offset examples",
+            textcoords="offset points",
             va="center",
             fontsize=8,
         )

@@ -132,7 +132,7 @@ def _fitted(axis: Axes, last: dict[str, str]) -> None:
         f"{float(last['fitted']):.1f}",
         (float(last["epoch"]), float(last["fitted"])),
         xytext=(0, 6),
-        textcoords="offset examples",
+        textcoords="offset points",
         ha="center",
         fontsize=8,
     )

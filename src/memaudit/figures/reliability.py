@@ -97,7 +97,7 @@ def _by_models(axis: Axes, found: Sequence[Agreement], models: int) -> None:
         "all models",
         (models, 0.02),
         xytext=(-3, 0),
-        textcoords="offset examples",
+        textcoords="offset points",
         rotation=90,
         ha="right",
         fontsize=8,
