@@ -46,6 +46,9 @@ class Decisions:
         }
 
 
+_SIDES = {"train": "training", "test": "test"}  # as adjectives
+
+
 def read_decisions(
     path: str | Path, n_train: int | None = None, n_test: int | None = None
 ) -> Decisions:
@@ -122,10 +125,10 @@ def _indices(text: str | None, side: str, count: int | None, where: str) -> list
             raise AuditError(f"{where}: {word[:40]!r} is not a {side} index (0, 1, 2, ...)")
         if count is not None and int(word) >= count:
             raise AuditError(
-                f"{where}: {side} example {word} is out of range; {side} indices go from 0 to "
+                f"{where}: {_SIDES[side]} example {word} is out of range; {side} indices go from 0 to "
                 f"{count - 1}. Were these decisions made on another dataset?"
             )
         if int(word) in examples:
-            raise AuditError(f"{where}: {side} example {word} is listed twice")
+            raise AuditError(f"{where}: {_SIDES[side]} example {word} is listed twice")
         examples[int(word)] = None
     return list(examples)
