@@ -1,7 +1,12 @@
-# `make demo` runs the study on generated images, `make test` the tests. Either makes the environment
-# .venv first when it is missing: everything pinned and hashed in requirements.lock.
+# make demo   run the study on generated images
+# make test   run the linters and the tests
+#
+# Either one creates the environment .venv first if it is missing; every package is pinned and hashed
+# in requirements.lock. CONTRIBUTING.md describes the other targets.
 
 PYTHON ?= python3
+# As root on Debian, `make test` and `make test-slurm` install system packages; SYSTEM=no prevents it.
+SYSTEM ?= yes
 BIN := .venv/bin
 CONFIG := config/demo.yaml
 
@@ -13,12 +18,11 @@ demo: .venv
 test: .venv .venv/ffcv .venv/browser lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# the study on a real Slurm of one node, started here (Debian, as root), and killed at random moments:
-# three times a small one; ten times the demo's, in half an hour: MEMAUDIT_KILLS=10 MEMAUDIT_DEMO=1 make test-slurm
+# Runs the study on a one-node Slurm started here (Debian, as root) and kills it at random moments: three
+# times with a small study. MEMAUDIT_KILLS=10 MEMAUDIT_DEMO=1 kills the demo study ten times.
 test-slurm: .venv
-	$(BIN)/python -m pytest -o addopts=-ra -n 2 --dist loadfile tests/slurm
+	SYSTEM=$(SYSTEM) $(BIN)/python -m pytest -o addopts=-ra -n 2 --dist loadfile tests/slurm
 
-# how fast, beside what one would use instead: a table and a figure in benchmarks/results
 bench: .venv .venv/ffcv
 	$(BIN)/python benchmarks/bench.py
 
@@ -33,14 +37,14 @@ format: .venv
 	$(BIN)/ruff format
 	$(BIN)/snakefmt Snakefile workflow
 
-# uv comes into the environment from the same lock file, by its hash; the stamp is written last, so an
-# interrupted installation is done anew.
+# uv itself is installed from the lock file, by hash. The stamp is written last, so an interrupted
+# installation starts over.
 .venv: .venv/complete
 
 .venv/complete: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \
-	  "Python 3.11 or later is needed, this is %s: make PYTHON=python3.12 ..." % sys.version.split()[0])'
-	@test ! -L .venv || { echo "error: .venv is a link; what it leads to would be deleted. Remove it"; exit 1; }
+	  "Python 3.11 or later is required, this is %s. Try: make PYTHON=python3.12" % sys.version.split()[0])'
+	@test ! -L .venv || { echo "error: .venv is a symbolic link, and its target would be deleted; remove the link"; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
@@ -49,32 +53,40 @@ format: .venv
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python -e .
 	@touch $@
 
-# FFCV is compiled here, against OpenCV and libjpeg-turbo. It is optional: where these are missing and
-# cannot be installed, one line says what to install, and the rest works all the same.
-FFCV_LIBRARIES := libopencv-dev libturbojpeg0-dev pkg-config g++
+# $(call system_packages,CHECK,PACKAGES): if the shell command CHECK fails, install Debian's PACKAGES.
+# apt's output is shown only if CHECK still fails afterwards.
+define system_packages
+if ! { $(1); } && [ "$(SYSTEM)" != no ] && [ "$$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then \
+  echo "Installing system packages with apt-get: $(2) (SYSTEM=no skips this)"; \
+  { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $(2); } \
+    > .venv/apt.log 2>&1 || true; \
+  { $(1); } || { echo "apt-get did not install them:"; tail -n 20 .venv/apt.log; }; \
+fi
+endef
+
+# FFCV is compiled against OpenCV and libjpeg-turbo. It is optional: without these libraries, the tests
+# that need FFCV are skipped.
+FFCV_PACKAGES := libopencv-dev libturbojpeg0-dev pkg-config g++
 FFCV_READY := command -v c++ pkg-config > /dev/null && pkg-config --exists opencv4 libturbojpeg
 
 .venv/ffcv: .venv/complete requirements-ffcv.lock
-	@if ! { $(FFCV_READY); } && [ "$$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then \
-	  export DEBIAN_FRONTEND=noninteractive; apt-get update -qq > /dev/null 2>&1; \
-	  apt-get install -qq --no-install-recommends $(FFCV_LIBRARIES) > /dev/null 2>&1; fi; \
-	if ! { $(FFCV_READY); }; then \
-	  echo "FFCV is left out: it needs $(FFCV_LIBRARIES) (Debian's names); then make $@"; \
-	else \
+	@$(call system_packages,$(FFCV_READY),$(FFCV_PACKAGES)); \
+	if $(FFCV_READY); then \
 	  $(BIN)/uv pip install --quiet --require-hashes --no-deps --no-build-isolation \
-	    --python $(BIN)/python -r requirements-ffcv.lock && touch $@; fi
+	    --python $(BIN)/python -r requirements-ffcv.lock && touch $@; \
+	else \
+	  echo "FFCV is not installed. Install $(FFCV_PACKAGES) (Debian's names), then run: make $@"; \
+	fi
 
-# The tests of the review page drive Chromium; without it they are skipped, and the rest is tested.
-BROWSER := chromium chromium-driver
+# The tests of the review page drive Chromium; without it they are skipped.
+BROWSER_PACKAGES := chromium chromium-driver
 BROWSER_READY := command -v chromium > /dev/null && command -v chromedriver > /dev/null
 
 .venv/browser: .venv/complete
-	@if ! { $(BROWSER_READY); } && [ "$$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then \
-	  export DEBIAN_FRONTEND=noninteractive; apt-get update -qq > /dev/null 2>&1; \
-	  apt-get install -qq --no-install-recommends $(BROWSER) > /dev/null 2>&1; fi; \
-	if ! { $(BROWSER_READY); }; then \
-	  echo "The review page is not tested: that needs $(BROWSER) (Debian's names); then make $@"; \
-	else touch $@; fi
+	@$(call system_packages,$(BROWSER_READY),$(BROWSER_PACKAGES)); \
+	if $(BROWSER_READY); then touch $@; \
+	else echo "Tests of the review page are skipped. Install $(BROWSER_PACKAGES) (Debian's names), then run: make $@"; \
+	fi
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
   --no-annotate pyproject.toml

@@ -1,12 +1,12 @@
-"""Snakemake and its jobs killed at random moments: the same table, nothing trained twice.
+"""Kill Snakemake and its jobs at random moments: Table 2 is unchanged and no model is trained twice.
 
-Three kills of a small study, unless the environment says otherwise: MEMAUDIT_KILLS=10 kills it ten
-times, MEMAUDIT_DEMO=1 takes the study of `make demo`. Both, in 20 to 30 minutes:
+By default a small study is killed three times. MEMAUDIT_KILLS sets the number of kills, and
+MEMAUDIT_DEMO=1 uses the study of `make demo`:
 
     export MEMAUDIT_KILLS=10 MEMAUDIT_DEMO=1
     .venv/bin/python -m pytest -o addopts=-rP tests/slurm/test_interruptions.py
 
--rP shows the moments and the numbers of models that it prints.
+-rP shows when the kills happened and how many models were trained.
 """
 
 import os
@@ -43,19 +43,19 @@ def start(study: Study) -> subprocess.Popen:
 
 
 def lines_of(study: Study) -> set[str]:
-    """What the logs say now of models trained to their end; each line has its time."""
+    """Return the time-stamped log lines of all models whose training has finished."""
     logs = [*(study.results / "logs/train").rglob("*.log")]
     logs += (study.results / "models").rglob(".*.partial/log")
     return {line for log in logs for line in log.read_text().splitlines() if TRAINED.search(line)}
 
 
-def kill_and_go_on(
+def kill_and_resume(
     study: Study, kills: int, longest: float, rng: random.Random
 ) -> tuple[list[float], Counter]:
-    """Run the study, kill it and its jobs `kills` times, let it end.
+    """Run the study, kill it and its jobs `kills` times, then let it finish.
 
-    Returns the moments at which it was hit, and how often each model was trained to its end: from
-    the logs after every kill, for Snakemake deletes a job's log when it starts the job again.
+    Returns the seconds after which each run was killed, and how often each model finished training.
+    The logs are read after every kill because Snakemake deletes a job's log when it restarts the job.
     """
     moments: list[float] = []
     lines: set[str] = set()
@@ -64,7 +64,7 @@ def kill_and_go_on(
         moment = rng.uniform(0.2, 1) * longest
         try:
             process.communicate(timeout=moment)
-            break  # it ended before
+            break  # finished before the kill
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
@@ -78,9 +78,9 @@ def kill_and_go_on(
 
 @pytest.fixture
 def uninterrupted(request, tmp_path_factory) -> tuple[Study, float]:
-    """A study that ran to its end in one go, and how many seconds to let it run between kills.
+    """Return a study that ran without interruption and the longest time between kills, in seconds.
 
-    The kills of the demo's study are spread over as long as it took, as fast as the machine is now.
+    For the demo study, the kills are spread over its measured run time.
     """
     if not DEMO:
         return request.getfixturevalue("finished"), 20.0
@@ -91,18 +91,18 @@ def uninterrupted(request, tmp_path_factory) -> tuple[Study, float]:
     return study, 1.6 * (time.monotonic() - started) / KILLS
 
 
-def test_killed_again_and_again(uninterrupted, tmp_path):
+def test_repeated_kills_change_nothing(uninterrupted, tmp_path):
     whole, longest = uninterrupted
     study = Study(tmp_path)
     study.config = yaml.safe_load(yaml.safe_dump(whole.config))
     rng = random.Random(time.time_ns())
-    moments, trained = kill_and_go_on(study, KILLS, longest, rng)
+    moments, trained = kill_and_resume(study, KILLS, longest, rng)
     print("killed after", ", ".join(f"{moment:.1f}" for moment in moments), "seconds")
     print(f"{len(trained)} models trained, at most {max(trained.values())} times each")
-    assert len(moments) >= KILLS - 1, f"it ended too soon: {moments}"
+    assert len(moments) >= KILLS - 1, f"the study finished too soon: {moments}"
     table = "table2.csv"
     assert (study.results / table).read_text() == (whole.results / table).read_text(), moments
-    arms = 10  # recipes and removals of Table 2
+    arms = 10  # (recipe, removal) pairs of Table 2
     assert len(trained) == study.config["memorization"]["models"] + arms * study.config["trials"]
     assert max(trained.values()) == 1, (moments, trained)
     assert not list((study.results / "models").rglob(".*.partial"))

@@ -1,6 +1,6 @@
-"""The study on a real Slurm of one node, through what clusters do to jobs.
+"""Run a small study on a one-node Slurm while its jobs are cancelled, killed and timed out.
 
-`make test-slurm` runs it: Debian, as root. The GPUs are pretended, training is on the CPU.
+`make test-slurm` runs this on Debian, as root. The GPUs are fake; training runs on the CPU.
 """
 
 import os
@@ -20,7 +20,7 @@ CLUSTER = Path(__file__).with_name("cluster")
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not Path("/etc/debian_version").exists(),
-    reason="starting Slurm needs Debian, as root",
+    reason="starting Slurm requires Debian and root",
 )
 
 
@@ -45,7 +45,7 @@ def slurm(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory) -> Path:
-    """The project's files in a folder of its own, as after `git clone`, with a small study."""
+    """A copy of the project, as after `git clone`, with the configuration of a small study."""
     folder = tmp_path_factory.mktemp("checkout") / "project"
     leave = shutil.ignore_patterns(".git", ".venv", ".snakemake", "results", "*.h5", "__pycache__")
     shutil.copytree(ROOT, folder, symlinks=True, ignore=leave)
@@ -56,14 +56,14 @@ def checkout(tmp_path_factory) -> Path:
 
 
 class Run:
-    """`snakemake --profile slurm` at work, and its training jobs."""
+    """A running `snakemake --profile slurm` and its training jobs."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.log = folder / "run.log"
         command = [sys.executable, "-m", "snakemake", "--profile", "slurm"]
         command += ["--configfile", "small.yaml"]
-        # here files are seen at once, and a question costs nothing
+        # one node: files are visible immediately and status queries are cheap
         command += ["--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5"]
         with open(self.log, "w") as out:
             self.process = subprocess.Popen(
@@ -75,9 +75,9 @@ class Run:
             )
 
     def frozen_training(self, but: set[str]) -> tuple[str, int, Path]:
-        """A training job other than `but`, stopped (SIGSTOP) in the middle of a model.
+        """Stop (SIGSTOP) a training job that is not in `but` while it trains a model.
 
-        Returns its Slurm job, its process and its folder of partial results.
+        Returns its Slurm job ID, its process ID and the folder of its partial results.
         """
         until = time.monotonic() + 240
         while time.monotonic() < until and self.process.poll() is None:
@@ -90,11 +90,11 @@ class Run:
                 except (FileNotFoundError, ProcessLookupError):
                     pass
             time.sleep(0.02)
-        pytest.fail("no training job was seen\n" + self.log.read_text()[-4000:])
+        pytest.fail("no training job started\n" + self.log.read_text()[-4000:])
 
 
 def test_the_study_survives_a_cluster(finished, slurm, checkout):
-    """Cancelled, killed, over its time limit, the node's daemon away: the table of a local run."""
+    """Table 2 equals a local run's despite cancelled, killed and timed-out jobs and a dead slurmd."""
     run = Run(checkout)
     hit: set[str] = set()
 
@@ -107,7 +107,7 @@ def test_the_study_survives_a_cluster(finished, slurm, checkout):
     models = len(list(kept.glob("*.h5")))
     os.kill(process, signal.SIGKILL)
 
-    late, _, _ = run.frozen_training(hit)  # stopped, so it will not end by itself
+    late, _, _ = run.frozen_training(hit)  # stopped, so it cannot finish
     hit.add(late)
     subprocess.run(["scontrol", "update", f"JobId={late}", "TimeLimit=1"], check=True)
 
