@@ -1,4 +1,4 @@
-"""Kill Snakemake and its jobs at random moments: Table 2 is unchanged and no model is trained twice.
+"""Killing Snakemake and its jobs at random moments changes no result and trains nothing twice.
 
 By default a small study is killed three times. MEMAUDIT_KILLS sets the number of kills, and
 MEMAUDIT_DEMO=1 uses the study of `make demo`:
@@ -55,7 +55,7 @@ def kill_and_resume(
     """Run the study, kill it and its jobs `kills` times, then let it finish.
 
     Returns the seconds after which each run was killed, and how often each model finished training.
-    The logs are read after every kill because Snakemake deletes a job's log when it restarts the job.
+    The logs are read after every kill because Snakemake deletes the log of a job that it restarts.
     """
     moments: list[float] = []
     lines: set[str] = set()

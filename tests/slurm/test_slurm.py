@@ -94,7 +94,7 @@ class Run:
 
 
 def test_the_study_survives_a_cluster(finished, slurm, checkout):
-    """Table 2 equals a local run's despite cancelled, killed and timed-out jobs and a dead slurmd."""
+    """Cancelled, killed and timed-out jobs and a restarted slurmd do not change Table 2."""
     run = Run(checkout)
     hit: set[str] = set()
 
