@@ -1,12 +1,17 @@
 """The study on one page: images -> subset models -> scores -> buckets -> removals -> Table 2."""
 
+from pathlib import Path
+
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.0")
 
 
-configfile: "config/config.yaml"
+CONFIG = "config/config.yaml"  # of the working folder, or the shipped one
+
+
+configfile: CONFIG if Path(CONFIG).exists() else workflow.source_path(CONFIG)
 
 
 # the front page of --report

@@ -186,10 +186,10 @@ def test_snakemake_says_what_is_wrong_with_the_configuration(quick):
     assert "trials = [3]: must be of type integer" in failed(quick.snakemake("-n", check=False))
 
 
-def test_a_folder_without_the_configuration_is_told(quick):
+def test_a_folder_without_a_configuration_takes_the_shipped_one(quick):
+    planned = quick.planned()
     (quick.folder / "config" / "config.yaml").unlink()
-    text = failed(quick.snakemake("-n", check=False))
-    assert "There is no config/config.yaml in this folder" in text
+    assert quick.planned() == planned
 
 
 def test_the_command_that_the_message_names_makes_a_damaged_shard_anew(quick):

@@ -22,8 +22,7 @@ try:
     checks.check_files(workflow.configfiles)
     checks.check(config, Path(workflow.basedir) / "config" / "schema.yaml")
 except AuditError as error:
-    hint = f"\nThere is no config/config.yaml in this folder. Run in {workflow.basedir}, or copy it here"
-    raise WorkflowError(str(error) + (hint if not Path("config/config.yaml").exists() else ""))
+    raise WorkflowError(str(error))
 
 
 STARTED = time.time()
