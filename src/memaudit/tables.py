@@ -2,14 +2,20 @@
 
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import numpy as np
 
 from memaudit import store
 from memaudit.errors import AuditError
 from memaudit.store import again
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Row = TypeVar("Row", bound="DataclassInstance")
 
 
 def write(
@@ -90,3 +96,64 @@ def number(text: str) -> float:
 def integer_or_none(text: str) -> int | None:
     """An integer, or nothing, in a column of a CSV file."""
     return int(text) if text else None
+
+
+def yes_or_no(text: str) -> bool:
+    """A truth value in a column of a CSV file."""
+    if text not in ("yes", "no"):
+        raise ValueError(text)
+    return text == "yes"
+
+
+# How a field of a typed row is read, by its annotation.
+_PARSERS: dict[Any, Callable[[str], Any]] = {
+    str: str,
+    int: int,
+    float: number,
+    bool: yes_or_no,
+    int | None: integer_or_none,
+    tuple[int, ...]: indices,
+}
+
+
+def column(
+    meaning: str, unit: str = "", *, digits: str = ".4f", name: str = "", default: Any = MISSING
+) -> Any:
+    """Declare a field of a typed row: a column of its CSV file, with its meaning and unit.
+
+    `digits` is the format of a float; `name` the column's name where it is not the field's.
+    """
+    metadata = {"meaning": meaning, "unit": unit, "digits": digits, "name": name}
+    return field(metadata=metadata, default=default)
+
+
+def column_names(kind: type) -> list[str]:
+    """Return the columns of the typed row `kind`, in order."""
+    return [one.metadata["name"] or one.name for one in fields(kind)]
+
+
+def describe(kind: type) -> str:
+    """Return the documentation of the columns of `kind`, one Markdown list item per column."""
+    lines = []
+    for name, one in zip(column_names(kind), fields(kind), strict=True):
+        unit = f"; {one.metadata['unit']}" if one.metadata["unit"] else ""
+        lines.append(f"- `{name}`: {one.metadata['meaning']}{unit}")
+    return "\n".join(lines)
+
+
+def write_rows(path: str | Path, kind: type[Row], rows: Iterable[Row]) -> None:
+    """Write typed rows as CSV, with one column per field of the dataclass `kind`."""
+    names = column_names(kind)
+    digits = {name: one.metadata["digits"] for name, one in zip(names, fields(kind), strict=True)}
+    write(path, names, ([getattr(row, f.name) for f in fields(kind)] for row in rows), digits)
+
+
+def read_rows(path: str | Path, kind: type[Row]) -> list[Row]:
+    """Read what `write_rows` wrote. Raises AuditError as `read` does."""
+    types = get_type_hints(kind)
+    parsers = {
+        name: _PARSERS[types[one.name]]
+        for name, one in zip(column_names(kind), fields(kind), strict=True)
+    }
+    names = [one.name for one in fields(kind)]
+    return [kind(**dict(zip(names, row, strict=True))) for row in read(path, parsers)]
