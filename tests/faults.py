@@ -299,7 +299,7 @@ FAULTS = {
         after(
             lambda: write(
                 "b.csv",
-                "index,class,memorization,bucket,reason,test_examples,decided_by,group\n"
+                "example,class,memorization,bucket,reason,test_examples,decided_by,group\n"
                 "3,ant,0.5,memorized,none,4,rule\n7,an",
             ),
             lambda: read_buckets("b.csv"),

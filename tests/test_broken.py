@@ -203,7 +203,7 @@ def test_the_command_that_the_message_names_makes_a_damaged_shard_anew(quick):
             file.truncate(3000)
         scores = "results/small/scores/original.h5"
         text = failed(quick.snakemake(scores, check=False))
-        command = re.search(r"make it anew: (rm -f (\S+) && snakemake (\S+)) ", text)
+        command = re.search(r"rebuild it: (rm -f (\S+) && snakemake (\S+)) ", text)
         assert shlex.split(command[1])[2] == command[3] == name
         Path(command[2]).unlink()
         quick.snakemake(command[3], scores)

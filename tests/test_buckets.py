@@ -79,14 +79,14 @@ def test_every_example_gets_one_bucket_and_its_reason(tmp_path):
         (9, 43, "exact", "rule"),
     ]
     found = assign(pairs, duplicates, linked((1, 2)), ["ant"])
-    assert [(a.index, a.bucket, a.reason, a.test_examples) for a in found] == [
+    assert [(a.example, a.bucket, a.reason, a.test_examples) for a in found] == [
         (1, "leakage_shift", "exact", (41,)),
         (2, "leakage_shift", "subpopulation", (10,)),
         (3, "memorized", "none", (12,)),
         (4, "leakage_shift", "near", (40,)),
         (5, "memorized", "none", (14,)),
     ]
-    assert [a.index for a in found if a.decided_by == "published annotation"] == [4]
+    assert [a.example for a in found if a.decided_by == "published annotation"] == [4]
     assert removal_lists(found) == {
         "selected": [1, 2, 3, 4, 5],
         "leakage_shift": [1, 2, 4],
@@ -96,7 +96,7 @@ def test_every_example_gets_one_bucket_and_its_reason(tmp_path):
     assert read_buckets(tmp_path / "buckets.csv") == found
     with open(tmp_path / "buckets.csv", newline="") as file:
         header = next(csv.reader(file))
-    assert header[:6] == ["index", "class", "memorization", "bucket", "reason", "test_examples"]
+    assert header[:6] == ["example", "class", "memorization", "bucket", "reason", "test_examples"]
 
 
 def test_nothing_selected_gives_empty_lists():

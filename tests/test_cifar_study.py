@@ -128,8 +128,8 @@ def test_table_2_from_published_examples(finished, mirror):
         selected = sorted(set(pairs["tr_idx"].tolist()))
         first, second = pairs["tr_idx"][:2].tolist()
     rows = buckets(finished)
-    assert [int(row["index"]) for row in rows] == selected
-    judged = {int(row["index"]): row for row in rows}
+    assert [int(row["example"]) for row in rows] == selected
+    judged = {int(row["example"]): row for row in rows}
     assert judged[first]["reason"] == "near"
     assert judged[first]["decided_by"] == "published annotation"
     assert judged[second]["reason"] != "near"

@@ -120,10 +120,10 @@ def test_a_persons_word_goes_above_the_finders_and_the_annotation(data, tmp_path
     }
     leaks = with_decisions(found, Decisions(said), data)
     assert leaks == [
-        (0, 0, "exact", "person"),
+        (0, 0, "exact", "manual annotation"),
         (3, 3, "near", "rule"),
-        (4, 1, "near", "person"),
-        (5, 1, "near", "person"),
+        (4, 1, "near", "manual annotation"),
+        (5, 1, "near", "manual annotation"),
     ]
     write_leaks(leaks, tmp_path / "leaks.csv")
     assert read_leaks(tmp_path / "leaks.csv") == leaks
@@ -135,7 +135,11 @@ def test_no_decisions_change_nothing(data):
 
 
 def test_the_leak_free_test_examples(tmp_path):
-    leaks = [Leak(5, 1, "near", "rule"), Leak(9, 1, "exact", "rule"), Leak(2, 3, "near", "person")]
+    leaks = [
+        Leak(5, 1, "near", "rule"),
+        Leak(9, 1, "exact", "rule"),
+        Leak(2, 3, "near", "manual annotation"),
+    ]
     clean = leak_free(leaks, 5)
     assert clean == [0, 2, 4]
     write_examples(clean, tmp_path / "list.txt", "3 of 5")
@@ -149,7 +153,7 @@ def by_index(pairs, leaks=(), links=(), decisions=None):
     pairs = [Pair(train, test, 0, 0.8, 0.05, 0.4, 0.05) for train, test in pairs]
     links = np.array(links, dtype=np.int64).reshape(-1, 2)
     found = assign(pairs, leaks, links, ["ant"], decisions)
-    return {a.index: (a.reason, a.test_examples, a.decided_by, a.group) for a in found}
+    return {a.example: (a.reason, a.test_examples, a.decided_by, a.group) for a in found}
 
 
 SHARED = [(3, 30), (17, 30), (17, 31), (40, 31), (50, 50), (51, 51)]
@@ -158,20 +162,20 @@ LINKS = [(3, 17), (17, 40)]
 
 def test_people_split_a_group():
     found = by_index(SHARED, (), LINKS, Decisions(together={(3, 17): False}))
-    assert found[3] == ("none", (30,), "person", None)
+    assert found[3] == ("none", (30,), "manual annotation", None)
     assert found[17] == ("subpopulation", (31,), "rule", 0)
     assert found[40] == ("subpopulation", (31,), "rule", 0)
     apart = {(3, 17): False, (3, 40): False, (17, 40): False}
     found = by_index(SHARED, (), LINKS, Decisions(together=apart))
     assert {found[example][0] for example in (3, 17, 40)} == {"none"}
-    assert {found[example][2] for example in (3, 17, 40)} == {"person"}
+    assert {found[example][2] for example in (3, 17, 40)} == {"manual annotation"}
 
 
 def test_people_tie_examples_together():
     found = by_index(SHARED, (), LINKS, Decisions(together={(50, 51): True, (3, 17): True}))
-    assert found[50] == ("subpopulation", (50,), "person", 1)
-    assert found[51] == ("subpopulation", (51,), "person", 1)
-    assert found[3] == ("subpopulation", (30,), "person", 0)
+    assert found[50] == ("subpopulation", (50,), "manual annotation", 1)
+    assert found[51] == ("subpopulation", (51,), "manual annotation", 1)
+    assert found[3] == ("subpopulation", (30,), "manual annotation", 0)
     assert found[40] == ("subpopulation", (31,), "rule", 0)
 
 
@@ -192,15 +196,15 @@ def test_decisions_hold_on_when_the_group_grows():
 def test_who_decided(tmp_path):
     leaks = [
         (3, 7, "near", "rule"),
-        (3, 8, "near", "person"),
+        (3, 8, "near", "manual annotation"),
         (40, 9, "near", "published annotation"),
     ]
     word = Decisions({(3, 8): "near", (50, 1): "different", (17, 2): "different"})
     found = by_index(SHARED, leaks, LINKS, word)
-    assert found[3] == ("near", (7, 8), "person", 0)
-    assert found[17] == ("subpopulation", (30, 31), "person", 0)
+    assert found[3] == ("near", (7, 8), "manual annotation", 0)
+    assert found[17] == ("subpopulation", (30, 31), "manual annotation", 0)
     assert found[40] == ("near", (9,), "published annotation", 0)
-    assert found[50] == ("none", (50,), "person", None)
+    assert found[50] == ("none", (50,), "manual annotation", None)
     assert found[51] == ("none", (51,), "rule", None)
 
 

@@ -56,7 +56,7 @@ def called():
 
 def test_pairs_of_greatest_influence_come_first(called):
     shown = examples._copies(PAIRS, called, "near")
-    assert [(row.index, test, value) for row, test, value in shown] == [
+    assert [(row.example, test, value) for row, test, value in shown] == [
         (1, 1, 0.7),
         (0, 0, 0.3),
         (2, 9, None),

@@ -117,7 +117,7 @@ def test_spearman_and_browns_formula():
 
 
 def test_the_probability_of_the_wrong_side():
-    found = reliability.wrong_side(np.array([0.25, 0.348, 0.152, 0.9]), np.full(4, 0.05), 0.25)
+    found = reliability.p_other_side(np.array([0.25, 0.348, 0.152, 0.9]), np.full(4, 0.05), 0.25)
     assert found == pytest.approx([0.5, 0.025, 0.025, 0], abs=1e-4)
 
 
@@ -128,12 +128,12 @@ def test_as_many_examples_are_on_the_wrong_side_as_expected(models, rng):
     n_in, n_out = int(0.7 * models), int(0.3 * models)
     right_in, right_out = rng.binomial(n_in, 1.0, 20_000), rng.binomial(n_out, 1 - true)
     value = right_in / n_in - right_out / n_out
-    wrong = reliability.wrong_side(value, standard_error(right_in, n_in, right_out, n_out), 0.25)
+    wrong = reliability.p_other_side(value, standard_error(right_in, n_in, right_out, n_out), 0.25)
     for above in (True, False):
         side = (value >= 0.25) == above
         expected, found = wrong[side].sum(), ((true >= 0.25) != above)[side].sum()
         assert 0.7 < expected / found < 1.5
-    assert reliability.wrong_side(value, np.full(20_000, 1e-9), 0.25)[value > 0.25].sum() < 1e-6
+    assert reliability.p_other_side(value, np.full(20_000, 1e-9), 0.25)[value > 0.25].sum() < 1e-6
 
 
 @pytest.mark.parametrize("accuracy", [0.2, 0.7, 0.9])
@@ -179,7 +179,7 @@ def test_rows_and_figure_say_what_they_can(models, tmp_path):
     with open(tmp_path / "examples.csv", newline="") as file:
         examples = list(csv.DictReader(file))
     assert int(by_name["examples_selected", str(models)]["value"]) == selected.sum()
-    wrong = sum(float(p["wrong_side"]) for p in examples if p["selected"] == "yes")
+    wrong = sum(float(p["p_other_side"]) for p in examples if p["selected"] == "yes")
     expected = float(by_name["expected_wrongly_in", str(models)]["value"])
     assert wrong == pytest.approx(expected, rel=1e-3)
     halves = by_name.get(("memorization_correlation", "20"))

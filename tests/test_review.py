@@ -137,7 +137,7 @@ def test_the_digest_stands_for_items_and_images(dataset, tmp_path):
 def test_groups_are_read_from_rows_of_members(tmp_path):
     path = tmp_path / "subpopulations.csv"
     path.write_text(
-        "group,checked_group,train,class,test_examples,similarity\n"
+        "group,checked_group,example,class,test_examples,similarity\n"
         "1,8,21,cat,9,0.7\n1,8,20,cat,9,0.7\n"
         '0,9,40,"a, b",10,0.4\n0,7,3,cat,5 10,0.9\n0,7,11,cat,5 8,0.9\n0,,12,cat,8,0.1\n'
     )

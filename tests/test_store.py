@@ -46,7 +46,7 @@ def test_a_full_disk_is_an_error_in_words(tmp_path):
 
     with (
         pytest.raises(AuditError, match=r"result\.csv.*No space left"),
-        store.whole(tmp_path / "result.csv") as temporary,
+        store.atomic_write(tmp_path / "result.csv") as temporary,
     ):
         temporary.write_text("half")
         no_space()

@@ -69,7 +69,7 @@ CHAIN = [(1, 10), (2, 10), (2, 11), (3, 11), (3, 12), (4, 20), (5, 20), (6, 30)]
 def test_the_rule_and_the_check_are_both_recorded(tmp_path):
     kinds = {1: "a", 2: "a", 3: "b", 4: "c", 5: "d", 6: "a"}
     members = find_members(pairs_of(CHAIN), Looks(kinds), ["ant"], threshold=1)
-    found = [(m.train, m.group, m.checked_group, m.test_examples, m.similarity) for m in members]
+    found = [(m.example, m.group, m.checked_group, m.test_examples, m.similarity) for m in members]
     assert found == [
         (1, 0, 0, (10,), 2.0),
         (2, 0, 0, (10, 11), 2.0),
@@ -83,7 +83,7 @@ def test_the_rule_and_the_check_are_both_recorded(tmp_path):
     assert read_groups(tmp_path / "subpopulations.csv") == members
     with open(tmp_path / "subpopulations.csv", newline="") as file:
         assert next(csv.reader(file)) == HEADER
-    assert HEADER == ["group", "checked_group", "train", "class", "test_examples", "similarity"]
+    assert HEADER == ["group", "checked_group", "example", "class", "test_examples", "similarity"]
 
 
 def test_two_checked_groups_come_of_one():

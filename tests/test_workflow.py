@@ -116,7 +116,7 @@ def test_the_plan_counts_models_by_those_that_are_trained(finished, monkeypatch)
 def test_every_selected_example_has_one_bucket(finished):
     with open(finished.results / "buckets.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    examples = [int(r["index"]) for r in rows]
+    examples = [int(r["example"]) for r in rows]
     assert len(set(examples)) == len(examples) > 10
     lists = {
         name: set(map(int, (finished.results / f"removals/{name}.txt").read_text().split()))
@@ -248,8 +248,8 @@ def test_a_persons_word_makes_anew_what_it_changes(study):
     called = read_buckets(buckets)
     copy = next(r for r in called if r.reason in ("exact", "near") and r.group is None)
     group = next(r.group for r in called if r.reason == "subpopulation")
-    members = [r.index for r in called if r.group == group]
-    lines = [f"duplicate,{copy.index},{test},different" for test in copy.test_examples]
+    members = [r.example for r in called if r.group == group]
+    lines = [f"duplicate,{copy.example},{test},different" for test in copy.test_examples]
     lines.append(f"group,{' '.join(map(str, members))},,different")
     (study.folder / "said.csv").write_text("\n".join(["item,train,test,decision", *lines, ""]))
     study.config["review"] = {"decisions": "said.csv"}
@@ -257,13 +257,13 @@ def test_a_persons_word_makes_anew_what_it_changes(study):
     assert study.planned() == {"train": 8} | dict.fromkeys(again, 1)
     done = study.snakemake("results/small/table2.csv")
     assert "`snakemake claims summary pages figures affected" in done.stdout + done.stderr
-    now = {r.index: r for r in read_buckets(buckets)}
-    assert (now[copy.index].reason, now[copy.index].decided_by) == ("none", "person")
+    now = {r.example: r for r in read_buckets(buckets)}
+    assert (now[copy.example].reason, now[copy.example].decided_by) == ("none", "manual annotation")
     alone = [now[index] for index in members if now[index].reason not in ("exact", "near")]
-    assert {(r.reason, r.decided_by) for r in alone} == {("none", "person")}
-    others = [r for r in called if r.index not in (copy.index, *members)]
+    assert {(r.reason, r.decided_by) for r in alone} == {("none", "manual annotation")}
+    others = [r for r in called if r.example not in (copy.example, *members)]
     for row in others:
-        assert (now[row.index].reason, now[row.index].decided_by) == (row.reason, "rule")
+        assert (now[row.example].reason, now[row.example].decided_by) == (row.reason, "rule")
     assert not {leak.test for leak in read_leaks(leaks)} & set(copy.test_examples)
     clean = read_examples(study.results / "leak_free_test.txt").tolist()
     assert set(copy.test_examples) <= set(clean)

@@ -70,7 +70,7 @@ def study(given: argparse.Namespace) -> None:
     try:
         if given.config:
             text = json.dumps(prepare(given), indent=1)
-            with store.whole(note) as temporary:
+            with store.atomic_write(note) as temporary:
                 temporary.write_text(text, encoding="utf-8")
         if not note.exists():
             sys.exit(f"there is no {note}: give --config, here or on a machine that has PyYAML")

@@ -1,4 +1,4 @@
-"""The files of a study: what each HDF5 file holds, how it is written whole and checked on reading.
+"""The files of a study: what each HDF5 file holds, how it is written atomically and checked on reading.
 
 Every field of every file is declared here once: name, dtype, shape (as named dimensions), unit.
 A file begins with its sha256, in a block that HDF5 leaves to its users: one wrong bit anywhere is
@@ -103,7 +103,7 @@ HDF5 = b"\x89HDF\r\n\x1a\n"  # a file without a seal begins so: made by other me
 
 
 @contextmanager
-def whole(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Write to the yielded temporary path; it is flushed and renamed to `path` on success only.
 
     A file that exists is therefore whole. On any exception the temporary file is removed and what
@@ -180,7 +180,7 @@ def create(
         yield writer
     content = memory.getbuffer()
     content[:SEAL_BYTES] = _seal(hashlib.sha256(content[SEAL_BYTES:]).hexdigest())
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 
@@ -199,7 +199,7 @@ def create_large(
     *shape[1:]), until all are there. HDF5 lays the file out in memory with that field at its end;
     the rows go to disk by plain writing, which a full disk does not crash. Room for all of them is
     asked for first, so that a disk too small is an error before the work and not after it. Raises
-    AuditError as `whole` does, ValueError when rows are missing, too many or of another shape.
+    AuditError as `atomic_write` does, ValueError when rows are missing, too many or of another shape.
     """
     path = Path(path)
     memory = io.BytesIO()
@@ -215,7 +215,7 @@ def create_large(
     head = memory.getbuffer()[:start]
     for left in path.parent.glob(f".{path.name}.*.tmp"):  # of a run that was killed, as large
         left.unlink(missing_ok=True)
-    with whole(path) as temporary, open(temporary, "wb") as out:
+    with atomic_write(path) as temporary, open(temporary, "wb") as out:
         _reserve(out.fileno(), start + size)
         out.write(head)
         digest = hashlib.sha256(head[SEAL_BYTES:])
@@ -273,10 +273,10 @@ def _check_seal(path: str | Path) -> None:
         raise ValueError("its checksum is wrong: it was cut off or changed since it was written")
 
 
-def again(path: str | Path) -> str:
+def rebuild_hint(path: str | Path) -> str:
     """The remedy for a file of the study that is not what it should be."""
     name = shlex.quote(str(path))
-    return f"To make it anew: rm -f {name} && snakemake {name} (and your --configfile after it)"
+    return f"To rebuild it: rm -f {name} && snakemake {name} (and your --configfile after it)"
 
 
 @contextmanager
@@ -288,7 +288,7 @@ def reading(
     Raises AuditError, naming the file and the remedy, when it is missing, damaged, or not of the
     declared fields, dtypes and shapes.
     """
-    remedy = remedy or again(path)
+    remedy = remedy or rebuild_hint(path)
     with _opened(path, contract, remedy) as file:
         try:
             yield file

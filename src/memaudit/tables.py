@@ -10,7 +10,7 @@ import numpy as np
 
 from memaudit import store
 from memaudit.errors import AuditError
-from memaudit.store import again
+from memaudit.store import rebuild_hint
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -30,7 +30,10 @@ def write(
     an empty cell, a truth is "yes" or "no", several indices are separated by blanks.
     """
     formats = digits if isinstance(digits, Mapping) else dict.fromkeys(columns, digits)
-    with store.whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
+    with (
+        store.atomic_write(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as out,
+    ):
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(columns)
         for row in rows:
@@ -64,7 +67,7 @@ def read(path: str | Path, columns: Mapping[str, Callable[[str], Any]]) -> list[
         with open(path, newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
-                raise AuditError(f"{path}: there is no column {missing[0]!r}. {again(path)}")
+                raise AuditError(f"{path}: there is no column {missing[0]!r}. {rebuild_hint(path)}")
             for row in reader:
                 for name, make in columns.items():
                     text = row[name] or ""
@@ -73,13 +76,13 @@ def read(path: str | Path, columns: Mapping[str, Callable[[str], Any]]) -> list[
                     except ValueError:
                         line = reader.line_num
                         raise AuditError(
-                            f"{path}, line {line}: {name} is {text!r}. {again(path)}"
+                            f"{path}, line {line}: {name} is {text!r}. {rebuild_hint(path)}"
                         ) from None
                 rows.append([row[name] for name in columns])
     except FileNotFoundError:
-        raise AuditError(f"{path}: there is no such file. {again(path)}") from None
+        raise AuditError(f"{path}: there is no such file. {rebuild_hint(path)}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise AuditError(f"{path}: cannot be read ({error}). {again(path)}") from None
+        raise AuditError(f"{path}: cannot be read ({error}). {rebuild_hint(path)}") from None
     return rows
 
 

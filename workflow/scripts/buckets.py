@@ -21,7 +21,7 @@ with job(snakemake.log[0]) as report:
     )
     write_buckets(assignments, snakemake.output[0])
     counts = Counter(row.reason for row in assignments)
-    people = sum(row.decided_by == "person" for row in assignments)
+    people = sum(row.decided_by == "manual annotation" for row in assignments)
     report.say(
         f"{len(assignments)} selected examples: {counts['exact']} with an exact and {counts['near']} "
         f"with a near duplicate in the test set, {counts['subpopulation']} in a subpopulation, "

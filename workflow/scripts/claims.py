@@ -31,7 +31,7 @@ with job(snakemake.log[0]) as report:
     text = claims.markdown(
         found, f"What the papers claim, and what {params.name} shows", settings.margin
     )
-    with store.whole(snakemake.output.markdown) as temporary:
+    with store.atomic_write(snakemake.output.markdown) as temporary:
         temporary.write_text(text, encoding="utf-8")
     for claim in found:
         report(f"{claim.verdict}: {claim.claim} ({claim.because})")

@@ -23,7 +23,7 @@ with job(snakemake.log[0]) as report:
     params = snakemake.params
     data = make(params.kind, params.settings, params.seed, snakemake.input.get("archive"))
     dataset.save(data, snakemake.output.data)
-    with store.whole(snakemake.output.digest) as temporary:
+    with store.atomic_write(snakemake.output.digest) as temporary:
         temporary.write_text(f"{data.digest()}\n")
     report.say(
         f"{snakemake.output[0]}: {data.n_train} train and {data.n_test} test images of "

@@ -54,7 +54,7 @@ with job(snakemake.log[0]) as report:
     names = tuple(params.recipes)
     rows = rescored.compare(names, whole, params.models, parts, len(split[0]))
     rescored.write_quantities(rows, snakemake.output.csv)
-    buckets = {row.index: row.bucket for row in read_buckets(snakemake.input.buckets)}
+    buckets = {row.example: row.bucket for row in read_buckets(snakemake.input.buckets)}
     figure(names, whole, buckets, thresholds["memorization"], snakemake.output.png)
     for row in rows:
         report(f"{row.quantity}: {row.value:.4g}")

@@ -30,5 +30,5 @@ with job(snakemake.log[0]):
         len(read_pairs(snakemake.input.pairs)),
         **tables,
     )
-    with store.whole(snakemake.output[0]) as temporary:
+    with store.atomic_write(snakemake.output[0]) as temporary:
         temporary.write_text(text, encoding="utf-8")

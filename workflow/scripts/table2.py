@@ -24,7 +24,7 @@ with job(snakemake.log[0]) as report:
     )
     table2.write_csv(rows, snakemake.output.csv)
     text = table2_page.markdown(rows, f"Table 2: {params.name}", settings.margin)
-    with store.whole(snakemake.output.markdown) as temporary:
+    with store.atomic_write(snakemake.output.markdown) as temporary:
         temporary.write_text(text, encoding="utf-8")
     for row in rows:
         words = table2_page.verdict(row, settings.margin) or "no verdict"

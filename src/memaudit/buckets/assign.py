@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from memaudit import tables
-from memaudit.buckets.decisions import PERSON, Decisions
+from memaudit.buckets.decisions import MANUAL, Decisions
 from memaudit.buckets.leaks import Leak
 from memaudit.buckets.subpopulations import components, decided_links
 from memaudit.scores.selection import Pair
@@ -23,7 +23,7 @@ LEAKAGE_SHIFT, MEMORIZED = "leakage_shift", "memorized"
 
 KINDS = ("exact", "near")  # of duplicates, the one that goes before the other first
 # Whose word is told of, where several stand behind a reason.
-DECIDERS = (PERSON, "published annotation", "rule")
+DECIDERS = (MANUAL, "published annotation", "rule")
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Assignment:
     `reason` is "exact" or "near" (a duplicate in the test set), "subpopulation" (it is linked with
     another selected example, see `memaudit.buckets.subpopulations`), or "none". `test_examples` are the
     test examples concerned: the duplicates, those shared with the linked examples, those it influences.
-    `decided_by` is "person" where a person confirmed the reason, or denied one that would have gone
-    before it. `group` is the number of its subpopulation, whatever the reason; None without one.
+    `decided_by` is "manual annotation" where an annotator confirmed the reason or rejected one that takes
+    precedence over it. `group` is the number of its subpopulation, whatever the reason; None without one.
     """
 
-    index: int
+    example: int
     class_name: str
     memorization: float
     bucket: str
@@ -54,7 +54,7 @@ def assign(
     class_names: Sequence[str],
     decisions: Decisions | None = None,
 ) -> list[Assignment]:
-    """A bucket for each selected example, ordered by index.
+    """A bucket for each selected example, ordered by example.
 
     `leaks` are (train, test, "exact" or "near", who decided), with people's words in them; a test
     image of any class counts, a leak is a leak. `links` (links, 2) are the pairs of examples that
@@ -82,10 +82,10 @@ def assign(
             deciders = {leak.decided_by for leak in copies[index, kind]}
         elif index in group:
             reason, tests = "subpopulation", shared[index] or influenced[index]
-            deciders = {PERSON} if index in denied | joined else {"rule"}
+            deciders = {MANUAL} if index in denied | joined else {"rule"}
         else:
             reason, tests = "none", influenced[index]
-            deciders = {PERSON} if index in denied | parted else {"rule"}
+            deciders = {MANUAL} if index in denied | parted else {"rule"}
         assignments.append(
             Assignment(
                 index,
@@ -141,7 +141,7 @@ def read_buckets(path: str | Path) -> list[Assignment]:
 
 def removal_lists(assignments: Sequence[Assignment]) -> dict[str, list[int]]:
     """The examples of each of the study's removals: all selected ones, and each bucket."""
-    lists = {"selected": [row.index for row in assignments]}
+    lists = {"selected": [row.example for row in assignments]}
     for bucket in (LEAKAGE_SHIFT, MEMORIZED):
-        lists[bucket] = [row.index for row in assignments if row.bucket == bucket]
+        lists[bucket] = [row.example for row in assignments if row.bucket == bucket]
     return lists

@@ -19,7 +19,7 @@ ITEMS = ("duplicate", "group")
 DUPLICATE = ITEMS[0]
 WORDS = ("same", "near", "different", "skip")
 DIFFERENT, SKIP = WORDS[2:]
-PERSON = "person"
+MANUAL = "manual annotation"
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ def _indices(text: str | None, side: str, count: int | None, where: str) -> list
             raise AuditError(f"{where}: {word[:40]!r} is not a {side} index (0, 1, 2, ...)")
         if count is not None and int(word) >= count:
             raise AuditError(
-                f"{where}: {_SIDES[side]} example {word} is out of range; {side} indices go from 0 to "
-                f"{count - 1}. Were these decisions made on another dataset?"
+                f"{where}: {_SIDES[side]} example {word} is out of range; indices go from 0 "
+                f"to {count - 1}. Were these decisions made on another dataset?"
             )
         if int(word) in examples:
             raise AuditError(f"{where}: {_SIDES[side]} example {word} is listed twice")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from memaudit import tables
-from memaudit.buckets.decisions import DIFFERENT, PERSON, Decisions
+from memaudit.buckets.decisions import DIFFERENT, MANUAL, Decisions
 from memaudit.data.dataset import Dataset
 
 
@@ -15,7 +15,7 @@ class Leak(NamedTuple):
     train: int
     test: int
     kind: str  # "exact" or "near"
-    decided_by: str  # "rule", "published annotation" or "person"
+    decided_by: str  # "rule", "published annotation" or "manual annotation"
 
 
 def with_decisions(
@@ -34,7 +34,7 @@ def with_decisions(
             continue
         identical = (data.train_images[train] == data.test_images[test]).all()
         kind = "exact" if word == "same" and identical else "near"
-        leaks[train, test] = Leak(train, test, kind, PERSON)
+        leaks[train, test] = Leak(train, test, kind, MANUAL)
     return sorted(leaks.values())
 
 

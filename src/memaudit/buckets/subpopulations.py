@@ -31,7 +31,7 @@ class Member:
 
     group: int
     checked_group: int | None
-    train: int
+    example: int
     class_name: str
     test_examples: tuple[int, ...]
     similarity: float
@@ -93,7 +93,7 @@ def find_members(
         for example, of_example in _by_train(pairs).items()
         if example in group
     ]
-    return sorted(members, key=lambda member: (member.group, member.train))
+    return sorted(members, key=lambda member: (member.group, member.example))
 
 
 def _by_train(pairs: Sequence[Pair]) -> dict[int, list[Pair]]:
@@ -108,8 +108,8 @@ def links_of(members: Sequence[Member], by: str) -> np.ndarray:
 
     Two examples are linked that share a test example and are in one group, of the kind `by` says.
     """
-    number = {m.train: m.group if by == RULE else m.checked_group for m in members}
-    incidence = [(m.train, test) for m in members for test in m.test_examples]
+    number = {m.example: m.group if by == RULE else m.checked_group for m in members}
+    incidence = [(m.example, test) for m in members for test in m.test_examples]
     links = shared_links(*np.array(incidence, dtype=np.int64).reshape(-1, 2).T)
     return links[
         [number[a] == number[b] and number[a] is not None for a, b in links.tolist()]
@@ -125,13 +125,13 @@ def decided_links(links: np.ndarray, said: Mapping[tuple[int, int], bool]) -> np
     return np.array(sorted(kept), dtype=np.int64).reshape(-1, 2)
 
 
-HEADER = ["group", "checked_group", "train", "class", "test_examples", "similarity"]
+HEADER = ["group", "checked_group", "example", "class", "test_examples", "similarity"]
 
 
 def write_groups(members: Sequence[Member], path: str | Path) -> None:
     """Write members as CSV; test examples are separated by blanks, no checked group is empty."""
     rows = (
-        (m.group, m.checked_group, m.train, m.class_name, m.test_examples, m.similarity)
+        (m.group, m.checked_group, m.example, m.class_name, m.test_examples, m.similarity)
         for m in members
     )
     tables.write(path, HEADER, rows, ".4f")

@@ -169,7 +169,11 @@ def _check_file(path: Path, source: Source, report: Callable[[str], object]) -> 
 def _copy(origin: Path, target: Path, source: Source, report: Callable[[str], object]) -> Path:
     report(f"{source.file}: taken from {origin.parent}")
     _check_file(origin, source, report)
-    with store.whole(target) as temporary, open(origin, "rb") as file, open(temporary, "wb") as out:
+    with (
+        store.atomic_write(target) as temporary,
+        open(origin, "rb") as file,
+        open(temporary, "wb") as out,
+    ):
         while block := file.read(_BLOCK):
             out.write(block)
     return target

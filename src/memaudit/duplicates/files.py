@@ -154,6 +154,8 @@ def read_scores(
     scores = {}
     for a, b, score in tables.read(path, kinds):
         if a not in train or b not in test:
-            raise AuditError(f"{path}: {a}, {b} is no pair of this dataset. {store.again(path)}")
+            raise AuditError(
+                f"{path}: {a}, {b} is no pair of this dataset. {store.rebuild_hint(path)}"
+            )
         scores[train[a], test[b]] = score
     return scores

@@ -22,7 +22,7 @@ from memaudit.data.dataset import Dataset
 # Okabe & Ito's colours, told apart by the colour-blind.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
 WIDTH = 9  # inches
-SMALL = 8.5  # examples: text of axes and legends
+SMALL = 8.5  # points (1/72 inch): text of axes and legends
 # The buckets of selected examples in words, for those who have not read what they mean.
 IN_WORDS = {
     LEAKAGE_SHIFT: "with a duplicate or in a subpopulation (leakage_shift)",
@@ -86,7 +86,7 @@ def save(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG and as SVG, under the name of `path` with either suffix; close it."""
     for kind, tags in _TAGS.items():
         with (
-            store.whole(Path(path).with_suffix(f".{kind}")) as temporary,
+            store.atomic_write(Path(path).with_suffix(f".{kind}")) as temporary,
             plt.rc_context({"svg.hashsalt": "memaudit"}),
         ):
             figure.savefig(temporary, format=kind, dpi=150, bbox_inches="tight", metadata=tags)

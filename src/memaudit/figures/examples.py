@@ -47,7 +47,7 @@ def duplicate_pairs(
         text = "not among the selected pairs" if value is None else f"influence {value:.2f}"
         cell.suptitle(f"memorization {row.memorization:.2f}, {text}", fontsize=8)
         left, right = cell.subplots(1, 2)
-        show(left, dataset.train_images[row.index], _label(dataset, "train", row.index))
+        show(left, dataset.train_images[row.example], _label(dataset, "train", row.example))
         show(right, dataset.test_images[test], _label(dataset, "test", test))
     save(figure, path)
 
@@ -58,13 +58,13 @@ def _copies(
     """Examples of a reason with each of their duplicates and the influence on it, greatest first."""
     influence = {(pair.train, pair.test): pair.influence for pair in pairs}
     found = [
-        (row, test, influence.get((row.index, test)))
+        (row, test, influence.get((row.example, test)))
         for row in assignments
         if row.reason == reason
         for test in row.test_examples
     ]
     return sorted(
-        found, key=lambda copy: (-(copy[2] or 0), -copy[0].memorization, copy[0].index, copy[1])
+        found, key=lambda copy: (-(copy[2] or 0), -copy[0].memorization, copy[0].example, copy[1])
     )
 
 
@@ -130,7 +130,7 @@ def _groups(
     members: dict[int, Scored] = {}
     for row in assignments:
         if row.group in called:
-            members.setdefault(row.group, []).append((row.index, row.memorization))
+            members.setdefault(row.group, []).append((row.example, row.memorization))
     group_of = {index: group for group, examples in members.items() for index, _ in examples}
     influences: dict[int, dict[int, list[float]]] = {group: {} for group in members}
     for pair in pairs:

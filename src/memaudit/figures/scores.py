@@ -64,7 +64,7 @@ def memorization_histogram(
     bins = np.linspace(min(0.0, float(np.nanmin(memorization, initial=0))), 1, 51)
     groups = {"training examples with a score": (memorization[~np.isnan(memorization)], GREY)}
     for bucket, colour in ((LEAKAGE_SHIFT, ORANGE), (MEMORIZED, BLUE)):
-        examples = [row.index for row in assignments if row.bucket == bucket]
+        examples = [row.example for row in assignments if row.bucket == bucket]
         groups[f"selected, {IN_WORDS[bucket]}"] = (memorization[examples], colour)
     for label, (values, colour) in groups.items():
         axis.hist(

@@ -32,7 +32,7 @@ def similarity(
     `scores` by (train, test); `near`, `review` and `influence` are the thresholds. Pairs without a
     score stand in a band of their own, spread by their training example.
     """
-    reasons = {row.index: row.reason for row in assignments}
+    reasons = {row.example: row.reason for row in assignments}
     figure, axis = plt.subplots(figsize=(8, 5.4), layout="constrained")
     for label, kinds, colour, marker in _REASONS:
         of = [pair for pair in pairs if reasons[pair.train] in kinds]

@@ -31,7 +31,7 @@ def write_beton(dataset: Dataset, path: str | Path) -> None:
     Sample i is training example i, sample n_train + j is test example j. The file appears under its name
     when whole. Raises AuditError when it cannot be written.
     """
-    with store.whole(path) as temporary, open(temporary, "wb") as file:
+    with store.atomic_write(path) as temporary, open(temporary, "wb") as file:
         file.writelines(_pieces(dataset))
 
 

@@ -97,7 +97,7 @@ class Checkpoint:
             "seconds": seconds,
             "curves": {name: torch.from_numpy(values) for name, values in curves.items()},
         }
-        with store.whole(self.path) as temporary:
+        with store.atomic_write(self.path) as temporary:
             torch.save(kept, temporary)
         self._saved = time.monotonic()
         if stopping:

@@ -136,5 +136,5 @@ def read_examples(path: str | Path, n_train: int | None = None) -> np.ndarray:
 def write_examples(examples: list[int], path: str | Path, comment: str = "") -> None:
     """Write a list of examples: one index a line, after a comment line where there is one."""
     first = f"# {comment}\n" if comment else ""
-    with store.whole(path) as temporary:
+    with store.atomic_write(path) as temporary:
         temporary.write_text(first + "".join(f"{example}\n" for example in examples))

@@ -73,7 +73,7 @@ def read_shards(
             if identity != first[0]:
                 raise AuditError(
                     f"{path}: its models were trained with another seed or dataset than those of "
-                    f"{first[1]}. Whichever is out of date: {store.again(path)}"
+                    f"{first[1]}. Whichever is out of date: {store.rebuild_hint(path)}"
                 )
             seen |= dict.fromkeys(file_trials, str(path))
             at = [place[trial] for trial in file_trials]
@@ -104,7 +104,7 @@ def _identity(path: str | Path, file: h5py.File) -> dict[str, Any]:
         return {"seed": identity["seed"], "dataset": identity["dataset"], **identity}
     except (KeyError, TypeError, ValueError) as error:
         raise AuditError(
-            f"{path}: does not say how its models were trained ({error}). {store.again(path)}"
+            f"{path}: does not say how its models were trained ({error}). {store.rebuild_hint(path)}"
         ) from None
 
 
@@ -119,7 +119,7 @@ def _check_trials(
         raise AuditError(
             f"{path}: by its name it holds the trials {stem}, each once, but "
             f"{f'trial {trial} is not in it' if trial in named else f'it holds trial {trial}'}. "
-            f"{store.again(path)}"
+            f"{store.rebuild_hint(path)}"
         )
     for trial in found:
         if trial in seen:
@@ -139,7 +139,7 @@ def _check_origin(
         if expected is not None and is_there != expected:
             raise AuditError(
                 f"{path}: its models were trained otherwise than this study says: {name} "
-                f"{is_there!r}, not {expected!r}. {store.again(path)}"
+                f"{is_there!r}, not {expected!r}. {store.rebuild_hint(path)}"
             )
     if origin.mask is None:
         return
@@ -147,5 +147,5 @@ def _check_origin(
         if not np.array_equal(mask, bits.pack(origin.mask(trial))):
             raise AuditError(
                 f"{path}: trial {trial} was trained on other examples than removal {origin.removal} "
-                f"leaves in. {store.again(path)}"
+                f"leaves in. {store.rebuild_hint(path)}"
             )

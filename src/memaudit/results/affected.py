@@ -140,9 +140,9 @@ def view(
     """
     full, reduced = arms[f"{recipe}/none"], arms[f"{recipe}/{removal}"]
     control = arms.get(f"{recipe}/{CONTROL}{removal}")
-    rows = {row.index: row for row in assignments}
+    rows = {row.example: row for row in assignments}
     removed = [rows[index] for index in removal_lists(assignments)[removal]]
-    on_test = _influences(pairs, {row.index for row in removed})
+    on_test = _influences(pairs, {row.example for row in removed})
     accuracy = {
         arm: 100 * np.mean(a.correct, axis=0) for arm, a in (("full", full), ("reduced", reduced))
     }

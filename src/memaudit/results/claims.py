@@ -243,7 +243,7 @@ def _duplicates(
         "odds of a duplicate in the test set (examples with one for each without), of the selected "
         "examples over those of the other examples whose memorization reaches the threshold; a ratio",
     )
-    selected = {row.index for row in assignments}
+    selected = {row.example for row in assignments}
     others = set() if memorized is None else set(memorized.tolist()) - selected
     leaked = {leak.train for leak in leaks}
     both, rest = len(selected & leaked), len(others & leaked)

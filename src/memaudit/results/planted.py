@@ -52,7 +52,7 @@ def checks(
     true_pairs = [subpopulation[p.train] == planted["test_subpopulation"][p.test] for p in pairs]
     copies = {(int(i), j) for j, i in enumerate(planted["test_copy_of"]) if i >= 0}
     found = {(train, test) for train, test, _ in duplicates}
-    called = {row.index for row in assignments if row.reason == "subpopulation"}
+    called = {row.example for row in assignments if row.reason == "subpopulation"}
     small = set(np.flatnonzero(role == "small").tolist())
     return [
         Check(

@@ -73,7 +73,7 @@ def markdown(
     hours = sum(part.seconds for part in models) / 3600
     reasons = Counter(row.reason for row in assignments)
     buckets = Counter(row.bucket for row in assignments)
-    people = sum(row.decided_by == "person" for row in assignments)
+    people = sum(row.decided_by == "manual annotation" for row in assignments)
     leaked = len({leak.test for leak in leaks})
     lines = [
         f"# Summary of the study {name}",

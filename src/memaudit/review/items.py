@@ -50,12 +50,12 @@ def read_candidates(path: str | Path) -> list[Candidate]:
 def as_groups(members: Iterable[Member]) -> list[Group]:
     """The groups that `members` make up, by number."""
     together = defaultdict(list)
-    for member in sorted(members, key=lambda member: (member.group, member.train)):
+    for member in sorted(members, key=lambda member: (member.group, member.example)):
         together[member.group].append(member)
     return [
         Group(
             number,
-            tuple(member.train for member in group),
+            tuple(member.example for member in group),
             tuple(sorted({test for member in group for test in member.test_examples})),
             tuple(member.checked_group for member in group),
             tuple(member.similarity for member in group),

@@ -84,7 +84,7 @@ def write_page(
             example["memorization"] = _rounded(memorization.get(index))
             example["selected"] = index in chosen
         content[side][index] = example
-    with store.whole(path) as temporary:
+    with store.atomic_write(path) as temporary:
         temporary.write_text(_fill(study, content), encoding="utf-8")
     remove_others(sheets, path.parent / "images")
 

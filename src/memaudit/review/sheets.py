@@ -57,7 +57,7 @@ def _write(sheet: Image.Image, folder: Path, lossless: bool) -> str:
     digest = hashlib.sha256(sheet.tobytes()).hexdigest()[:16]
     name = f"{digest}.png" if lossless else f"{digest}.jpg"
     if not (folder / name).exists():
-        with store.whole(folder / name) as temporary:
+        with store.atomic_write(folder / name) as temporary:
             if lossless:
                 sheet.save(temporary, format="PNG")
             else:

@@ -191,5 +191,5 @@ def export_fz(scores: str | Path, path: str | Path) -> None:
             arrays[f"infl_matrix_class{block.label}"] = block.influence
             arrays[f"tr_classidx_{block.label}"] = block.train_index
             arrays[f"tt_classidx_{block.label}"] = block.test_index
-    with store.whole(path) as temporary, open(temporary, "wb") as out:
+    with store.atomic_write(path) as temporary, open(temporary, "wb") as out:
         np.savez(out, **arrays)

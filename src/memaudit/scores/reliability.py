@@ -183,7 +183,7 @@ def chance_pairs(
     return found
 
 
-def wrong_side(value: np.ndarray, se: np.ndarray, threshold: float) -> np.ndarray:
+def p_other_side(value: np.ndarray, se: np.ndarray, threshold: float) -> np.ndarray:
     """Probability (n,) that a score's true value is on the other side of `threshold`.
 
     `value`, `se` (n,): estimates and standard errors; normal approximation, no prior. By
@@ -288,7 +288,7 @@ def quantities(
     for score, text, values in zip(("memorization", "influence"), examples, errors, strict=True):
         for word, value in zip(("median", "greatest"), values, strict=True):
             add(f"{score}_se_{word}", value, f"{word} standard error {text}")
-    wrong = wrong_side(memorization, memorization_se, threshold)
+    wrong = p_other_side(memorization, memorization_se, threshold)
     below = memorization < threshold
     add("examples_selected", selected.sum(), "training examples selected by all models")
     add("pairs_selected", pairs, "pairs selected by all models")
@@ -297,7 +297,7 @@ def quantities(
         "expected_wrongly_in",
         wrong[selected].sum(),
         "selected examples whose true memorization is expected to be below the threshold: the sum "
-        "of their probabilities of it (wrong_side in reliability_examples.csv); whether their "
+        "of their probabilities of it (p_other_side in reliability_examples.csv); whether their "
         "influence reaches its threshold is another question, which examples_jaccard holds too",
     )
     add(
@@ -335,9 +335,9 @@ def write_examples(
     threshold: float,
     path: str | Path,
 ) -> None:
-    """Write a row a training example as CSV: memorization, its error, selected, `wrong_side`."""
-    wrong = wrong_side(value, se, threshold)
-    columns = ("train", "memorization", "memorization_se", "selected", "wrong_side")
+    """Write a row a training example as CSV: memorization, its error, selected, `p_other_side`."""
+    wrong = p_other_side(value, se, threshold)
+    columns = ("example", "memorization", "memorization_se", "selected", "p_other_side")
     numbers = (array.tolist() for array in (np.arange(len(value)), value, se, selected, wrong))
     digits = {"memorization": ".6g", "memorization_se": ".6g"}
     tables.write(path, columns, zip(*numbers, strict=True), digits)

@@ -32,7 +32,7 @@ def claim(results: str | Path, dataset: str) -> None:
             f"results/{dataset}; or, to write over the other, delete {note}"
         )
     if not note.exists():
-        with store.whole(note) as temporary:
+        with store.atomic_write(note) as temporary:
             temporary.write_text(f"{dataset}\n", encoding="utf-8")
 
 
