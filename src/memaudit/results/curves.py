@@ -8,22 +8,22 @@ from memaudit.results.accuracies import fit
 
 # Every column of learning_curves.csv, with what it means: the one place that says so.
 COLUMNS = {
-    "recipe": "how the models were trained; all on all examples",
-    "epoch": "passes over the training examples",
-    "models": "number of models that the row's means and standard deviations (sd) are over",
-    "learning_rate": "mean over the epoch's steps",
-    "loss": "training loss, mean over the epoch's steps, nats",
-    "loss_sd": "sd over models",
-    "train_accuracy": "percent of the training images right while training, augmented, with the "
-    "weights changing under way",
-    "train_accuracy_sd": "sd over models, percentage points",
-    "test_models": "number of models whose test accuracy was evaluated after this epoch",
-    "test_accuracy": "percent of the test images right after the epoch; empty where no model was "
-    "evaluated (training.test_every)",
-    "test_accuracy_sd": "sd over models, percentage points",
-    "fitted": "percent of the training images right at the end, as they are, not augmented: "
-    "whether the models fit what they were trained on; given after the last epoch",
-    "fitted_sd": "sd over models, percentage points",
+    "recipe": "the recipe",
+    "epoch": "number of passes over the training examples",
+    "models": "number of models over which means and SDs are taken",
+    "learning_rate": "mean over the steps of the epoch",
+    "loss": "training loss, mean over the steps of the epoch, nats",
+    "loss_sd": "its SD over models",
+    "train_accuracy": "accuracy on the augmented training images during the epoch, while the "
+    "weights change, percent",
+    "train_accuracy_sd": "its SD over models, percentage points",
+    "test_models": "number of models evaluated on the test set after this epoch",
+    "test_accuracy": "test accuracy after the epoch, percent; empty if no model was evaluated "
+    "(`training.test_every`)",
+    "test_accuracy_sd": "its SD over models, percentage points",
+    "fitted": "accuracy on the unaugmented training images at the end of training, percent; only "
+    "after the last epoch",
+    "fitted_sd": "its SD over models, percentage points",
 }
 FIELDS = ["rate", "loss", "train_accuracy", "test_accuracy", "train_mask", "train_correct"]
 

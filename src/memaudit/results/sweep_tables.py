@@ -39,15 +39,15 @@ COLUMNS = (
     "drop_vs_random_high",
 )
 OWN_COLUMNS = {
-    "weight_decay": "of the recipe, which is otherwise weight_decay",
-    "threshold": "the memorization from which on examples were removed",
-    "fitted": "percent of the training images, as they are, that the models on all examples get "
-    "right at the end: whether they fit what they were trained on",
-    "fitted_sd": "standard deviation over those models, percentage points",
-    "acc_full_low": "lower end of the 95 % interval of acc_full over models (Student), percent",
-    "acc_full_high": "its upper end",
-    "acc_reduced_low": "lower end of that of acc_reduced, percent",
-    "acc_reduced_high": "its upper end",
+    "weight_decay": "the recipe's weight decay; all else is as in the recipe `weight_decay`",
+    "threshold": "examples with memorization at or above this value were removed",
+    "fitted": "accuracy of the models trained on all examples on the unaugmented training "
+    "images, at the end of training, percent",
+    "fitted_sd": "its SD over models, percentage points",
+    "acc_full_low": "lower bound of the 95% CI of acc_full over models (Student), percent",
+    "acc_full_high": "upper bound",
+    "acc_reduced_low": "lower bound of the 95% CI of acc_reduced over models (Student), percent",
+    "acc_reduced_high": "upper bound",
 }
 _NOTHING = np.empty(0, dtype=np.int64)
 
