@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from test_duplicates import scenes, to_uint8
 
+from memaudit.cli import main
 from memaudit.data import dataset
 from memaudit.duplicates import (
     Pairs,
@@ -24,7 +25,6 @@ from memaudit.duplicates import (
     summarize,
     write_duplicates,
 )
-from memaudit.duplicates.__main__ import main
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def rows_of(path):
 
 def command(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "memaudit.duplicates", *map(str, arguments)],
+        [sys.executable, "-m", "memaudit", "duplicates", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
@@ -89,7 +89,9 @@ def test_command_on_a_folder(folder, tmp_path):
 
 def test_command_within_train(folder, tmp_path, capsys):
     output = tmp_path / "new" / "pairs.csv"
-    assert main([str(folder), "-o", str(output), "--within-train", "--only-review"]) == 0
+    assert (
+        main(["duplicates", str(folder), "-o", str(output), "--within-train", "--only-review"]) == 0
+    )
     assert rows_of(output) == [
         {
             "train_path": "train/ant/12.png",
@@ -104,7 +106,10 @@ def test_command_within_train(folder, tmp_path, capsys):
 def test_command_on_a_dataset_file(small_dataset, tmp_path, capsys):
     dataset.save(small_dataset, tmp_path / "small.h5")
     output = tmp_path / "pairs.csv"
-    assert main([str(tmp_path / "small.h5"), "--output", str(output), "--per-test", "2"]) == 0
+    assert (
+        main(["duplicates", str(tmp_path / "small.h5"), "--output", str(output), "--per-test", "2"])
+        == 0
+    )
     rows = rows_of(output)
     copies = small_dataset.planted["test_copy_of"]
     exact = {
@@ -127,7 +132,7 @@ def test_command_brings_images_to_one_size(folder, tmp_path, capsys):
     shutil.copytree(folder, tmp_path / "photos")
     odd = tmp_path / "photos" / "test" / "bee" / "48.png"
     Image.open(odd).resize((50, 41)).save(odd)
-    arguments = [str(tmp_path / "photos"), "-o", str(tmp_path / "pairs.csv")]
+    arguments = ["duplicates", str(tmp_path / "photos"), "-o", str(tmp_path / "pairs.csv")]
     assert main(arguments) == 0
     said = capsys.readouterr().err
     assert "48.png: 50 x 41 pixels, but " in said and "scaled to 64 x 64" in said
@@ -137,7 +142,7 @@ def test_command_brings_images_to_one_size(folder, tmp_path, capsys):
 
 def test_command_names_what_is_wrong(folder, tmp_path, capsys):
     def error(*arguments):
-        assert main([*map(str, arguments), "-o", str(tmp_path / "pairs.csv")]) == 1
+        assert main(["duplicates", *map(str, arguments), "-o", str(tmp_path / "pairs.csv")]) == 1
         lines = capsys.readouterr().err.strip().split("\n")
         assert lines[-1].startswith("error: ")
         return lines[-1]
@@ -150,7 +155,7 @@ def test_command_names_what_is_wrong(folder, tmp_path, capsys):
     shutil.copy(tmp_path / "text.png", tmp_path / "train" / "ant")
     shutil.copytree(folder / "test", tmp_path / "test")
     assert "text.png: not an image" in error(tmp_path)
-    assert main([str(folder), "-o", str(tmp_path)]) == 1
+    assert main(["duplicates", str(folder), "-o", str(tmp_path)]) == 1
     assert "this is a folder; --output names the CSV" in capsys.readouterr().err
 
 
@@ -164,7 +169,7 @@ def test_command_names_what_is_wrong(folder, tmp_path, capsys):
 )
 def test_command_refuses_wrong_numbers(arguments, words, capsys):
     with pytest.raises(SystemExit) as stopped:
-        main(["photos", *arguments])
+        main(["duplicates", "photos", *arguments])
     assert stopped.value.code == 2
     assert words in capsys.readouterr().err
 

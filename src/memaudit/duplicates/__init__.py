@@ -1,6 +1,6 @@
 """Duplicates between and within sets of small images: finder, files, summary, command line.
 
-python -m memaudit.duplicates FOLDER --output pairs.csv
+memaudit duplicates FOLDER --output pairs.csv
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Does your test set leak? `python -m memaudit.duplicates FOLDER --output pairs.csv`."""
+"""`memaudit duplicates`: find test images that are duplicates of training images."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ from memaudit.errors import AuditError
 
 EXAMPLE = """\
 example:
-  python -m memaudit.duplicates photos --image-size 64 --output pairs.csv
+  memaudit duplicates photos --image-size 64 --output pairs.csv
 
 This reads photos/train/<class>/* and photos/test/<class>/* and writes for every test image the five
 training images most likely to show the same shot, best first: train_path,test_path,score,kind. The
@@ -23,23 +23,14 @@ SIZE = 64  # pixels, for images of several sizes
 SECONDS = 5.0  # between two lines of progress where they go to a file
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
-    options = _parse(arguments)
-    try:
-        _run(options)
-    except AuditError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return 130
-    return 0
+def main(arguments: list[str]) -> None:
+    """Run the subcommand."""
+    _run(_parse(arguments))
 
 
-def _parse(arguments: list[str] | None) -> argparse.Namespace:
+def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m memaudit.duplicates",
+        prog="memaudit duplicates",
         description="Find test images that show the same shot as a training image.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -162,7 +153,3 @@ def _progress() -> Callable[[int, int], None]:
         print(("\r\033[K" if terminal else "") + text, end=end, file=sys.stderr, flush=True)
 
     return show
-
-
-if __name__ == "__main__":
-    sys.exit(main())
