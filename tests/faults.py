@@ -15,7 +15,7 @@ from PIL import Image
 from test_config import SCHEMA, merged
 
 from memaudit import bits
-from memaudit.buckets.assign import read_buckets
+from memaudit.buckets.assign import Assignment
 from memaudit.data.dataset import load
 from memaudit.data.fetch import fetch
 from memaudit.data.image_folder import read_image_folder
@@ -26,9 +26,10 @@ from memaudit.models.removals import read_examples, subset_mask
 from memaudit.models.shards import Origin, read_shards, write_shard
 from memaudit.published.cifair import read_cifair
 from memaudit.published.feldman_zhang import read_fz_pairs
-from memaudit.scores.selection import read_pairs
+from memaudit.scores.selection import Pair
 from memaudit.study import checks
 from memaudit.study import config as settings
+from memaudit.tables import read_rows
 
 PAPER = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
 CONFIG = merged(copy.deepcopy(PAPER), SMALL)
@@ -292,7 +293,7 @@ FAULTS = {
         [SHARD, "no dataset 'train/images'"],
     ),
     "pairs of another table": (
-        after(lambda: write("p.csv", "a,b\n1,2\n"), lambda: read_pairs("p.csv")),
+        after(lambda: write("p.csv", "a,b\n1,2\n"), lambda: read_rows("p.csv", Pair)),
         ["p.csv", "no column 'train'", "rm -f p.csv && snakemake p.csv"],
     ),
     "buckets cut off": (
@@ -302,9 +303,9 @@ FAULTS = {
                 "example,class,memorization,bucket,reason,test_examples,decided_by,group\n"
                 "3,ant,0.5,memorized,none,4,rule\n7,an",
             ),
-            lambda: read_buckets("b.csv"),
+            lambda: read_rows("b.csv", Assignment),
         ),
-        ["b.csv, line 3", "memorization is ''"],
+        ["b.csv, line 3", "no cell in column 'memorization'"],
     ),
     "duplicates not in UTF-8": (
         after(

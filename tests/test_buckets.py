@@ -5,9 +5,11 @@ import csv
 import numpy as np
 import pytest
 
-from memaudit.buckets.assign import assign, read_buckets, removal_lists, write_buckets
+from memaudit.buckets.assign import Assignment, assign, removal_lists
+from memaudit.buckets.leaks import Leak
 from memaudit.scores import estimate as scores
-from memaudit.scores.selection import Pair, read_pairs, select_pairs, selecting_half, write_pairs
+from memaudit.scores.selection import Pair, select_pairs, selecting_half
+from memaudit.tables import read_rows, write_rows
 
 
 def pair(train, test, label=0):
@@ -66,17 +68,17 @@ def test_the_half_that_selects_is_half_of_each_class():
 
 def test_pairs_there_and_back(tmp_path):
     pairs = [pair(3, 5, 1), pair(3, 6, 1)]
-    write_pairs(pairs, tmp_path / "pairs.csv")
-    assert read_pairs(tmp_path / "pairs.csv") == pairs
+    write_rows(tmp_path / "pairs.csv", Pair, pairs)
+    assert read_rows(tmp_path / "pairs.csv", Pair) == pairs
 
 
 def test_every_example_gets_one_bucket_and_its_reason(tmp_path):
     pairs = [pair(1, 10), pair(2, 10), pair(2, 11), pair(3, 12), pair(4, 13), pair(5, 14)]
     duplicates = [
-        (4, 40, "near", "published annotation"),
-        (1, 41, "exact", "rule"),
-        (1, 42, "near", "rule"),
-        (9, 43, "exact", "rule"),
+        Leak(4, 40, "near", "published annotation"),
+        Leak(1, 41, "exact"),
+        Leak(1, 42, "near"),
+        Leak(9, 43, "exact"),
     ]
     found = assign(pairs, duplicates, linked((1, 2)), ["ant"])
     assert [(a.example, a.bucket, a.reason, a.test_examples) for a in found] == [
@@ -92,15 +94,15 @@ def test_every_example_gets_one_bucket_and_its_reason(tmp_path):
         "leakage_shift": [1, 2, 4],
         "memorized": [3, 5],
     }
-    write_buckets(found, tmp_path / "buckets.csv")
-    assert read_buckets(tmp_path / "buckets.csv") == found
+    write_rows(tmp_path / "buckets.csv", Assignment, found)
+    assert read_rows(tmp_path / "buckets.csv", Assignment) == found
     with open(tmp_path / "buckets.csv", newline="") as file:
         header = next(csv.reader(file))
     assert header[:6] == ["example", "class", "memorization", "bucket", "reason", "test_examples"]
 
 
 def test_nothing_selected_gives_empty_lists():
-    assert removal_lists(assign([], [(1, 2, "exact", "rule")], linked(), ["ant"])) == {
+    assert removal_lists(assign([], [Leak(1, 2, "exact")], linked(), ["ant"])) == {
         "selected": [],
         "leakage_shift": [],
         "memorized": [],

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from memaudit.buckets.assign import assign, read_buckets, write_buckets
+from memaudit.buckets.assign import Assignment, assign
 from memaudit.buckets.decisions import Decisions, read_decisions
-from memaudit.buckets.leaks import Leak, leak_free, read_leaks, with_decisions, write_leaks
+from memaudit.buckets.leaks import Leak, leak_free, with_decisions
 from memaudit.data.dataset import Dataset
 from memaudit.errors import AuditError
 from memaudit.models.removals import read_examples, write_examples
 from memaudit.scores.selection import Pair
+from memaudit.tables import read_rows, write_rows
 
 HEADER = "item,train,test,decision\n"
 
@@ -105,10 +106,10 @@ def data():
 
 def test_a_persons_word_goes_above_the_finders_and_the_annotation(data, tmp_path):
     found = [
-        (0, 0, "exact", "rule"),
-        (1, 1, "near", "rule"),
-        (2, 2, "near", "published annotation"),
-        (3, 3, "near", "rule"),
+        Leak(0, 0, "exact"),
+        Leak(1, 1, "near"),
+        Leak(2, 2, "near", "published annotation"),
+        Leak(3, 3, "near"),
     ]
     said = {
         (0, 0): "same",
@@ -120,17 +121,17 @@ def test_a_persons_word_goes_above_the_finders_and_the_annotation(data, tmp_path
     }
     leaks = with_decisions(found, Decisions(said), data)
     assert leaks == [
-        (0, 0, "exact", "manual annotation"),
-        (3, 3, "near", "rule"),
-        (4, 1, "near", "manual annotation"),
-        (5, 1, "near", "manual annotation"),
+        Leak(0, 0, "exact", "manual annotation"),
+        Leak(3, 3, "near", "rule"),
+        Leak(4, 1, "near", "manual annotation"),
+        Leak(5, 1, "near", "manual annotation"),
     ]
-    write_leaks(leaks, tmp_path / "leaks.csv")
-    assert read_leaks(tmp_path / "leaks.csv") == leaks
+    write_rows(tmp_path / "leaks.csv", Leak, leaks)
+    assert read_rows(tmp_path / "leaks.csv", Leak) == leaks
 
 
 def test_no_decisions_change_nothing(data):
-    found = [(1, 1, "near", "rule"), (0, 0, "exact", "published annotation")]
+    found = [Leak(1, 1, "near"), Leak(0, 0, "exact", "published annotation")]
     assert with_decisions(found, Decisions(), data) == sorted(found)
 
 
@@ -195,9 +196,9 @@ def test_decisions_hold_on_when_the_group_grows():
 
 def test_who_decided(tmp_path):
     leaks = [
-        (3, 7, "near", "rule"),
-        (3, 8, "near", "manual annotation"),
-        (40, 9, "near", "published annotation"),
+        Leak(3, 7, "near"),
+        Leak(3, 8, "near", "manual annotation"),
+        Leak(40, 9, "near", "published annotation"),
     ]
     word = Decisions({(3, 8): "near", (50, 1): "different", (17, 2): "different"})
     found = by_index(SHARED, leaks, LINKS, word)
@@ -211,6 +212,6 @@ def test_who_decided(tmp_path):
 def test_groups_in_the_buckets_file(tmp_path):
     pairs = [Pair(train, test, 0, 0.8, 0.05, 0.4, 0.05) for train, test in SHARED]
     found = assign(pairs, [], np.array(LINKS), ["ant"])
-    write_buckets(found, tmp_path / "buckets.csv")
-    assert read_buckets(tmp_path / "buckets.csv") == found
+    write_rows(tmp_path / "buckets.csv", Assignment, found)
+    assert read_rows(tmp_path / "buckets.csv", Assignment) == found
     assert [a.group for a in found] == [0, 0, 0, None, None]

@@ -11,22 +11,26 @@ from memaudit.buckets import assign, leaks, subpopulations
 from memaudit.published import cifair
 from memaudit.results import affected, claims, planted
 from memaudit.scores import reliability, rescored, selection
+from memaudit.tables import describe
 
 NONE = np.empty(0)
 WRITERS = {  # each writes its file without a row
-    "selected_pairs": lambda path: selection.write_pairs([], path),
-    "buckets": lambda path: assign.write_buckets([], path),
-    "subpopulations": lambda path: subpopulations.write_groups([], path),
     "affected": lambda path: affected.write([], affected.Example, path),
     "groups": lambda path: affected.write([], affected.Group, path),
     "affected_summary": lambda path: affected.write([], affected.Summary, path),
     "reliability_examples": lambda path: reliability.write_examples(NONE, NONE, NONE, 0.25, path),
     "reliability": lambda path: reliability.write_quantities([], path),
     "rescored": lambda path: rescored.write_quantities([], path),
-    "leaks": lambda path: leaks.write_leaks([], path),
     "claims": lambda path: claims.write_claims([], path),
     "planted": lambda path: planted.write_checks([], path),
     "agreement": lambda path: cifair.write_agreement([], path),
+}
+
+ROWS = {
+    "selected_pairs": selection.Pair,
+    "buckets": assign.Assignment,
+    "subpopulations": subpopulations.Member,
+    "leaks": leaks.Leak,
 }
 
 
@@ -42,6 +46,13 @@ def explained():
     return found
 
 
+@pytest.mark.parametrize("name", ROWS)
+def test_columns_of_typed_rows_are_documented_verbatim(name):
+    """The section in docs/files.md contains the output of `tables.describe`."""
+    section = (ROOT / "docs" / "files.md").read_text().split(f"## `{name}.csv`\n")[1]
+    assert f"\n\n{describe(ROWS[name])}\n" in section.split("\n## ")[0]
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_column_is_explained(name, tmp_path):
     WRITERS[name](tmp_path / "empty.csv")
@@ -51,7 +62,7 @@ def test_every_column_is_explained(name, tmp_path):
 
 
 def test_every_section_is_of_a_file():
-    assert explained().keys() == WRITERS.keys()
+    assert explained().keys() == WRITERS.keys() | ROWS.keys()
 
 
 def test_the_readme_leads_there():

@@ -20,7 +20,8 @@ from memaudit.published.feldman_zhang import (
     write_fz_scores,
 )
 from memaudit.scores import estimate as scores
-from memaudit.scores.selection import Pair, read_pairs, select_pairs, write_pairs
+from memaudit.scores.selection import Pair, select_pairs
+from memaudit.tables import read_rows, write_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN_LABELS = np.array([0, 1, 0, 1, 0, 1])
@@ -66,8 +67,8 @@ def test_pairs_become_selected_pairs(tmp_path):
         (4, 2, 0),
     ]
     assert (pairs[2].memorization, pairs[2].influence) == (0.5, 0.2)
-    write_pairs(pairs, tmp_path / "pairs.csv")
-    again = read_pairs(tmp_path / "pairs.csv")
+    write_rows(tmp_path / "pairs.csv", Pair, pairs)
+    again = read_rows(tmp_path / "pairs.csv", Pair)
     known = [(p.train, p.test, p.label, p.memorization, p.influence) for p in pairs]
     assert [(p.train, p.test, p.label, p.memorization, p.influence) for p in again] == known
     assert all(np.isnan([p.memorization_se, p.influence_se]).all() for p in again)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from memaudit import store
-from memaudit.buckets.subpopulations import read_groups
+from memaudit.buckets.subpopulations import Member
 from memaudit.errors import AuditError
 from memaudit.review import (
     Candidate,
@@ -19,6 +19,7 @@ from memaudit.review import (
     read_scores,
     write_page,
 )
+from memaudit.tables import read_rows
 
 NEAR = 0.6
 # In the order in which the page shows them: nearest to the threshold first.
@@ -141,7 +142,7 @@ def test_groups_are_read_from_rows_of_members(tmp_path):
         "1,8,21,cat,9,0.7\n1,8,20,cat,9,0.7\n"
         '0,9,40,"a, b",10,0.4\n0,7,3,cat,5 10,0.9\n0,7,11,cat,5 8,0.9\n0,,12,cat,8,0.1\n'
     )
-    assert as_groups(read_groups(path)) == GROUPS
+    assert as_groups(read_rows(path, Member)) == GROUPS
 
 
 def test_pairs_are_read_with_columns_to_spare(tmp_path):

@@ -8,20 +8,19 @@ import pytest
 from memaudit.buckets.appearance import Appearance
 from memaudit.buckets.subpopulations import (
     CHECKED,
-    HEADER,
     RULE,
+    Member,
     components,
     decided_links,
     find_members,
     links_of,
-    read_groups,
     shared_links,
-    write_groups,
 )
 from memaudit.errors import AuditError
 from memaudit.scores import estimate as scores
 from memaudit.scores import selection
 from memaudit.scores.selection import Pair, select_pairs
+from memaudit.tables import read_rows, write_rows
 
 
 def pairs_of(influences):
@@ -79,11 +78,11 @@ def test_the_rule_and_the_check_are_both_recorded(tmp_path):
     ]
     assert links_of(members, RULE).tolist() == [[1, 2], [2, 3], [4, 5]]
     assert links_of(members, CHECKED).tolist() == [[1, 2]]
-    write_groups(members, tmp_path / "subpopulations.csv")
-    assert read_groups(tmp_path / "subpopulations.csv") == members
+    write_rows(tmp_path / "subpopulations.csv", Member, members)
+    assert read_rows(tmp_path / "subpopulations.csv", Member) == members
     with open(tmp_path / "subpopulations.csv", newline="") as file:
-        assert next(csv.reader(file)) == HEADER
-    assert HEADER == ["group", "checked_group", "example", "class", "test_examples", "similarity"]
+        header = next(csv.reader(file))
+    assert header == ["group", "checked_group", "example", "class", "test_examples", "similarity"]
 
 
 def test_two_checked_groups_come_of_one():
@@ -97,8 +96,8 @@ def test_two_checked_groups_come_of_one():
 
 def test_no_pairs_no_groups(tmp_path):
     assert find_members([], Looks({}), ["ant"], 1) == []
-    write_groups([], tmp_path / "subpopulations.csv")
-    assert read_groups(tmp_path / "subpopulations.csv") == []
+    write_rows(tmp_path / "subpopulations.csv", Member, [])
+    assert read_rows(tmp_path / "subpopulations.csv", Member) == []
     assert links_of([], RULE).shape == (0, 2)
 
 

@@ -11,14 +11,15 @@ from conftest import ROOT, Study
 from snakemake.utils import update_config
 
 from memaudit import store, tables
-from memaudit.buckets.assign import read_buckets
-from memaudit.buckets.leaks import read_leaks
+from memaudit.buckets.assign import Assignment
+from memaudit.buckets.leaks import Leak
 from memaudit.data.dataset import load
 from memaudit.models.removals import read_examples
 from memaudit.results import table2
 from memaudit.scores.estimate import read_influence
-from memaudit.scores.selection import read_pairs, selecting_half
+from memaudit.scores.selection import Pair, selecting_half
 from memaudit.study import checks, models_needed
+from memaudit.tables import read_rows
 
 TRAINED = {"train"}
 REPORT = {"claims", "summary", "pages"}
@@ -89,7 +90,7 @@ def test_the_drop_is_split_among_the_test_examples(finished):
 def test_reliability_is_of_the_scores_and_the_selection(finished):
     rows = tables.read_texts(finished.results / "reliability.csv")
     by_name = {(r["quantity"], r["models"]): r["value"] for r in rows}
-    pairs = read_pairs(finished.results / "selected_pairs.csv")
+    pairs = read_rows(finished.results / "selected_pairs.csv", Pair)
     assert int(by_name["examples_selected", "60"]) == len({pair.train for pair in pairs})
     halves = float(by_name["memorization_correlation", "30"])
     assert 0.5 < halves < float(by_name["memorization_reliability", "60"]) < 1
@@ -130,7 +131,7 @@ def test_every_selected_example_has_one_bucket(finished):
 def test_half_of_the_test_examples_have_no_part_in_the_selection(study):
     study.config["selection"]["held_out_half"] = True
     study.snakemake("results/small/selected_pairs.csv")
-    pairs = read_pairs(study.results / "selected_pairs.csv")
+    pairs = read_rows(study.results / "selected_pairs.csv", Pair)
     labels = load(study.folder / "data/small.h5").test_labels
     assert len(pairs) > 5
     assert selecting_half(labels, seed=0)[[pair.test for pair in pairs]].all()
@@ -162,7 +163,7 @@ def test_the_summary_counts_what_was_trained(finished):
     models = [row for row in text.splitlines() if row.startswith("| original | subset")]
     assert "| 60 |" in models[0] and "CPU" in models[0]
     assert "**Models.** 90 models" in text
-    selected = read_buckets(finished.results / "buckets.csv")
+    selected = read_rows(finished.results / "buckets.csv", Assignment)
     assert f": {len(selected):,} examples in" in text
     with open(finished.results / "claims.csv", newline="") as file:
         claims = list(csv.DictReader(file))
@@ -245,7 +246,7 @@ def test_a_persons_word_makes_anew_what_it_changes(study):
     """A duplicate and a group are denied; the models of the two buckets are trained again."""
     before = {p: p.stat().st_mtime_ns for p in study.results.rglob("models/**/*.h5")}
     buckets, leaks = (study.results / f"{name}.csv" for name in ("buckets", "leaks"))
-    called = read_buckets(buckets)
+    called = read_rows(buckets, Assignment)
     copy = next(r for r in called if r.reason in ("exact", "near") and r.group is None)
     group = next(r.group for r in called if r.reason == "subpopulation")
     members = [r.example for r in called if r.group == group]
@@ -257,14 +258,14 @@ def test_a_persons_word_makes_anew_what_it_changes(study):
     assert study.planned() == {"train": 8} | dict.fromkeys(again, 1)
     done = study.snakemake("results/small/table2.csv")
     assert "`snakemake claims summary pages figures affected" in done.stdout + done.stderr
-    now = {r.example: r for r in read_buckets(buckets)}
+    now = {r.example: r for r in read_rows(buckets, Assignment)}
     assert (now[copy.example].reason, now[copy.example].decided_by) == ("none", "manual annotation")
     alone = [now[index] for index in members if now[index].reason not in ("exact", "near")]
     assert {(r.reason, r.decided_by) for r in alone} == {("none", "manual annotation")}
     others = [r for r in called if r.example not in (copy.example, *members)]
     for row in others:
         assert (now[row.example].reason, now[row.example].decided_by) == (row.reason, "rule")
-    assert not {leak.test for leak in read_leaks(leaks)} & set(copy.test_examples)
+    assert not {leak.test for leak in read_rows(leaks, Leak)} & set(copy.test_examples)
     clean = read_examples(study.results / "leak_free_test.txt").tolist()
     assert set(copy.test_examples) <= set(clean)
     changed = {p.parent.name for p, time in before.items() if p.stat().st_mtime_ns != time}

@@ -1,4 +1,4 @@
-"""The CSV files of a study: one way to write them, one to read them."""
+"""Read and write the CSV files of a study, as typed rows or by columns."""
 
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +10,6 @@ import numpy as np
 
 from memaudit import store
 from memaudit.errors import AuditError
-from memaudit.store import rebuild_hint
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -24,10 +23,11 @@ def write(
     rows: Iterable[Iterable[Any]],
     digits: str | Mapping[str, str] = ".4g",
 ) -> None:
-    """Write rows as CSV, whole or not at all; `columns` names them.
+    """Write rows as CSV with the named columns, atomically.
 
-    Floats are written by `digits`, one format or one by column. What cannot be said (None, NaN) is
-    an empty cell, a truth is "yes" or "no", several indices are separated by blanks.
+    `digits` formats the floats: one format, or one per column. None and NaN become empty cells,
+    truth values "yes" or "no", and tuples of indices are joined by blanks. pandas is not used here:
+    it has one float format per file and would be imported by every job.
     """
     formats = digits if isinstance(digits, Mapping) else dict.fromkeys(columns, digits)
     with (
@@ -38,7 +38,7 @@ def write(
         writer.writerow(columns)
         for row in rows:
             named = zip(columns, row, strict=True)
-            writer.writerow([_cell(value, formats.get(column, ".4g")) for column, value in named])
+            writer.writerow([_cell(value, formats.get(name, ".4g")) for name, value in named])
 
 
 def _cell(value: Any, digits: str) -> str:
@@ -52,69 +52,62 @@ def _cell(value: Any, digits: str) -> str:
 
 
 def read_texts(path: str | Path) -> list[dict[str, str]]:
-    """Read a table as text, a dict a row."""
+    """Read a CSV file as text, one dictionary per row."""
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def read(path: str | Path, columns: Mapping[str, Callable[[str], Any]]) -> list[list[Any]]:
-    """The rows of a CSV file, each the values of `columns`: name -> what makes the value of a text.
+    """Read `columns` of a CSV file; each maps to the function that parses its cells.
 
-    Raises AuditError, naming file, line, column and text, for what is missing or cannot be read.
+    Raises AuditError naming file, line, column and text for a cell that is missing or malformed.
     """
     rows = []
     try:
         with open(path, newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
-                raise AuditError(f"{path}: there is no column {missing[0]!r}. {rebuild_hint(path)}")
+                raise _broken(path, f": there is no column {missing[0]!r}")
             for row in reader:
-                for name, make in columns.items():
-                    text = row[name] or ""
+                values = []
+                for name, parse in columns.items():
+                    if row[name] is None:  # the line is too short
+                        where = f", line {reader.line_num}: "
+                        raise _broken(path, f"{where}there is no cell in column {name!r}")
                     try:
-                        row[name] = make(text)
+                        values.append(parse(row[name]))
                     except ValueError:
-                        line = reader.line_num
-                        raise AuditError(
-                            f"{path}, line {line}: {name} is {text!r}. {rebuild_hint(path)}"
-                        ) from None
-                rows.append([row[name] for name in columns])
+                        where = f", line {reader.line_num}: "
+                        raise _broken(path, f"{where}{name} is {row[name]!r}") from None
+                rows.append(values)
     except FileNotFoundError:
-        raise AuditError(f"{path}: there is no such file. {rebuild_hint(path)}") from None
+        raise _broken(path, ": file not found") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise AuditError(f"{path}: cannot be read ({error}). {rebuild_hint(path)}") from None
+        raise _broken(path, f": cannot be read ({error})") from None
     return rows
 
 
+def _broken(path: str | Path, what: str) -> AuditError:
+    return AuditError(f"{path}{what}. {store.rebuild_hint(path)}")
+
+
 def indices(text: str) -> tuple[int, ...]:
-    """Several indices in one column of a CSV file, separated by blanks."""
+    """Parse indices separated by blanks."""
     return tuple(map(int, text.split()))
 
 
 def number(text: str) -> float:
-    """A number in a column of a CSV file; NaN where the cell is empty."""
+    """Parse a number; an empty cell is NaN."""
     return float(text) if text else float("nan")
 
 
-def integer_or_none(text: str) -> int | None:
-    """An integer, or nothing, in a column of a CSV file."""
-    return int(text) if text else None
-
-
-def yes_or_no(text: str) -> bool:
-    """A truth value in a column of a CSV file."""
-    if text not in ("yes", "no"):
-        raise ValueError(text)
-    return text == "yes"
-
-
-# How a field of a typed row is read, by its annotation.
+# How a field of a typed row is parsed, by its annotation.
 _PARSERS: dict[Any, Callable[[str], Any]] = {
     str: str,
     int: int,
     float: number,
-    bool: yes_or_no,
-    int | None: integer_or_none,
+    bool: lambda text: ("no", "yes").index(text) == 1,
+    int | None: lambda text: int(text) if text else None,
     tuple[int, ...]: indices,
 }
 
@@ -152,7 +145,7 @@ def write_rows(path: str | Path, kind: type[Row], rows: Iterable[Row]) -> None:
 
 
 def read_rows(path: str | Path, kind: type[Row]) -> list[Row]:
-    """Read what `write_rows` wrote. Raises AuditError as `read` does."""
+    """Read the rows that `write_rows` wrote. Raises AuditError as `read` does."""
     types = get_type_hints(kind)
     parsers = {
         name: _PARSERS[types[one.name]]

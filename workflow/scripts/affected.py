@@ -1,20 +1,24 @@
 """Say which test examples pay for each removal of the paper's table, and how the drop adds up."""
 
-from memaudit.buckets.assign import read_buckets
+from memaudit.buckets.assign import Assignment
 from memaudit.data.dataset import load
 from memaudit.figures.affected import affected as draw
 from memaudit.models.removals import CONTROL
 from memaudit.results import affected
 from memaudit.results.accuracies import read_arms
-from memaudit.scores.selection import read_pairs
+from memaudit.scores.selection import Pair
 from memaudit.study.jobs import job
+from memaudit.tables import read_rows
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)
     rows = [tuple(row) for row in snakemake.params.rows]
     controls = [(recipe, CONTROL + removal) for recipe, removal in rows]
     arms, _ = read_arms(snakemake.input.accuracies, rows + controls, data.n_test)
-    pairs, buckets = read_pairs(snakemake.input.pairs), read_buckets(snakemake.input.buckets)
+    pairs, buckets = (
+        read_rows(snakemake.input.pairs, Pair),
+        read_rows(snakemake.input.buckets, Assignment),
+    )
     classes = [data.class_names[label] for label in data.test_labels]
     views = [affected.view(arms, *row, pairs, buckets, classes) for row in rows]
     summaries = [summary for summary, _, _ in views]

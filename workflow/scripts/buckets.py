@@ -2,24 +2,25 @@
 
 from collections import Counter
 
-from memaudit.buckets.assign import assign, write_buckets
+from memaudit.buckets.assign import Assignment, assign
 from memaudit.buckets.decisions import Decisions, read_decisions
-from memaudit.buckets.leaks import read_leaks
-from memaudit.buckets.subpopulations import links_of, read_groups
+from memaudit.buckets.leaks import Leak
+from memaudit.buckets.subpopulations import Member, links_of
 from memaudit.data.dataset import load
-from memaudit.scores.selection import read_pairs
+from memaudit.scores.selection import Pair
 from memaudit.study.jobs import job
+from memaudit.tables import read_rows, write_rows
 
 with job(snakemake.log[0]) as report:
     data, decided = load(snakemake.input.dataset), snakemake.input.get("decisions")
     assignments = assign(
-        read_pairs(snakemake.input.pairs),
-        read_leaks(snakemake.input.leaks),
-        links_of(read_groups(snakemake.input.subpopulations), snakemake.params.by),
+        read_rows(snakemake.input.pairs, Pair),
+        read_rows(snakemake.input.leaks, Leak),
+        links_of(read_rows(snakemake.input.subpopulations, Member), snakemake.params.by),
         data.class_names,
         read_decisions(decided, data.n_train, data.n_test) if decided else Decisions(),
     )
-    write_buckets(assignments, snakemake.output[0])
+    write_rows(snakemake.output[0], Assignment, assignments)
     counts = Counter(row.reason for row in assignments)
     people = sum(row.decided_by == "manual annotation" for row in assignments)
     report.say(

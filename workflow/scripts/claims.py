@@ -3,11 +3,12 @@
 import numpy as np
 
 from memaudit import store
-from memaudit.buckets.assign import read_buckets
-from memaudit.buckets.leaks import read_leaks
+from memaudit.buckets.assign import Assignment
+from memaudit.buckets.leaks import Leak
 from memaudit.data.dataset import load
 from memaudit.results import accuracies, claims, table2
 from memaudit.study.jobs import job
+from memaudit.tables import read_rows
 
 with job(snakemake.log[0]) as report:
     params = snakemake.params
@@ -22,8 +23,8 @@ with job(snakemake.log[0]) as report:
         table2.Contrasts(
             *accuracies.read_arms(snakemake.input.accuracies, rows, data.n_test), settings
         ),
-        read_buckets(snakemake.input.buckets),
-        read_leaks(snakemake.input.leaks),
+        read_rows(snakemake.input.buckets, Assignment),
+        read_rows(snakemake.input.leaks, Leak),
         memorized,
         settings,
     )

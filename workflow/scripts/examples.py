@@ -1,14 +1,18 @@
 """Draw figures 1 to 3 of the paper: exact duplicates, near duplicates, subpopulations."""
 
-from memaudit.buckets.assign import read_buckets
+from memaudit.buckets.assign import Assignment
 from memaudit.data.dataset import load
 from memaudit.figures.examples import duplicate_pairs, subpopulations
-from memaudit.scores.selection import read_pairs
+from memaudit.scores.selection import Pair
 from memaudit.study.jobs import job
+from memaudit.tables import read_rows
 
 with job(snakemake.log[0]):
     data = load(snakemake.input.dataset)
-    pairs, buckets = read_pairs(snakemake.input.pairs), read_buckets(snakemake.input.buckets)
+    pairs, buckets = (
+        read_rows(snakemake.input.pairs, Pair),
+        read_rows(snakemake.input.buckets, Assignment),
+    )
     duplicate_pairs(data, pairs, buckets, "exact", snakemake.output.exact)
     duplicate_pairs(data, pairs, buckets, "near", snakemake.output.near)
     subpopulations(data, pairs, buckets, snakemake.output.groups)

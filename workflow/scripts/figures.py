@@ -3,19 +3,19 @@
 import numpy as np
 
 from memaudit import store
-from memaudit.buckets.assign import read_buckets
+from memaudit.buckets.assign import Assignment
 from memaudit.data.dataset import load
 from memaudit.duplicates.files import read_scores
 from memaudit.figures.drops import drops
 from memaudit.figures.scores import memorization_histogram, most_memorized
 from memaudit.figures.similarity import similarity
-from memaudit.scores.selection import read_pairs
+from memaudit.scores.selection import Pair
 from memaudit.study.jobs import job
-from memaudit.tables import read_texts
+from memaudit.tables import read_rows, read_texts
 
 with job(snakemake.log[0]):
     data, params = load(snakemake.input.dataset), snakemake.params
-    pairs = read_pairs(snakemake.input.pairs)
+    pairs = read_rows(snakemake.input.pairs, Pair)
     if scores := snakemake.input.get("scores"):
         with store.reading(scores, store.SCORES) as file:
             memorization, se = file["memorization"][:], file["memorization_se"][:]
@@ -23,7 +23,7 @@ with job(snakemake.log[0]):
         memorization, se = np.full((2, data.n_train), np.nan)
         for pair in pairs:
             memorization[pair.train], se[pair.train] = pair.memorization, pair.memorization_se
-    buckets = read_buckets(snakemake.input.buckets)
+    buckets = read_rows(snakemake.input.buckets, Assignment)
     most_memorized(data, memorization, se, snakemake.output.most_memorized)
     memorization_histogram(data, memorization, buckets, snakemake.output.memorization)
     rows = read_texts(snakemake.input.table)

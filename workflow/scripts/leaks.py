@@ -1,12 +1,13 @@
 """The duplicates that count, and the test examples without one."""
 
 from memaudit.buckets.decisions import Decisions, read_decisions
-from memaudit.buckets.leaks import leak_free, with_decisions, write_leaks
+from memaudit.buckets.leaks import Leak, leak_free, with_decisions
 from memaudit.data.dataset import load
 from memaudit.duplicates import read_duplicates
 from memaudit.models.removals import write_examples
 from memaudit.published.cifair import read_cifair, with_judgments
 from memaudit.study.jobs import job
+from memaudit.tables import write_rows
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)
@@ -19,7 +20,7 @@ with job(snakemake.log[0]) as report:
     decisions = read_decisions(decided, data.n_train, data.n_test) if decided else Decisions()
     leaks = with_decisions(duplicates, decisions, data)
     clean = leak_free(leaks, data.n_test)
-    write_leaks(leaks, snakemake.output.leaks)
+    write_rows(snakemake.output.leaks, Leak, leaks)
     comment = (
         f"{len(clean)} of {data.n_test} test examples, without a duplicate in the training set"
     )

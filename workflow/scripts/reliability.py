@@ -9,8 +9,9 @@ from memaudit.models.removals import subset_mask
 from memaudit.models.shards import Origin, read_shards
 from memaudit.scores import reliability
 from memaudit.scores.estimate import memorization, read_influence
-from memaudit.scores.selection import read_pairs, selecting_half
+from memaudit.scores.selection import Pair, selecting_half
 from memaudit.study.jobs import job
+from memaudit.tables import read_rows
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)
@@ -41,7 +42,7 @@ with job(snakemake.log[0]) as report:
     with store.reading(snakemake.input.scores, store.SCORES) as file:
         value, se = file["memorization"][:], file["memorization_se"][:]
         errors = np.concatenate([b.influence_se.ravel() for b in read_influence(file)])
-    pairs = read_pairs(snakemake.input.pairs)
+    pairs = read_rows(snakemake.input.pairs, Pair)
     selected = np.zeros(data.n_train, dtype=bool)
     selected[[pair.train for pair in pairs]] = True
     limit = thresholds["memorization"]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from memaudit import store
-from memaudit.buckets.assign import read_buckets
+from memaudit.buckets.assign import Assignment
 from memaudit.data.dataset import load
 from memaudit.figures.sweeps import rescored as figure
 from memaudit.models.shards import Origin, read_shards
@@ -11,6 +11,7 @@ from memaudit.scores import estimate as scores
 from memaudit.scores import rescored
 from memaudit.scores.selection import select, select_pairs, selecting_half
 from memaudit.study.jobs import job
+from memaudit.tables import read_rows
 
 FIELDS = ["train_mask", "train_correct", "test_correct"]
 
@@ -54,7 +55,7 @@ with job(snakemake.log[0]) as report:
     names = tuple(params.recipes)
     rows = rescored.compare(names, whole, params.models, parts, len(split[0]))
     rescored.write_quantities(rows, snakemake.output.csv)
-    buckets = {row.example: row.bucket for row in read_buckets(snakemake.input.buckets)}
+    buckets = {row.example: row.bucket for row in read_rows(snakemake.input.buckets, Assignment)}
     figure(names, whole, buckets, thresholds["memorization"], snakemake.output.png)
     for row in rows:
         report(f"{row.quantity}: {row.value:.4g}")

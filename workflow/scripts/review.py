@@ -1,17 +1,18 @@
 """Write the review page: candidate duplicates and subpopulations, to be decided by a person."""
 
-from memaudit.buckets.subpopulations import read_groups
+from memaudit.buckets.subpopulations import Member
 from memaudit.data.dataset import load
 from memaudit.review import as_groups, read_candidates, read_scores, write_page
-from memaudit.scores.selection import read_pairs
+from memaudit.scores.selection import Pair
 from memaudit.study.jobs import job
+from memaudit.tables import read_rows
 
 with job(snakemake.log[0]) as report:
     listed = read_candidates(snakemake.input.duplicates)
     least = snakemake.params.review
     candidates = [pair for pair in listed if pair.kind != "candidate" or pair.score >= least]
-    groups = as_groups(read_groups(snakemake.input.groups))
-    selected = read_pairs(snakemake.input.pairs)
+    groups = as_groups(read_rows(snakemake.input.groups, Member))
+    selected = read_rows(snakemake.input.pairs, Pair)
     memorization = {pair.train: pair.memorization for pair in selected}
     influence = {}
     if scores := snakemake.input.get("scores"):

@@ -1,8 +1,9 @@
 """Select the memorized examples that influence a test example of their class."""
 
 from memaudit import store
-from memaudit.scores.selection import select_pairs, selecting_half, write_pairs
+from memaudit.scores.selection import Pair, select_pairs, selecting_half
 from memaudit.study.jobs import job
+from memaudit.tables import write_rows
 
 with job(snakemake.log[0]) as report:
     thresholds = dict(snakemake.params.thresholds)
@@ -12,7 +13,7 @@ with job(snakemake.log[0]) as report:
         with store.reading(snakemake.input[0], store.SCORES) as file:
             half = selecting_half(file["test_labels"][:], snakemake.params.seed)
         pairs = [pair for pair in pairs if half[pair.test]]
-    write_pairs(pairs, snakemake.output[0])
+    write_rows(snakemake.output[0], Pair, pairs)
     report.say(
         f"selected {len({pair.train for pair in pairs})} training examples in {len(pairs)} pairs with "
         f"{len({pair.test for pair in pairs})} test examples"

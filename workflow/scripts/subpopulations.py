@@ -1,17 +1,18 @@
 """Group the selected examples that influence a test example together, and check how alike they look."""
 
 from memaudit.buckets.appearance import Appearance
-from memaudit.buckets.subpopulations import find_members, write_groups
+from memaudit.buckets.subpopulations import Member, find_members
 from memaudit.data.dataset import load
-from memaudit.scores.selection import read_pairs
+from memaudit.scores.selection import Pair
 from memaudit.study.jobs import job
+from memaudit.tables import read_rows, write_rows
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)
     appearance = Appearance(data.train_images, data.train_labels)
-    pairs = read_pairs(snakemake.input.pairs)
+    pairs = read_rows(snakemake.input.pairs, Pair)
     members = find_members(pairs, appearance, data.class_names, snakemake.params.similarity)
-    write_groups(members, snakemake.output[0])
+    write_rows(snakemake.output[0], Member, members)
     checked = [member.checked_group for member in members if member.checked_group is not None]
     report.say(
         f"{len(members)} selected examples share a test example, in "

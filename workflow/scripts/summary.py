@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from memaudit import store
-from memaudit.buckets.assign import read_buckets
-from memaudit.buckets.leaks import read_leaks
+from memaudit.buckets.assign import Assignment
+from memaudit.buckets.leaks import Leak
 from memaudit.data.dataset import load
 from memaudit.results import summary
-from memaudit.scores.selection import read_pairs
+from memaudit.scores.selection import Pair
 from memaudit.study.jobs import job
+from memaudit.tables import read_rows
 
 with job(snakemake.log[0]):
     params = snakemake.params
@@ -25,9 +26,9 @@ with job(snakemake.log[0]):
         params.config,
         data,
         models,
-        read_buckets(snakemake.input.buckets),
-        read_leaks(snakemake.input.leaks),
-        len(read_pairs(snakemake.input.pairs)),
+        read_rows(snakemake.input.buckets, Assignment),
+        read_rows(snakemake.input.leaks, Leak),
+        len(read_rows(snakemake.input.pairs, Pair)),
         **tables,
     )
     with store.atomic_write(snakemake.output[0]) as temporary:

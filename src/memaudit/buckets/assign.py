@@ -7,16 +7,15 @@ What people decided goes before what was found automatically.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
-from memaudit import tables
 from memaudit.buckets.decisions import MANUAL, Decisions
 from memaudit.buckets.leaks import Leak
 from memaudit.buckets.subpopulations import components, decided_links
 from memaudit.scores.selection import Pair
+from memaudit.tables import column
 
 LEAKAGE_SHIFT, MEMORIZED = "leakage_shift", "memorized"
 
@@ -28,28 +27,39 @@ DECIDERS = (MANUAL, "published annotation", "rule")
 
 @dataclass(frozen=True)
 class Assignment:
-    """The bucket of a selected example, and why.
+    """Bucket of a selected training example, with the reason: a row of buckets.csv."""
 
-    `reason` is "exact" or "near" (a duplicate in the test set), "subpopulation" (it is linked with
-    another selected example, see `memaudit.buckets.subpopulations`), or "none". `test_examples` are the
-    test examples concerned: the duplicates, those shared with the linked examples, those it influences.
-    `decided_by` is "manual annotation" where an annotator confirmed the reason or rejected one that takes
-    precedence over it. `group` is the number of its subpopulation, whatever the reason; None without one.
-    """
-
-    example: int
-    class_name: str
-    memorization: float
-    bucket: str
-    reason: str
-    test_examples: tuple[int, ...]
-    decided_by: str = "rule"
-    group: int | None = None
+    example: int = column("training example", "index")
+    class_name: str = column("name of its class", name="class")
+    memorization: float = column("as in `selected_pairs.csv`", "fraction", digits=".6g")
+    bucket: str = column(
+        "`leakage_shift` (it has a duplicate in the test set or belongs to a subpopulation) or "
+        "`memorized` (neither)"
+    )
+    reason: str = column(
+        "`exact` (a test example has identical pixels), `near` (near-duplicate in the test set), "
+        "`subpopulation`, or `none`; the first that applies"
+    )
+    test_examples: tuple[int, ...] = column(
+        "test examples concerned: its duplicates; for `subpopulation`, those that it influences "
+        "together with others of its subpopulation; for `none`, all that it influences",
+        "indices",
+    )
+    decided_by: str = column(
+        "`manual annotation` (an annotator confirmed this reason or rejected one that takes "
+        "precedence over it), `published annotation` (ciFAIR), or `rule`",
+        default="rule",
+    )
+    group: int | None = column(
+        "number of its subpopulation, also where a duplicate is the reason; empty without one. "
+        "Numbered after manual annotation, so it may differ from `subpopulations.csv`",
+        default=None,
+    )
 
 
 def assign(
     pairs: Sequence[Pair],
-    leaks: Iterable[tuple[int, int, str, str]],
+    leaks: Iterable[Leak],
     links: np.ndarray,
     class_names: Sequence[str],
     decisions: Decisions | None = None,
@@ -69,7 +79,7 @@ def assign(
         influenced[pair.train].add(pair.test)
     copies: dict[tuple[int, str], list[Leak]] = defaultdict(list)
     for leak in leaks:
-        copies[leak[0], leak[2]].append(Leak(*leak))
+        copies[leak.train, leak.kind].append(leak)
     said = decisions.among(first)
     links = decided_links(links, said)
     group, shared = components(links), _shared_tests(links, influenced)
@@ -113,30 +123,6 @@ def _shared_tests(links: np.ndarray, influenced: dict[int, set[int]]) -> dict[in
 
 def _ends(said: dict[tuple[int, int], bool], word: bool) -> set[int]:
     return {example for pair, together in said.items() if together is word for example in pair}
-
-
-HEADER = ["class" if field.name == "class_name" else field.name for field in fields(Assignment)]
-
-
-def write_buckets(assignments: Sequence[Assignment], path: str | Path) -> None:
-    """Write assignments as CSV; several test examples are separated by blanks."""
-    tables.write(path, HEADER, map(astuple, assignments), ".6g")
-
-
-def read_buckets(path: str | Path) -> list[Assignment]:
-    """Read what `write_buckets` wrote."""
-    kinds = [
-        int,
-        str,
-        float,
-        str,
-        str,
-        tables.indices,
-        str,
-        lambda text: int(text) if text else None,
-    ]
-    columns = dict(zip(HEADER, kinds, strict=True))
-    return [Assignment(*row) for row in tables.read(path, columns)]
 
 
 def removal_lists(assignments: Sequence[Assignment]) -> dict[str, list[int]]:

@@ -1,33 +1,34 @@
 """The duplicates that count, one list: the finder's, the published annotation's, people's."""
 
 from collections.abc import Iterable
-from pathlib import Path
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from memaudit import tables
 from memaudit.buckets.decisions import DIFFERENT, MANUAL, Decisions
 from memaudit.data.dataset import Dataset
+from memaudit.tables import column
 
 
-class Leak(NamedTuple):
-    """A test example and a duplicate of it in the training set."""
+@dataclass(frozen=True, order=True)
+class Leak:
+    """A duplicate of a training example in the test set: a row of leaks.csv."""
 
-    train: int
-    test: int
-    kind: str  # "exact" or "near"
-    decided_by: str  # "rule", "published annotation" or "manual annotation"
+    train: int = column("training example", "index")
+    test: int = column("test example, of any class", "index")
+    kind: str = column("`exact` (identical pixels) or `near` (near-duplicate)")
+    decided_by: str = column(
+        "`rule` (the duplicate finder), `published annotation` (ciFAIR) or `manual annotation`",
+        default="rule",
+    )
 
 
-def with_decisions(
-    duplicates: Iterable[tuple[int, int, str, str]], decisions: Decisions, data: Dataset
-) -> list[Leak]:
+def with_decisions(duplicates: Iterable[Leak], decisions: Decisions, data: Dataset) -> list[Leak]:
     """Duplicates (train, test, kind, who decided) with people's words over them, sorted.
 
     "same" makes a pair "exact" where the pixels of both are identical and "near" otherwise, so that
     "exact" is a fact about pixels also where a person decided; "near" makes it "near"; "different"
     takes it off the list.
     """
-    leaks = {(leak[0], leak[1]): Leak(*leak) for leak in duplicates}
+    leaks = {(leak.train, leak.test): leak for leak in duplicates}
     for (train, test), word in decisions.duplicates.items():
         if word == DIFFERENT:
             leaks.pop((train, test), None)
@@ -42,14 +43,3 @@ def leak_free(leaks: Iterable[Leak], n_test: int) -> list[int]:
     """The test examples, of `n_test`, without a duplicate among the training examples."""
     leaked = {leak.test for leak in leaks}
     return [test for test in range(n_test) if test not in leaked]
-
-
-def write_leaks(leaks: Iterable[Leak], path: str | Path) -> None:
-    """Write leaks as CSV, a column for each field of `Leak`."""
-    tables.write(path, Leak._fields, leaks)
-
-
-def read_leaks(path: str | Path) -> list[Leak]:
-    """Read what `write_leaks` wrote."""
-    columns = dict(zip(Leak._fields, [int, int, str, str], strict=True))
-    return [Leak(*row) for row in tables.read(path, columns)]

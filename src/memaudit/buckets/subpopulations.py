@@ -8,33 +8,38 @@ checked group. Both results are kept; the configuration says which one the bucke
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 
-from memaudit import tables
 from memaudit.buckets.appearance import Appearance
 from memaudit.scores.selection import Pair
+from memaudit.tables import column
 
 RULE, CHECKED = "rule", "checked"
 
 
 @dataclass(frozen=True)
 class Member:
-    """A selected training example that influences a test example together with another one.
+    """A selected example that shares an influenced test example: a row of subpopulations.csv."""
 
-    `group` and `checked_group` are numbers; the latter is None where the check left the example
-    alone. `test_examples` are those it shares with another selected example. `similarity` is the
-    greatest to an example that it shares one with, as `Appearance.similarity` says it.
-    """
-
-    group: int
-    checked_group: int | None
-    example: int
-    class_name: str
-    test_examples: tuple[int, ...]
-    similarity: float
+    group: int = column(
+        "number of its group by the rule: examples that influence the same test example are "
+        "linked, and linked examples form a group"
+    )
+    checked_group: int | None = column(
+        "number of its group when only links between examples of similar appearance count; empty "
+        "if it has no such link"
+    )
+    example: int = column("training example", "index")
+    class_name: str = column("name of its class", name="class")
+    test_examples: tuple[int, ...] = column(
+        "test examples that it influences together with another selected example", "indices"
+    )
+    similarity: float = column(
+        "similarity of its appearance to the most similar of the examples it is linked with: 0 is "
+        "the median of random pairs of its class, 1 is one standard deviation above it"
+    )
 
 
 def shared_links(train: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -123,21 +128,3 @@ def decided_links(links: np.ndarray, said: Mapping[tuple[int, int], bool]) -> np
     kept = {(a, b) for a, b in links.tolist() if said.get((a, b), True)}
     kept |= {pair for pair, together in said.items() if together}
     return np.array(sorted(kept), dtype=np.int64).reshape(-1, 2)
-
-
-HEADER = ["group", "checked_group", "example", "class", "test_examples", "similarity"]
-
-
-def write_groups(members: Sequence[Member], path: str | Path) -> None:
-    """Write members as CSV; test examples are separated by blanks, no checked group is empty."""
-    rows = (
-        (m.group, m.checked_group, m.example, m.class_name, m.test_examples, m.similarity)
-        for m in members
-    )
-    tables.write(path, HEADER, rows, ".4f")
-
-
-def read_groups(path: str | Path) -> list[Member]:
-    """Read what `write_groups` wrote."""
-    kinds = [int, tables.integer_or_none, int, str, tables.indices, float]
-    return [Member(*row) for row in tables.read(path, dict(zip(HEADER, kinds, strict=True)))]

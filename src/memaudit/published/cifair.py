@@ -6,6 +6,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from memaudit import tables
+from memaudit.buckets.leaks import Leak
 from memaudit.errors import AuditError
 from memaudit.published.files import foreign
 
@@ -81,8 +82,8 @@ def with_judgments(
     detected: Iterable[tuple[int, int, str]],
     cifair: Iterable[tuple[int, int, int]],
     judgments: Sequence[str],
-) -> list[tuple[int, int, str, str]]:
-    """A detector's duplicates and ciFAIR's as one list: (train, test, kind, who decided).
+) -> list[Leak]:
+    """A detector's duplicates and ciFAIR's as one sorted list.
 
     detected are (train, test, kind), cifair (test, train, judgment); `judgments` are the words that
     count ("exact", "near", "very similar"). On a pair that people judged their word stands: it is a
@@ -90,10 +91,12 @@ def with_judgments(
     """
     judged = {(train, test): JUDGMENTS[judgment] for test, train, judgment in cifair}
     merged = [
-        (train, test, kind, "rule") for train, test, kind in detected if (train, test) not in judged
+        Leak(train, test, kind, "rule")
+        for train, test, kind in detected
+        if (train, test) not in judged
     ]
     merged += [
-        (train, test, "exact" if word == "exact" else "near", "published annotation")
+        Leak(train, test, "exact" if word == "exact" else "near", "published annotation")
         for (train, test), word in judged.items()
         if word in judgments
     ]

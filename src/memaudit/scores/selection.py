@@ -1,12 +1,12 @@
 """Which examples matter: memorized ones that influence a test example of their class."""
 
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from memaudit import store, tables
+from memaudit import store
 from memaudit.errors import AuditError
 from memaudit.scores.estimate import (
     InfluenceBlock,
@@ -15,6 +15,7 @@ from memaudit.scores.estimate import (
     read_memorization,
 )
 from memaudit.seeds import generator
+from memaudit.tables import column
 
 # F&Z's thresholds give 1,015 pairs on CIFAR-100. Beyond this, examples and test examples are not picked
 # out any more, but nearly all of them are taken.
@@ -25,13 +26,31 @@ MOST_PAIRS = 200_000
 class Pair:
     """A selected training example and a test example of its class that it influences."""
 
-    train: int
-    test: int
-    label: int
-    memorization: float
-    memorization_se: float
-    influence: float
-    influence_se: float
+    train: int = column("training example", "index")
+    test: int = column("test example", "index")
+    label: int = column("class of both", "index into the class names")
+    memorization: float = column(
+        "accuracy on the training example of models trained with it minus that of models trained "
+        "without it",
+        "fraction",
+        digits=".6g",
+    )
+    memorization_se: float = column(
+        "standard error of the memorization; empty for published scores without one",
+        "fraction",
+        digits=".6g",
+    )
+    influence: float = column(
+        "accuracy on the test example of models trained with the training example minus that of "
+        "models trained without it",
+        "fraction",
+        digits=".6g",
+    )
+    influence_se: float = column(
+        "standard error of the influence; empty for published scores without one",
+        "fraction",
+        digits=".6g",
+    )
 
 
 def is_strong(
@@ -64,17 +83,17 @@ def select(
         found, examples = found + int(strong.sum()), examples + int(strong.any(axis=1).sum())
         if found > MOST_PAIRS:
             continue  # counted only, to say how many there are
-        for row, column in np.argwhere(strong):
-            train = int(block.train_index[row])
+        for i, j in np.argwhere(strong):
+            train = int(block.train_index[i])
             pairs.append(
                 Pair(
                     train,
-                    int(block.test_index[column]),
+                    int(block.test_index[j]),
                     block.label,
                     float(scores.value[train]),
                     float(scores.se[train]),
-                    float(block.influence[row, column]),
-                    float(block.influence_se[row, column]),
+                    float(block.influence[i, j]),
+                    float(block.influence_se[i, j]),
                 )
             )
     if found > MOST_PAIRS:
@@ -103,15 +122,3 @@ def selecting_half(test_labels: np.ndarray, seed: int) -> np.ndarray:
         members = np.flatnonzero(test_labels == label)
         half[generator(seed, "half", int(label)).permutation(members)[: len(members) // 2]] = True
     return half
-
-
-def write_pairs(pairs: list[Pair], path: str | Path) -> None:
-    """Write pairs as CSV, a column for each field of `Pair`."""
-    tables.write(path, [field.name for field in fields(Pair)], map(astuple, pairs), ".6g")
-
-
-def read_pairs(path: str | Path) -> list[Pair]:
-    """Read what `write_pairs` wrote."""
-    kinds = {field.name: field.type for field in fields(Pair)}
-    kinds |= {"memorization_se": tables.number, "influence_se": tables.number}  # not published
-    return [Pair(*row) for row in tables.read(path, kinds)]
