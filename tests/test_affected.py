@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from memaudit.buckets.assign import assign
+from memaudit.buckets.leaks import Leak
 from memaudit.figures.affected import affected as draw
 from memaudit.results import affected
 from memaudit.results.affected import DUPLICATES, NEITHER, OTHERS
@@ -24,7 +25,7 @@ def pair(train, test, influence):
 # 0 has a copy (test 0); 1 and 2 share test 1; 3 is neither; test 1 is 3's a little, too
 PAIRS = [pair(0, 0, 0.9), pair(1, 1, 0.5), pair(2, 1, 0.4), pair(2, 2, 0.3), pair(3, 3, 0.6)]
 PAIRS.append(pair(3, 1, 0.2))
-CALLED = assign(PAIRS, [(0, 0, "exact", "rule")], np.array([[1, 2]]), ["a"])
+CALLED = assign(PAIRS, [Leak(0, 0, "exact")], np.array([[1, 2]]), ["a"])
 
 
 def arm(*lost):

@@ -6,6 +6,7 @@ import pytest
 from matplotlib.text import Text
 
 from memaudit.buckets.assign import assign
+from memaudit.buckets.leaks import Leak
 from memaudit.data.dataset import Dataset
 from memaudit.figures import affected as affected_figure
 from memaudit.figures import curves, examples, reliability, scores, sweeps
@@ -37,7 +38,7 @@ PAIRS = [
     pair(6, 6, 0.4, 0.8),
     pair(7, 6, 0.7, 0.5),
 ]
-LEAKS = [(0, 0, "near", "rule"), (1, 1, "near", "rule"), (2, 9, "near", "rule")]
+LEAKS = [Leak(0, 0, "near"), Leak(1, 1, "near"), Leak(2, 9, "near")]
 
 
 @pytest.fixture
