@@ -301,7 +301,7 @@ FAULTS = {
             lambda: write(
                 "b.csv",
                 "example,class,memorization,bucket,reason,test_examples,decided_by,group\n"
-                "3,ant,0.5,memorized,none,4,rule\n7,an",
+                "3,ant,0.5,memorized,none,4,rule,\n7,an",
             ),
             lambda: read_rows("b.csv", Assignment),
         ),

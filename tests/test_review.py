@@ -155,7 +155,7 @@ def test_pairs_are_read_with_columns_to_spare(tmp_path):
     path.write_text("train,test,score,kind\n1,2,0.5,near\n9,four,0.58,candidate\n")
     with pytest.raises(AuditError, match=r"duplicates\.csv, line 3: .*'four'"):
         read_candidates(path)
-    with pytest.raises(AuditError, match="no such file"):
+    with pytest.raises(AuditError, match="file not found"):
         read_candidates(tmp_path / "none.csv")
 
 
