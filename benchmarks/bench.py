@@ -1,11 +1,10 @@
-"""All ratios in one run on one machine: a table and a figure of what is faster than what.
+"""Run all benchmarks on this machine and write a table and a figure of speed-ups.
 
-    python benchmarks/bench.py             runs all, writes benchmarks/results/
-    python benchmarks/bench.py --draw      draws anew from the table that is there
+    python benchmarks/bench.py             run all parts and write benchmarks/results/
+    python benchmarks/bench.py --draw      draw the figure from the existing table
 
-Each part is a script of its own, run one after the other; five to fifteen minutes on two cores. A
-ratio is how many times faster the first of two is than the second: the median over rounds in which
-they took turns. `make bench` runs this.
+Each part is a script that can also be run alone. A speed-up is the time of the alternative divided
+by ours: the median over rounds that alternate between the two. `make bench` runs this.
 """
 
 import argparse
@@ -26,7 +25,7 @@ from memaudit.figures import drawing
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-PARTS = {  # arguments, and the packages that it takes
+PARTS = {  # script: (arguments, packages that it needs)
     "training.py": ([], []),
     "loaders.py": ([], ["ffcv"]),
     "scoring.py": ([], []),
@@ -36,11 +35,11 @@ PACKAGES = ("torch", "numpy", "snakemake", "h5py")
 
 
 def measure(folder: Path) -> list[list[str]]:
-    """The rows of all parts; one whose packages are not installed is left out, and said to be."""
+    """Return the rows of all parts; a part whose packages are missing is skipped with a message."""
     rows = []
     for name, (arguments, packages) in PARTS.items():
         if absent := [p for p in packages if importlib.util.find_spec(p) is None]:
-            print(f"{name} is left out: {', '.join(absent)} is not installed", flush=True)
+            print(f"{name} skipped: {', '.join(absent)} not installed", flush=True)
             continue
         out = folder / f"{name}.csv"
         subprocess.run([sys.executable, HERE / name, *arguments, "--csv", out], check=True)
@@ -50,14 +49,13 @@ def measure(folder: Path) -> list[list[str]]:
 
 
 def table(rows: list[list[str]], about: dict[str, str]) -> str:
-    """The table in words, with the machine it was measured on."""
+    """Return the table as Markdown, preceded by the machine and versions."""
     lines = [
-        f"Measured {about['date']} on {about['machine']}; {about['versions']}. Load average of the "
-        f"machine before and after: {about['before']} and {about['after']}. A ratio is how many "
-        "times faster the first is than the second: median, lowest and highest of rounds in which "
-        "they took turns.",
+        f"Measured {about['date']} on {about['machine']}; {about['versions']}. Load average before "
+        f"and after: {about['before']} and {about['after']}. Median, minimum and maximum over "
+        "alternating rounds; a speed-up above 1 means that the first of the two is faster.",
         "",
-        "| | what | against | times faster | lowest to highest | rounds |",
+        "| | measured | compared with | speed-up | range | rounds |",
         "|---|---|---|---:|---:|---:|",
     ]
     for area, what, against, ratio, low, high, runs in rows:
@@ -67,7 +65,7 @@ def table(rows: list[list[str]], about: dict[str, str]) -> str:
 
 
 def draw(rows: list[list[str]], about: dict[str, str], path: Path) -> None:
-    """Bars of the ratios on a logarithmic axis, by area; what is slower is drawn to the left."""
+    """Draw the speed-ups as bars on a logarithmic axis; bars to the left of 1 are slower."""
     areas = list(dict.fromkeys(row[0] for row in rows))
     order = (drawing.BLUE, drawing.ORANGE, drawing.GREEN, drawing.GREY)
     colours = dict(zip(areas, order, strict=False))
@@ -92,10 +90,10 @@ def draw(rows: list[list[str]], about: dict[str, str], path: Path) -> None:
     axis.set_xticks([tick for tick in ticks if tick <= high * 1.5])
     axis.xaxis.set_major_formatter("{x:g}")
     axis.xaxis.minorticks_off()
-    labels = [f"{what.replace('`', '')}\nagainst {against}" for _, what, against, *_ in rows]
+    labels = [f"{what.replace('`', '')}\nvs. {against}" for _, what, against, *_ in rows]
     axis.set_yticks(range(len(rows)), labels, fontsize=7.5)
     axis.invert_yaxis()
-    axis.set_xlabel("times faster (line: lowest to highest round)")
+    axis.set_xlabel("speed-up (line: range over rounds)")
     axis.set_title(f"{about['machine']}, {about['date']}", fontsize=9)
     handles = [plt.Rectangle((0, 0), 1, 1, color=colours[area]) for area in areas]
     axis.legend(handles, areas, fontsize=8, loc="lower right")
@@ -104,7 +102,7 @@ def draw(rows: list[list[str]], about: dict[str, str], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--draw", action="store_true", help="draw what was measured before")
+    parser.add_argument("--draw", action="store_true", help="draw the existing table")
     given = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
     if not given.draw:

@@ -1,12 +1,12 @@
-"""Recall of planted copies by kind of edit, on generated images and on photographs.
+"""Measure the duplicate finder's recall by kind of edit, on generated images and on photographs.
 
     python benchmarks/duplicates.py [--photos FOLDER_OR_H5]
 
-Generated images are those of the demo (config/demo.yaml), several seeds, with more copies planted;
-the generator's own edits, and those of this file at two strengths. With --photos (a folder with
-train/<class>/* and test/<class>/*, or a dataset file) the edits are tried on photographs too, among
-10,000 training images. It took 16 minutes of CPU time on two busy cores. Writes the tables in
-benchmarks/README.md.
+The generated images are the demo's (config/demo.yaml) for several seeds, with more copies planted.
+Both the generator's edits and the edits of this file are tested. --photos (a folder with
+train/<class>/* and test/<class>/*, or a dataset file) also tests them on photographs, with 10,000
+training images.
+Writes the tables in benchmarks/README.md.
 """
 
 import argparse
@@ -25,9 +25,9 @@ from memaudit.data.longtail import LongTail, generate
 from memaudit.duplicates import NEAR, REVIEW, find_duplicates, read_sides
 
 SEEDS = (1, 2, 3)
-EACH = 60  # copies of a kind among the photographs, and among the generated images of a seed
-STRANGERS = 600  # test images besides, as they are
-PHOTOS = 10_000  # training images among which they are looked for
+EACH = 60  # copies per edit, for the photographs and for each seed of the generated images
+STRANGERS = 600  # additional, unedited test images
+PHOTOS = 10_000  # training images that are searched
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- written by duplicates.py -->", "<!-- end of duplicates.py -->"
 
@@ -39,7 +39,7 @@ def sign(rng: np.random.Generator) -> int:
 
 
 def shift(part: float) -> Edit:
-    """Shift by `part` of the side in each direction, the edge repeated."""
+    """Shift by `part` of the side in both directions, repeating the edge."""
 
     def edit(image, rng):
         by = max(1, round(part * len(image)))
@@ -49,7 +49,7 @@ def shift(part: float) -> Edit:
 
 
 def crop(keep: float) -> Edit:
-    """Cut out a square with `keep` of the side, anywhere, and enlarge it again."""
+    """Crop a random square with `keep` of the side and enlarge it again."""
 
     def edit(image, rng):
         side, kept = len(image), keep * len(image)
@@ -62,7 +62,7 @@ def crop(keep: float) -> Edit:
 
 
 def shrink(to: float, colour: int | None) -> Edit:
-    """Make smaller, in a frame of one colour or (None) of the edge repeated."""
+    """Shrink the image into a frame of one colour, or (None) of the repeated edge."""
 
     def edit(image, rng):
         side, small = len(image), round(to * len(image))
@@ -87,7 +87,7 @@ def jpeg(quality: int) -> Edit:
 
 
 def banner(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A black strip over the lowest fifth."""
+    """Cover the lowest fifth with a black strip."""
     image = image.copy()
     image[-(len(image) // 5) :] = 0
     return image
@@ -110,13 +110,13 @@ def mirror(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return image[:, ::-1]
 
 
-# image float (h, w, 3) in 0..255 and a generator in, image out
+# (image: float (h, w, 3) in 0..255, random generator) -> image
 EDITS: dict[str, Edit] = {
     "none (exact copy)": lambda image, rng: image,
     "mirrored": mirror,
-    "shifted by 3 % of the side, both ways": shift(0.03),
-    "shifted by 9 %": shift(0.09),
-    "shifted by 16 %": shift(0.16),
+    "shifted by 3% of the side in both directions": shift(0.03),
+    "shifted by 9%": shift(0.09),
+    "shifted by 16%": shift(0.16),
     "brightness, 25 of 255 up or down": lambda image, rng: image + 25 * sign(rng),
     "brightness, 60 up or down": lambda image, rng: image + 60 * sign(rng),
     "contrast times 0.65 or 1.35": lambda x, rng: 127.5 + (1 + 0.35 * sign(rng)) * (x - 127.5),
@@ -124,19 +124,19 @@ EDITS: dict[str, Edit] = {
     "colours times 0.75 to 1.2": tint(0.75, 1.2),
     "colours times 0.5 to 1.5": tint(0.5, 1.5),
     "gray": lambda x, rng: np.repeat(x.mean(2, keepdims=True), 3, axis=2),
-    "cropped to 90 % of the side": crop(0.9),
-    "cropped to 80 %": crop(0.8),
-    "cropped to 70 %": crop(0.7),
-    "shrunk to 85 %, edge repeated": shrink(0.85, None),
-    "shrunk to 85 %, white frame": shrink(0.85, 255),
+    "cropped to 90% of the side": crop(0.9),
+    "cropped to 80%": crop(0.8),
+    "cropped to 70%": crop(0.7),
+    "shrunk to 85%, edge repeated": shrink(0.85, None),
+    "shrunk to 85%, white frame": shrink(0.85, 255),
     "JPEG, quality 50": jpeg(50),
     "JPEG, quality 15": jpeg(15),
     "noise, sd 10": lambda image, rng: image + rng.normal(0, 10, image.shape),
-    "blur, sigma 3 % of the side": lambda x, rng: ndimage.gaussian_filter(
+    "blur, sigma 3% of the side": lambda x, rng: ndimage.gaussian_filter(
         x, (0.03 * len(x), 0.03 * len(x), 0)
     ),
     "banner over the lowest fifth": banner,
-    "mirrored, cropped to 90 %, colours, JPEG": both(mirror, crop(0.9), tint(0.75, 1.2), jpeg(50)),
+    "mirrored, cropped to 90%, colours, JPEG": both(mirror, crop(0.9), tint(0.75, 1.2), jpeg(50)),
 }
 
 
@@ -145,7 +145,7 @@ def as_bytes(image: np.ndarray) -> np.ndarray:
 
 
 def planted(train: np.ndarray, strangers: np.ndarray, seed: int):
-    """Return test images, EACH copies under each edit and strangers, and {row: (source, edit)}."""
+    """Return test images (EACH copies per edit, then strangers) and {row: (source, edit)}."""
     rng = np.random.default_rng(seed)
     test, copies = [], {}
     for name, edit in EDITS.items():
@@ -157,7 +157,7 @@ def planted(train: np.ndarray, strangers: np.ndarray, seed: int):
 
 @dataclasses.dataclass
 class Tally:
-    """Counts, by kind of edit, of copies planted, called near, and at least for review."""
+    """Count copies per edit: planted, found as duplicates, found at least as candidates."""
 
     planted: dict[str, int] = dataclasses.field(default_factory=dict)
     near: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -166,7 +166,7 @@ class Tally:
     right: int = 0
 
     def add(self, train, test, copies: dict[int, tuple[int, str]], near: float) -> None:
-        """Search, and count; `copies` maps a test row to its train row and the edit."""
+        """Search and count; `copies` maps a test row to its training row and edit."""
         pairs = find_duplicates(train, test, near=near, review=REVIEW)
         kind_of = {
             pair: kind
@@ -198,13 +198,13 @@ class Tally:
 
 
 def demo_settings() -> tuple[LongTail, float]:
-    """The demo's generator and threshold."""
+    """Return the demo's generator settings and threshold."""
     demo = yaml.safe_load((README.parents[1] / "config" / "demo.yaml").read_text())
     return LongTail(**demo["dataset"]["longtail"]), demo["duplicates"]["near"]
 
 
 def generators_own() -> tuple[Tally, int]:
-    """The demo's images with forty copies under each of the generator's edits, every seed."""
+    """Test the demo's images with forty copies per edit of the generator and seed."""
     settings, near = demo_settings()
     settings = dataclasses.replace(settings, edited=4 * len(GENERATORS_EDITS))
     tally = Tally()
@@ -222,7 +222,7 @@ def generators_own() -> tuple[Tally, int]:
 
 
 def on_generated(side: int) -> Tally:
-    """This file's edits on the generator's singletons: images that are alone of their kind."""
+    """Test this file's edits on the generator's singletons, which resemble no other image."""
     settings, near = demo_settings()
     settings = dataclasses.replace(settings, image_size=side, singletons=100, exact=0, edited=0)
     tally = Tally()
@@ -237,7 +237,7 @@ def on_generated(side: int) -> Tally:
 
 
 def on_photographs(path: Path) -> Tally:
-    """This file's edits on photographs. The unedited test images are strangers, leaks or not."""
+    """Test this file's edits on photographs; unedited test images count as non-duplicates."""
     train, test = read_sides(path)
     rng = np.random.default_rng(SEEDS[0])
     rows = rng.permutation(len(train))[:PHOTOS]
@@ -252,8 +252,8 @@ def tables(photos: Path | None) -> str:
     near = demo_settings()[1]
     own, n_train = generators_own()
     lines = [
-        "Recall: part of the planted pairs called exact or near "
-        f"(in brackets: listed for review, score {REVIEW:g} or more).",
+        "Recall: fraction of the planted pairs that are classified as exact or near (in brackets: "
+        f"at least listed as candidates, score {REVIEW:g} or more).",
         "",
         f"The demo's images (16 x 16, {n_train:,} training images, threshold {near:g}) and the "
         f"generator's own edits, seeds {', '.join(map(str, SEEDS))}:",
@@ -261,11 +261,15 @@ def tables(photos: Path | None) -> str:
         "| edit | copies | recall |",
         "|---|---:|---:|",
         *(f"| {name} | {count} | {own.cell(name)} |" for name, count in own.planted.items()),
-        f"| *pairs called that are planted* | {own.called} | {own.precision()} |",
+        f"| *precision (pairs classified as duplicates)* | {own.called} | {own.precision()} |",
         "",
-        f"The edits of `duplicates.py`, {EACH} copies of each for every seed, on generated images"
-        f" (threshold {near:g}, seeds as above)"
-        + (f" and on photographs (threshold {NEAR:g}, among {PHOTOS:,})" if photos else "")
+        f"The edits of `duplicates.py`, {EACH} copies per edit and seed, on generated images"
+        f" (threshold {near:g}, same seeds)"
+        + (
+            f" and on photographs (threshold {NEAR:g}, {PHOTOS:,} training images)"
+            if photos
+            else ""
+        )
         + ":",
         "",
     ]
@@ -279,7 +283,7 @@ def tables(photos: Path | None) -> str:
         for name in EDITS
     ]
     words = (f"{tally.precision()} of {tally.called:,}" for tally in columns.values())
-    lines.append("| *pairs called that are planted* | " + " | ".join(words) + " |")
+    lines.append("| *precision* | " + " | ".join(words) + " |")
     return "\n".join(lines)
 
 

@@ -1,10 +1,9 @@
-"""FFCV against the resident loader and a DataLoader of PIL images, side by side on this machine.
+"""Compare FFCV with the resident loader and with a DataLoader of PIL images.
 
-    python benchmarks/loaders.py              the table in benchmarks/README.md
-    python benchmarks/loaders.py --csv FILE   the ratios that matter most
+    python benchmarks/loaders.py              write the table in benchmarks/README.md
+    python benchmarks/loaders.py --csv FILE   write the most important speed-ups
 
-Each run is a process of its own, the loaders take turns, and what is reported is the median over
-the rounds. About two minutes on two cores. Writes the table in benchmarks/README.md.
+Each run is a separate process, the loaders alternate, and medians over the rounds are reported.
 """
 
 import argparse
@@ -21,15 +20,15 @@ import shared
 
 IMAGES, SIZE, BATCH, PADDING, CLASSES = 5_000, 32, 128, 4, 10
 ROUNDS = 3
-ALONE_SECONDS, FEEDING_SECONDS = 0.5, 1.0  # a measurement goes on for at least so long
+ALONE_SECONDS, FEEDING_SECONDS = 0.5, 1.0  # shortest duration of a measurement
 BEGIN, END = "<!-- written by loaders.py -->", "<!-- end -->"
 LOADERS = {
     "resident": "resident loader",
     "ffcv": "FFCV loader",
-    "ffcv_cold": "FFCV loader, first time on a machine",
+    "ffcv_cold": "FFCV loader, first use on a machine",
     "ffcv_own": "FFCV with its own operations",
-    "pil": "DataLoader, PIL, in the process",
-    "pil_workers": "DataLoader, PIL, a worker a core",
+    "pil": "DataLoader, PIL, no workers",
+    "pil_workers": "DataLoader, PIL, one worker per core",
 }
 
 COMPARED = ("ffcv", "resident", "pil_workers")
@@ -47,7 +46,7 @@ def dataset():
 
 
 def ours(loader):
-    """Epochs of a loader of memaudit: a function of the epoch's number that gives batches."""
+    """Return a function of the epoch number that yields the batches of a memaudit loader."""
     import numpy as np
 
     def epoch(number):
@@ -74,7 +73,7 @@ def ffcv(data, folder):
 
 
 def ffcv_own(data, folder):
-    """As in FFCV's CIFAR-10 example: its decoder, flip and translation, compiled as it comes."""
+    """Use FFCV's own decoder, flip and translation, as in its CIFAR-10 example."""
     import torch
     from ffcv.fields.basics import IntDecoder
     from ffcv.fields.ndarray import NDArrayDecoder
@@ -148,10 +147,10 @@ def pil_workers(data, folder):
 
 
 def measure(name: str, folder: Path) -> dict[str, float]:
-    """One run: seconds to the first batch, images a second alone and feeding the tiny network.
+    """Return seconds to the first batch, and images per second alone and feeding the tiny network.
 
-    The seconds count from after torch is imported and the images are in memory (for FFCV: its file
-    is there, too), so they are what the loader adds to a job's start.
+    Time starts when torch is imported and the images are in memory (for FFCV: its file exists), so
+    it is the loader's contribution to a job's start-up time.
     """
     import torch
 
@@ -199,7 +198,7 @@ def measure(name: str, folder: Path) -> dict[str, float]:
 
 
 def run(name: str, folder: Path) -> dict[str, float]:
-    """`measure` in a process of its own."""
+    """Run `measure` in a separate process."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     cache = folder / "cache"
@@ -216,7 +215,7 @@ def machine() -> str:
 
 
 def report(runs: dict[str, list[dict[str, float]]], load: float) -> str:
-    """The measured part of the README; `load` is the machine's load average before the runs."""
+    """Return the README's measured section; `load` is the load average at the start."""
 
     def median(name, key):
         return statistics.median(found[key] for found in runs[name])
@@ -230,8 +229,8 @@ def report(runs: dict[str, list[dict[str, float]]], load: float) -> str:
 
     rows = [
         f"Measured on {machine()}. {IMAGES:,} images of {SIZE} x {SIZE}, batches of {BATCH}, "
-        f"crop and flip, one thread for torch; median (lowest to highest) of {ROUNDS} rounds. Load "
-        f"average of the machine before it began: {load:.1f}.",
+        f"crop and flip, one PyTorch thread; median (range) of {ROUNDS} rounds. Load average at "
+        f"the start: {load:.1f}.",
         "",
         "| loader | images/s, alone | images/s, feeding `tiny` | seconds to the first batch |",
         "|---|---|---|---|",
@@ -241,29 +240,30 @@ def report(runs: dict[str, list[dict[str, float]]], load: float) -> str:
         rows.append(f"| {title} | {alone} | {feeding} | {cell(name, 'seconds', '{:.2f}')} |")
     everything = [found for many in runs.values() for found in many]
     compute = statistics.median(found["compute"] for found in everything if "compute" in found)
-    rows.append(f"| none, one batch again and again | | {compute:,.0f} | |")
+    rows.append(f"| no loader, the same batch repeatedly | | {compute:,.0f} | |")
 
     def times(name, other, key):
         return f"{median(name, key) / median(other, key):.1f}"
 
     rows += [
         "",
-        f"Alone, FFCV delivers {times('ffcv', 'resident', 'alone')} times the images of the "
-        f"resident loader, {times('ffcv', 'ffcv_own', 'alone')} times those of FFCV with its own "
-        f"operations and {times('ffcv', 'pil', 'alone')} times those of the DataLoader in the "
-        f"process ({times('ffcv', 'pil_workers', 'alone')} times with workers). Feeding `tiny`: "
+        f"Speed-up of the FFCV loader alone: {times('ffcv', 'resident', 'alone')} over the "
+        f"resident loader, {times('ffcv', 'ffcv_own', 'alone')} over FFCV with its own operations, "
+        f"{times('ffcv', 'pil', 'alone')} over the DataLoader without workers and "
+        f"{times('ffcv', 'pil_workers', 'alone')} with workers. Feeding `tiny`: "
         f"{times('ffcv', 'resident', 'feeding')}, {times('ffcv', 'ffcv_own', 'feeding')}, "
-        f"{times('ffcv', 'pil', 'feeding')} and {times('ffcv', 'pil_workers', 'feeding')} times.",
+        f"{times('ffcv', 'pil', 'feeding')} and {times('ffcv', 'pil_workers', 'feeding')}.",
         "",
-        f"FFCV's first batch takes {median('ffcv', 'seconds'):.1f} s where its machine code is "
-        f"kept, {median('ffcv_cold', 'seconds'):.1f} s the first time, and "
-        f"{median('ffcv_own', 'seconds'):.1f} s in every process with FFCV's own operations.",
+        f"The FFCV loader's first batch takes {median('ffcv', 'seconds'):.1f} s with cached "
+        f"machine code and {median('ffcv_cold', 'seconds'):.1f} s without; with FFCV's own "
+        "operations, which are compiled in every process, it takes "
+        f"{median('ffcv_own', 'seconds'):.1f} s.",
     ]
     return "\n".join(rows)
 
 
 def ratios(runs: dict[str, list[dict[str, float]]]) -> list[list]:
-    """FFCV against the resident loader, and that against the DataLoader, round for round."""
+    """Return the speed-ups of FFCV over the resident loader and of that over the DataLoader."""
     first, second, third = COMPARED
     return [
         shared.row(
@@ -279,9 +279,9 @@ def ratios(runs: dict[str, list[dict[str, float]]]) -> list[list]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--measure", choices=LOADERS, help="one run, as JSON (used by itself)")
-    parser.add_argument("--folder", type=Path, help="where the files are (used by itself)")
-    parser.add_argument("--csv", type=Path, help="write ratios here, not into the README")
+    parser.add_argument("--measure", choices=LOADERS, help="one run, as JSON (internal)")
+    parser.add_argument("--folder", type=Path, help="folder of the files (internal)")
+    parser.add_argument("--csv", type=Path, help="write the speed-ups here instead of the README")
     given = parser.parse_args()
     if given.measure:
         print(json.dumps(measure(given.measure, given.folder)))

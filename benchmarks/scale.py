@@ -1,14 +1,14 @@
-"""Snakemake's own share at the size of a study: jobs a minute, memory, files.
+"""Measure Snakemake's overhead with as many jobs as a study has: jobs per minute, memory, files.
 
-    python benchmarks/scale.py 5000                          trivially short jobs on local cores
-    python benchmarks/scale.py 300 --profile profiles/slurm  through a cluster
-    python benchmarks/scale.py --slurm 200                   through a Slurm started here
-    python benchmarks/scale.py --plan                        dry run of the paper's full plan
-    python benchmarks/scale.py 200 --csv FILE                against Snakemake's own settings
+    python benchmarks/scale.py 5000                          trivial jobs on local cores
+    python benchmarks/scale.py 300 --profile profiles/slurm  the same on a cluster
+    python benchmarks/scale.py --slurm 200                   on a one-node Slurm started here
+    python benchmarks/scale.py --plan                        dry run of the paper's complete study
+    python benchmarks/scale.py 200 --csv FILE                compared with Snakemake's defaults
 
-The workflow has the shape of the study: one step, so many jobs of one rule that each write a small
-file by a script, one step that reads them all. It runs in a folder that is deleted afterwards, with
-the settings of profiles/default. Prints a line of a table for benchmarks/README.md.
+The workflow has the structure of the study: one job, then many jobs of one rule that each write a
+small file, then one job that reads all of them. It runs in a temporary folder with the settings of
+profiles/default and prints one row of a Markdown table.
 """
 
 import argparse
@@ -50,7 +50,7 @@ SCRIPT = 'from pathlib import Path\nPath(snakemake.output[0]).write_text("x")\n'
 
 
 def peak_mb(pid: int) -> float:
-    """Largest resident memory of a process so far, in MB; 0 when it has ended."""
+    """Return the peak resident memory of a process in MB; 0 after it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -59,7 +59,7 @@ def peak_mb(pid: int) -> float:
 
 
 def run(command: list[str], folder: Path) -> tuple[float, float]:
-    """Run to the end; (seconds, peak MB of the process itself, without its jobs)."""
+    """Run a command; return (seconds, peak MB of the process itself, without its jobs)."""
     started, peak = time.monotonic(), 0.0
     with open(folder / "run.log", "w") as out:
         process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
@@ -75,8 +75,8 @@ def files(folder: Path) -> int:
     return sum(1 for path in folder.rglob("*") if path.is_file())
 
 
-def jobs_a_minute(jobs: int, profile: bool) -> float:
-    """Jobs a minute on local cores, with profiles/default or as Snakemake comes."""
+def jobs_per_minute(jobs: int, profile: bool) -> float:
+    """Return jobs per minute on local cores, with profiles/default or Snakemake's defaults."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = study(Path(name), jobs, profile)
         base = [sys.executable, "-m", "snakemake", *([] if profile else ["--cores", "all"])]
@@ -85,7 +85,7 @@ def jobs_a_minute(jobs: int, profile: bool) -> float:
 
 @contextlib.contextmanager
 def slurm():
-    """A Slurm of one node with this machine's cores, as the tests start it (Debian, as root)."""
+    """Run a one-node Slurm with this machine's cores, as the tests do (Debian, as root)."""
     command = ROOT / "tests" / "slurm" / "cluster"
     cores = os.environ | {"CPUS": str(os.cpu_count())}
     with tempfile.TemporaryDirectory() as state:
@@ -97,7 +97,7 @@ def slurm():
 
 
 def study(folder: Path, jobs: int, profile: bool = True) -> Path:
-    """`folder`, with the workflow in it, and profiles/default where asked for."""
+    """Write the workflow, and optionally profiles/default, to `folder` and return it."""
     (folder / "Snakefile").write_text(f"JOBS = {jobs}\n{SNAKEFILE}")
     (folder / "write.py").write_text(SCRIPT)
     if profile:
@@ -110,19 +110,19 @@ def main() -> None:
     parser.add_argument("jobs", type=int, nargs="?", default=5000)
     parser.add_argument("--profile", type=Path, help="a profile, such as profiles/slurm")
     parser.add_argument(
-        "--slurm", action="store_true", help="profiles/slurm on a Slurm started here"
+        "--slurm", action="store_true", help="use profiles/slurm with a Slurm started here"
     )
-    parser.add_argument("--plan", action="store_true", help="the paper's full plan, as a dry run")
-    parser.add_argument("--csv", type=Path, help="our settings against Snakemake's, by turns")
+    parser.add_argument("--plan", action="store_true", help="dry run of the paper's complete study")
+    parser.add_argument("--csv", type=Path, help="write the speed-up over Snakemake's defaults")
     given = parser.parse_args()
     if given.csv:
         ratios = []
         for number in range(ROUNDS):
-            ours, theirs = (jobs_a_minute(given.jobs, profile) for profile in (True, False))
+            ours, theirs = (jobs_per_minute(given.jobs, profile) for profile in (True, False))
             ratios.append(ours / theirs)
-            print(f"round {number + 1}, jobs a minute: {ours:.0f}, {theirs:.0f}", flush=True)
+            print(f"round {number + 1}, jobs per minute: {ours:.0f}, {theirs:.0f}", flush=True)
         what = f"{given.jobs} jobs, with profiles/default"
-        rows = [shared.row("Snakemake", what, "Snakemake's own settings", ratios)]
+        rows = [shared.row("Snakemake", what, "Snakemake's default settings", ratios)]
         shared.write_rows(rows, given.csv)
         return
     base = [sys.executable, "-m", "snakemake"]
@@ -146,7 +146,7 @@ def main() -> None:
         bookkeeping = files(folder / ".snakemake")
         where = profile.name if profile else "local cores"
         after = os.getloadavg()[0]
-        print(f"load average before {before:.1f}, at the end {after:.1f}", file=sys.stderr)
+        print(f"load average before {before:.1f}, after {after:.1f}", file=sys.stderr)
         print(
             f"| {given.jobs:,} jobs, {where} | {seconds:.0f} s | {60 * given.jobs / seconds:.0f} | "
             f"{peak:.0f} MB | {files(folder) - bookkeeping:,} + {bookkeeping:,} |"

@@ -1,11 +1,10 @@
-"""Influence beside F&Z's formula in NumPy and beside the bare matrix product, on one core.
+"""Compare influence estimation with F&Z's formula and a plain matrix product, on one core.
 
-    python benchmarks/scoring.py              the tables in benchmarks/README.md
-    python benchmarks/scoring.py --csv FILE   the ratios alone
+    python benchmarks/scoring.py              write the tables in benchmarks/README.md
+    python benchmarks/scoring.py --csv FILE   write only the speed-ups
 
-All take turns in one process; seconds are of processor time, which other processes disturb less
-than wall time. Memory is measured in a process of its own each. About a minute, and with the
-paper's size (not with --csv) four.
+The methods alternate in one process. Times are CPU time, which other processes affect less than
+wall time. Memory is measured in a separate process per method. --csv omits the paper's size.
 """
 
 import argparse
@@ -33,10 +32,10 @@ from memaudit.scores.estimate import influence_blocks, write_scores
 BEGIN, END = "<!-- written by scoring.py -->", "<!-- end of scoring.py -->"
 WAYS = {
     "formula": "F&Z's formula in NumPy",
-    "product": "the bare matrix product",
-    "within": "within class, a twentieth of all pairs",
+    "product": "plain matrix product",
+    "within": "within class (1/20 of all pairs)",
     "all_pairs": "all pairs",
-    "file": "all pairs, into a file",
+    "file": "all pairs, written to a file",
 }
 COMPARED = [
     ("within", "formula"),
@@ -49,7 +48,7 @@ COMPARED = [
 
 @dataclass(frozen=True)
 class Size:
-    """Models, training examples, test examples, classes."""
+    """Numbers of models, training examples, test examples and classes."""
 
     models: int
     train: int
@@ -58,7 +57,7 @@ class Size:
 
     def __str__(self) -> str:
         return (
-            f"{self.models:,} models, {self.train:,} train and {self.test:,} test examples, "
+            f"{self.models:,} models, {self.train:,} training and {self.test:,} test examples, "
             f"{self.classes} classes"
         )
 
@@ -67,7 +66,7 @@ MEASURED, PAPER = Size(1_000, 10_000, 2_000, 20), Size(4_000, 50_000, 10_000, 10
 
 
 def inputs(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Masks and correctness on the test examples, as packed bits (models, bytes), and the labels."""
+    """Return masks and test correctness as packed bits (models, bytes), and the labels."""
     rng = np.random.default_rng(0)
 
     def random_bits(examples: int, share: float) -> np.ndarray:
@@ -80,9 +79,9 @@ def inputs(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def formula(mask: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Influence (n_test, n_train) as F&Z's demo computes it: two masked means over all models.
+    """Compute influence (n_test, n_train) as F&Z's demo does: two masked means over all models.
 
-    Products in float32; the counts they are divided by are integers, so the means are float64.
+    The products are float32; they are divided by integer counts, so the means are float64.
     """
 
     def mean(inside: np.ndarray) -> np.ndarray:
@@ -92,7 +91,7 @@ def formula(mask: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def ways(size: Size, folder: Path) -> dict[str, Callable[[], Callable[[], object]]]:
-    """For each way: what makes its inputs, and gives back what is measured."""
+    """Return for each method a function that prepares its inputs and returns the measured call."""
     mask, right, *labels = inputs(size)
 
     def booleans() -> tuple[np.ndarray, np.ndarray]:
@@ -123,14 +122,14 @@ def ways(size: Size, folder: Path) -> dict[str, Callable[[], Callable[[], object
 
 
 def peak_mb() -> float:
-    """The largest memory of this process so far, MB."""
+    """Return the peak memory of this process in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
         2**20 if sys.platform == "darwin" else 2**10
     )
 
 
 def memory(way: str, folder: Path) -> float:
-    """Peak memory of one run over that of its inputs, MB."""
+    """Return the peak memory of one run in MB, excluding its inputs."""
     run = ways(MEASURED, folder)[way]()
     before = peak_mb()
     run()
@@ -138,7 +137,7 @@ def memory(way: str, folder: Path) -> float:
 
 
 def paper(way: str, folder: Path) -> tuple[float, float, float]:
-    """To scores in a file at the paper's size: wall seconds, processor seconds, peak memory, MB."""
+    """Write scores of the paper's size; return wall seconds, CPU seconds and peak memory in MB."""
     mask, right, *labels = inputs(PAPER)
     started, used = time.perf_counter(), time.process_time()
     if way == "within":
@@ -149,13 +148,13 @@ def paper(way: str, folder: Path) -> tuple[float, float, float]:
 
 
 def alone(kind: str, way: str, folder: Path):
-    """`memory` or `paper` in a process of its own."""
+    """Run `memory` or `paper` in a separate process."""
     command = [sys.executable, __file__, "--alone", kind, way, str(folder)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
 def differences(folder: Path) -> dict[str, float]:
-    """Largest absolute difference of our numbers from the formula's."""
+    """Return the largest absolute difference from the formula's values."""
     mask, right, *labels = inputs(MEASURED)
     expected = formula(bits.unpack(mask, MEASURED.train), bits.unpack(right, MEASURED.test)).T
     blocks = influence_blocks(mask, right, *labels)
@@ -171,7 +170,7 @@ def differences(folder: Path) -> dict[str, float]:
 
 
 def measure(rounds: int, folder: Path) -> dict[str, list[float]]:
-    """Processor seconds of each way, round for round, after one to warm up."""
+    """Return CPU seconds per method and round, after one warm-up round."""
     runs = {way: make() for way, make in ways(MEASURED, folder).items()}
     seconds: dict[str, list[float]] = {way: [] for way in runs}
     for number in range(rounds + 1):
@@ -190,19 +189,18 @@ def ratios(seconds: dict[str, list[float]], way: str, other: str) -> list[float]
 
 
 def report(seconds, peaks, apart, full, load: float) -> str:
-    """The measured part of the README; `load` is the load average before the runs."""
+    """Return the README's measured section; `load` is the load average at the start."""
 
     def spread(values: list[float], form: str) -> str:
         low, high = (form.format(value) for value in (min(values), max(values)))
         return f"{form.format(statistics.median(values))} ({low} to {high})"
 
     rows = [
-        f"Measured on {shared.processor()}, one of them used; {shared.versions('numpy', 'h5py')}. "
-        f"{MEASURED}. Seconds of processor time, median (lowest to highest) of "
-        f"{len(seconds['formula'])} rounds; memory over that of the inputs. Load average of the "
-        f"machine before it began: {load:.1f}.",
+        f"Measured on one core ({shared.processor()}); {shared.versions('numpy', 'h5py')}. "
+        f"{MEASURED}. CPU time, median (range) of {len(seconds['formula'])} rounds; memory without "
+        f"the inputs. Load average at the start: {load:.1f}.",
         "",
-        "| | seconds | times as fast as the formula | times as fast as the product | memory, MB |",
+        "| | seconds | speed-up over the formula | speed-up over the product | memory, MB |",
         "|---|---:|---:|---:|---:|",
     ]
     for way, title in WAYS.items():
@@ -214,12 +212,12 @@ def report(seconds, peaks, apart, full, load: float) -> str:
         rows.append(f"| {title} | {taken} | {' | '.join(cells)} | {peaks[way]:.0f} |")
     rows += [
         "",
-        f"Largest difference from the formula's numbers: {apart['within']:.1e} within class, "
+        f"Largest difference from the formula's values: {apart['within']:.1e} within class, "
         f"{apart['all_pairs']:.1e} for all pairs.",
         "",
-        f"At the paper's size ({PAPER}), one core, from packed bits to a finished file:",
+        f"At the paper's size ({PAPER}), one core, from packed bits to a complete file:",
         "",
-        "| | wall seconds | processor seconds | memory with all inputs, MB |",
+        "| | wall seconds | CPU seconds | memory including inputs, MB |",
         "|---|---:|---:|---:|",
         "| within class, with memorization and standard errors | "
         + " | ".join(f"{value:.1f}" for value in full["within"])
@@ -231,9 +229,9 @@ def report(seconds, peaks, apart, full, load: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--csv", type=Path, help="write the ratios here, not into the README")
+    parser.add_argument("--csv", type=Path, help="write the speed-ups here instead of the README")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--alone", nargs=3, help="one run of its own, as JSON (used by itself)")
+    parser.add_argument("--alone", nargs=3, help="one run, as JSON (internal)")
     given = parser.parse_args()
     if given.alone:
         kind, way, folder = given.alone
@@ -242,7 +240,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
-        if not given.csv:  # first: a process begins with the peak of the one that started it
+        if not given.csv:  # first, because a process inherits the peak memory of its parent
             peaks = {way: alone("memory", way, folder) for way in WAYS}
             full = {way: alone("paper", way, folder) for way in ("within", "file")}
         seconds = measure(given.rounds, folder)

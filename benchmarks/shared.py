@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine in words, ratios as CSV, measured text in the README."""
+"""Shared by the benchmarks: description of the machine, speed-ups as CSV, results in the README."""
 
 import csv
 import os
@@ -13,7 +13,7 @@ COLUMNS = ("area", "what", "against", "ratio", "low", "high", "runs")
 
 
 def processor() -> str:
-    """The processor's name, and how many of its cores this process may use."""
+    """Return the processor's name and the number of cores that this process may use."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -22,25 +22,25 @@ def processor() -> str:
 
 
 def versions(*packages: str) -> str:
-    """Python's version and those of installed packages."""
+    """Return the versions of Python and of installed packages."""
     named = [f"{name} {metadata.version(name)}" for name in packages]
     return ", ".join([f"Python {platform.python_version()}", *named])
 
 
 def row(area: str, what: str, against: str, ratios: Sequence[float]) -> list:
-    """A row of the table of ratios: how many times faster `what` is than `against`, by rounds."""
+    """Return a row of the table: the speed-up of `what` over `against`, one ratio per round."""
     middle = [statistics.median(ratios), min(ratios), max(ratios)]
     return [area, what, against, *(f"{value:.3f}" for value in middle), len(ratios)]
 
 
 def write_rows(rows: list[list], path: Path) -> None:
-    """Write rows as CSV, under the names of `COLUMNS`."""
+    """Write rows as CSV with the header `COLUMNS`."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
 
 
 def write_measured(begin: str, end: str, text: str) -> None:
-    """Put what was measured into benchmarks/README.md, between two marks."""
+    """Replace the text between two markers in benchmarks/README.md."""
     before, _, rest = README.read_text(encoding="utf-8").partition(begin)
     after = rest.partition(end)[2]
     README.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")

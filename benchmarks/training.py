@@ -1,11 +1,11 @@
-"""Our trainer beside the plain PyTorch loop and the bare computation, on the CPU.
+"""Compare our trainer with a plain PyTorch loop and with the computation alone, on the CPU.
 
-    python benchmarks/training.py              the table in benchmarks/README.md
-    python benchmarks/training.py --csv FILE   the ratios alone
+    python benchmarks/training.py              write the table in benchmarks/README.md
+    python benchmarks/training.py --csv FILE   write only the speed-ups
 
-Each of the three trains and evaluates the same model: the same network, recipe, number of steps,
-one thread. They take turns in one process; seconds are of processor time, which other processes
-disturb less than wall time. About two minutes.
+All three train and evaluate the same network with the same recipe and number of steps on one
+thread. They alternate in one process. Times are CPU time, which other processes affect less than
+wall time.
 """
 
 import argparse
@@ -51,7 +51,7 @@ WAYS = {
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What is trained: the images, the examples (bool mask), the recipe; `rounds` times by each."""
+    """What is trained: dataset, training mask (bool), recipe, and the number of rounds."""
 
     name: str
     dataset: Dataset
@@ -148,7 +148,7 @@ def plain(case: Case) -> Callable[[], None]:
 
 
 def compute(case: Case) -> Callable[[], None]:
-    """The least there is to do: forward, backward, optimizer and evaluation on ready batches."""
+    """Return the minimal work: forward, backward, optimizer and evaluation on prepared batches."""
     data, recipe = case.dataset, case.recipe
     loader = ResidentLoader(data, recipe.crop_padding, CPU)
     examples = np.flatnonzero(case.mask)
@@ -172,7 +172,7 @@ def compute(case: Case) -> Callable[[], None]:
 
 
 def measure(case: Case) -> dict[str, list[tuple[float, float]]]:
-    """(processor seconds, wall seconds) of each way, round for round; the first is a warm-up."""
+    """Return (CPU seconds, wall seconds) per method and round, after one warm-up round."""
     ways = {"trainer": trainer(case), "plain": plain(case), "compute": compute(case)}
     seconds: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     for number in range(case.rounds + 1):
@@ -187,7 +187,7 @@ def measure(case: Case) -> dict[str, list[tuple[float, float]]]:
 
 
 def ratios(seconds: dict[str, list[tuple[float, float]]], against: str) -> list[float]:
-    """How many times faster the trainer is than `against`, round for round, by processor time."""
+    """Return the speed-up of the trainer over `against` in CPU time, per round."""
     pairs = zip(seconds["trainer"], seconds[against], strict=True)
     return [other[0] / ours[0] for ours, other in pairs]
 
@@ -204,13 +204,12 @@ def machine() -> str:
 
 
 def report(found: list[tuple[Case, dict]], load: float) -> str:
-    """The measured part of the README; `load` is the load average before the runs."""
+    """Return the README's measured section; `load` is the load average at the start."""
     rows = [
-        f"Measured on {machine()}. Seconds of processor time to train and evaluate a model, median "
-        f"(lowest to highest); load average of the machine before it began: {load:.1f}.",
+        f"Measured on {machine()}. CPU seconds to train and evaluate a model, median (range). Load "
+        f"average at the start: {load:.1f}.",
         "",
-        "| | " + " | ".join(WAYS.values()) + " | trainer against the loop | against the bare "
-        "computation |",
+        "| | " + " | ".join(WAYS.values()) + " | speed-up over the loop | over the computation |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     for case, seconds in found:
@@ -242,8 +241,8 @@ def write_csv(found: list[tuple[Case, dict]], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--csv", type=Path, help="write the ratios here, not into the README")
-    parser.add_argument("--rounds", type=int, default=9, help="of the demo's network")
+    parser.add_argument("--csv", type=Path, help="write the speed-ups here instead of the README")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds of the demo's network")
     given = parser.parse_args()
     torch.set_num_threads(1)
     load = os.getloadavg()[0]

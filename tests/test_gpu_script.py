@@ -1,4 +1,4 @@
-"""benchmarks/gpu on the CPU at toy size: pieces that add up, on a machine that lacks much."""
+"""benchmarks/gpu at toy size on the CPU: sessions add up, without optional packages."""
 
 import csv
 import importlib
@@ -14,7 +14,7 @@ from conftest import ROOT
 from test_training import content, same
 
 SCRIPT = ROOT / "benchmarks" / "gpu"
-# what a machine with a GPU may lack
+# packages that a machine with a GPU may lack
 LACKING = "import sys, runpy; sys.modules |= dict.fromkeys(['yaml', 'scipy', 'jsonschema', 'PIL', "
 LACKING += "'torchvision', 'matplotlib', 'snakemake']); sys.argv = sys.argv[1:]; "
 LACKING += "runpy.run_path(sys.argv[0], run_name='__main__')"
@@ -22,13 +22,13 @@ LACKING += "runpy.run_path(sys.argv[0], run_name='__main__')"
 
 @pytest.fixture
 def main(monkeypatch):
-    """What `python benchmarks/gpu` calls."""
+    """Return the function that `python benchmarks/gpu` calls."""
     monkeypatch.syspath_prepend(SCRIPT)
     return runpy.run_path(str(SCRIPT))["main"]
 
 
-def test_a_study_in_pieces_gives_the_files_of_the_workflow(main, study, monkeypatch, capsys):
-    """The shards that the workflow made and looks for, bit for bit; nothing is left to train."""
+def test_a_study_in_sessions_writes_the_files_of_the_workflow(main, study, monkeypatch, capsys):
+    """The shards equal the workflow's bit for bit, and nothing is left to train."""
     models = study.results / "models"
     paths = [
         models / "weight_decay" / "none" / "000000-000002.h5",
@@ -49,16 +49,16 @@ def test_a_study_in_pieces_gives_the_files_of_the_workflow(main, study, monkeypa
         main()
         return capsys.readouterr().out
 
-    with pytest.raises(SystemExit, match="give --config"):
+    with pytest.raises(SystemExit, match="create it with --config"):
         run()
     (study.results / "study.json").write_text('{"shards": [')
-    with pytest.raises(SystemExit, match=r"study\.json: it is damaged or not of this script"):
+    with pytest.raises(SystemExit, match=r"study\.json: damaged or not written by this script"):
         run()
     with pytest.raises(SystemExit):
         run("--processes", "0")
-    with pytest.raises(SystemExit, match=r"nowhere\.yaml: cannot be read \(.*No such file"):
+    with pytest.raises(SystemExit, match=r"nowhere\.yaml: cannot read it \(.*No such file"):
         run("--config", study.folder / "nowhere.yaml")
-    assert "trains none of them" in run("--config", config, "--minutes", "0")
+    assert "none are trained with --minutes 0" in run("--config", config, "--minutes", "0")
     assert "1 shards of this process are left" in run("--minutes", "0.0001")
     done = subprocess.run(
         [sys.executable, "-c", LACKING, SCRIPT, *arguments, "--minutes", "5"],
@@ -71,12 +71,12 @@ def test_a_study_in_pieces_gives_the_files_of_the_workflow(main, study, monkeypa
     assert wanted in done.stdout
     assert paths[0].exists() and not paths[1].exists()
     (study.folder / "kept").rename(lists)
-    assert "every model of this process is trained" in run("--minutes", "5")
+    assert "all models of this process are trained" in run("--minutes", "5")
     assert all(same(content(path), kept) for path, kept in zip(paths, expected, strict=True))
     assert "train" not in study.planned()
 
 
-def test_speed_goes_on_where_it_was(main, tmp_path, monkeypatch):
+def test_speed_resumes_after_finished_measurements(main, tmp_path, monkeypatch):
     speed = importlib.import_module("speed")
     rows = [("copy", "", "", "", 1), ("tiny", "float32", "graph", "resident", 1)]
     rows += [("nothing", "float32", "graph", "resident", 1)]
@@ -108,12 +108,12 @@ def test_speed_goes_on_where_it_was(main, tmp_path, monkeypatch):
         ("--networks nosuch", "--networks nosuch: the networks are"),
         ("--batch 65", "--batch 65: must be from 1 to --images, 64"),
         ("--device gpu0", "--device gpu0: must be cuda"),
-        (f"--output {path}", f"--output {path}: cannot be made a folder"),
+        (f"--output {path}", f"--output {path}: cannot create the folder"),
     ):
         monkeypatch.setattr(sys, "argv", [*command.split(), str(tmp_path), *wrong.split()])
         with pytest.raises(SystemExit, match=re.escape(words)):
             main()
     path.write_text("a,b\n1,2\n")
     monkeypatch.setattr(sys, "argv", [*command.split(), str(tmp_path)])
-    with pytest.raises(SystemExit, match="not a table of this script"):
+    with pytest.raises(SystemExit, match="not written by this script"):
         main()

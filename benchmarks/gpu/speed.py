@@ -1,7 +1,7 @@
-"""Images a second of the trainer as it runs in a study, and how near that is to the GPU's limit.
+"""Measure the trainer's images per second as in a study, and compare with the GPU's limit.
 
-Its loader, its step, the wait at the end of an epoch: each measurement in processes of its own, a
-line in OUT/speed.csv after each.
+Loader, training step and the synchronization at the end of an epoch are included. Each measurement
+runs in separate processes and adds one line to OUT/speed.csv.
 """
 
 import argparse
@@ -16,24 +16,20 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-# Images a second that an H200 cannot exceed at 32 x 32 pixels in bfloat16, computed: 8 million
-# images (160 epochs of 50,000) in so many seconds, from the bytes that convolutions and batch norm,
-# fused with what follows it, move through memory at BANDWIDTH (measured on that GPU), or from its
-# 790 TFLOP/s where that takes longer. Batch norm as eager kernels takes 313, 313, 71 and 32 s.
+# Computed upper bound of images per second on an H200 at 32 x 32 pixels in bfloat16: 8 million
+# images (160 epochs of 50,000) divided by the seconds that follow from the memory traffic of
+# convolutions and fused batch norm at BANDWIDTH (measured on that GPU), or from 790 TFLOP/s if that
+# takes longer. With batch norm as eager kernels the seconds are 313, 313, 71 and 32.
 ROOFLINE = {
-    "fz_resnet50": 8e6 / 229,  # that of resnet50: the same convolutions
+    "fz_resnet50": 8e6 / 229,  # as resnet50: the same convolutions
     "resnet50": 8e6 / 229,
     "resnet18": 8e6 / 57,
     "resnet9": 8e6 / 27,
 }
-BANDWIDTH = 4.3e12  # bytes a second, read and written
+BANDWIDTH = 4.3e12  # bytes per second, read plus written
 MODES = ("eager", "compiled", "graph")
 KEY = ("network", "precision", "mode", "feed", "processes")
-SETTINGS = (
-    "on",
-    "images",
-    "batch",
-)  # of a measurement, too: where, how many images, how many a step
+SETTINGS = ("on", "images", "batch")  # device, number of images, images per step
 COLUMNS = (
     *("device", *SETTINGS, *KEY, "images_per_second", "share_of_roofline", "start_seconds"),
     *("memory_gb", "copied_gb_per_second", "torch", "error"),
@@ -41,9 +37,9 @@ COLUMNS = (
 
 
 def plan(networks: list[str]) -> list[dict]:
-    """What `speed` measures, what matters most first."""
+    """Return the measurements of `speed`, most important first."""
     rows = [
-        ("copy", "", "", "", 1),  # the bandwidth of this GPU's memory
+        ("copy", "", "", "", 1),  # memory bandwidth of this GPU
         *itertools.product(networks, ["bfloat16"], MODES, ["resident"], [1]),
         *itertools.product(networks, ["bfloat16"], ["graph"], ["compute"], [1]),
         *itertools.product(networks, ["bfloat16"], ["graph"], ["resident"], [2, 3, 4]),
@@ -55,9 +51,9 @@ def plan(networks: list[str]) -> list[dict]:
 
 
 def measure(given: argparse.Namespace) -> None:
-    """One process of a measurement: it gets ready, waits for a line, trains for `seconds`.
+    """Run one process of a measurement: prepare, wait for a line on stdin, train for `seconds`.
 
-    Prints a line of JSON when ready and one when done.
+    Prints one line of JSON when ready and one at the end.
     """
     import numpy as np
     import torch
@@ -78,7 +74,7 @@ def measure(given: argparse.Namespace) -> None:
         print(json.dumps(about), flush=True)
         print(json.dumps({"copied_gb_per_second": round(copied(device), 1)}), flush=True)
         return
-    torch.backends.cudnn.deterministic = True  # as the trainer
+    torch.backends.cudnn.deterministic = True  # as in the trainer
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (given.images, 32, 32, 3), dtype=np.uint8)
@@ -93,7 +89,7 @@ def measure(given: argparse.Namespace) -> None:
     ready = next(loader.train_batches(np.arange(given.images), given.batch, 0, 0, True))
 
     def train(number: int, steps: int) -> int:
-        """`steps` steps of epoch `number`, and the wait at its end; the number of images."""
+        """Run `steps` steps of epoch `number` and synchronize; return the number of images."""
         order = rng.permutation(given.images)[: steps * given.batch]
         batches = loader.train_batches(order, given.batch, 0, number, True)
         if given.feed == "compute":
@@ -104,7 +100,7 @@ def measure(given: argparse.Namespace) -> None:
 
     steps = given.images // given.batch
     if given.processes > 1:
-        steps = min(25, steps)  # so that all of them end at about the same time
+        steps = min(25, steps)  # so that all processes end at about the same time
     train(0, min(10, steps))
     print(json.dumps({"start_seconds": round(time.perf_counter() - started, 2), **about}))
     sys.stdout.flush()
@@ -118,13 +114,13 @@ def measure(given: argparse.Namespace) -> None:
 
 
 def copied(device) -> float:
-    """Gigabytes a second that a copy within the device's memory reads and writes."""
+    """Return the bandwidth of a copy within the device's memory, GB/s read plus written."""
     import torch
 
     size = 2**30 if device.type == "cuda" else 2**26
     one, two = (torch.zeros(size, dtype=torch.uint8, device=device) for _ in range(2))
     synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    for repeats in (3, 20):  # the first for warming up
+    for repeats in (3, 20):  # the first is a warm-up
         synchronize()
         started = time.perf_counter()
         for _ in range(repeats):
@@ -134,10 +130,10 @@ def copied(device) -> float:
 
 
 def run(row: dict, given: argparse.Namespace, limit: float) -> dict:
-    """Measure `row` in its number of processes, which train at the same time.
+    """Measure `row` with its number of concurrent processes.
 
-    Raises TimeoutError after `limit` seconds, RuntimeError with the last words of a process that
-    failed.
+    Raises TimeoutError after `limit` seconds, RuntimeError with the last line of stderr if a
+    process fails.
     """
     command = [sys.executable, Path(__file__).parent, "measure", "--output", given.output]
     options = row | {key: getattr(given, key) for key in ("device", "images", "batch", "seconds")}
@@ -173,7 +169,7 @@ def run(row: dict, given: argparse.Namespace, limit: float) -> dict:
 
 
 def check(given: argparse.Namespace) -> None:
-    """Stop, in words, where the options cannot be measured here."""
+    """Exit with a message if the options cannot be measured on this machine."""
     import torch
 
     from memaudit.models.networks import NETWORKS
@@ -187,29 +183,29 @@ def check(given: argparse.Namespace) -> None:
     except RuntimeError:
         sys.exit(f"--device {given.device}: must be cuda, cuda:0, cuda:1, ... or cpu")
     if device.type == "cuda" and not torch.cuda.is_available():
-        sys.exit(f"--device {given.device}: torch sees no GPU here; --device cpu tries the script")
+        sys.exit(f"--device {given.device}: no GPU found; use --device cpu to try the script")
     try:
         given.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        sys.exit(f"--output {given.output}: cannot be made a folder ({error.strerror})")
+        sys.exit(f"--output {given.output}: cannot create the folder ({error.strerror})")
 
 
 def measured(path: Path, asked: dict) -> tuple[set[tuple], float | None]:
-    """What `path` holds for these settings: keys of measurements, GB a second of a copy."""
+    """Return what `path` contains for these settings: keys of measurements, GB/s of the copy."""
     if not path.exists():
         with open(path, "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(COLUMNS)
     with open(path, newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
         if tuple(rows.fieldnames or ()) != COLUMNS:
-            sys.exit(f"{path}: not a table of this script; take another --output")
+            sys.exit(f"{path}: not written by this script; choose another --output")
         same = [row for row in rows if all(row[key] == str(asked[key]) for key in SETTINGS)]
     copies = [float(row["copied_gb_per_second"]) for row in same if row["copied_gb_per_second"]]
     return {tuple(row[key] for key in KEY) for row in same}, copies[-1] if copies else None
 
 
 def speed(given: argparse.Namespace) -> None:
-    """Measure what is not in OUT/speed.csv yet, for so many minutes."""
+    """Measure what is missing in OUT/speed.csv until the minutes are over."""
     deadline = time.monotonic() + 60 * given.minutes
     check(given)
     path = given.output / "speed.csv"
@@ -220,12 +216,12 @@ def speed(given: argparse.Namespace) -> None:
     for number, row in enumerate(left):
         started = time.monotonic()
         if started + longest > deadline:
-            print(f"{len(left) - number} measurements are left: run it again")
+            print(f"{len(left) - number} measurements left; run the command again")
             return
         try:
             found = row | run(row, given, deadline - started)
         except TimeoutError:
-            print(f"no time for {row}: {len(left) - number} measurements are left, run it again")
+            print(f"out of time, {len(left) - number} measurements left; run the command again")
             return
         except RuntimeError as error:
             found = row | {"error": str(error)[:300]}
@@ -238,4 +234,4 @@ def speed(given: argparse.Namespace) -> None:
         with open(path, "a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, COLUMNS).writerow(found)
         print(json.dumps(found), flush=True)
-    print(f"nothing is left; {path}")
+    print(f"nothing left to measure; results are in {path}")

@@ -1,10 +1,10 @@
-"""The models of a study, trained into the files in which the workflow looks for them.
+"""Train the models of a study and write them to the files that the workflow expects.
 
-Subset models and models on all examples first; then, where Snakemake has made the lists of examples
-from those (it says how), the models without them. With --config it needs PyYAML, jsonschema and
-scipy too, and writes OUT/study.json; without, it reads that file, so `--minutes 0` elsewhere
-prepares the study for a machine that lacks them. Every model is saved when it is done, the one in
-training at the end of the minutes.
+Subset models and models on all examples are trained first. The workflow then computes the removals
+from them (the script prints the command), and the models without these examples follow. With
+--config the script needs the packages of the extra `workflow` and writes OUT/study.json; without
+it, it reads that file, so `--minutes 0` on another machine prepares the study. Every finished model
+is saved, and the model in training when the minutes are over.
 """
 
 import argparse
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def prepare(given: argparse.Namespace) -> dict:
-    """The study that `--config` describes, over the shipped configuration, as in OUT/study.json."""
+    """Return the study that `--config` describes, in the form of OUT/study.json."""
     import yaml
 
     from memaudit.study import checks
@@ -41,9 +41,9 @@ def prepare(given: argparse.Namespace) -> dict:
     try:
         own = yaml.safe_load(given.config.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        sys.exit(f"--config {given.config}: cannot be read ({error})")
+        sys.exit(f"--config {given.config}: cannot read it ({error})")
     if not isinstance(own, dict):
-        sys.exit(f"--config {given.config}: it holds no keys; see config/demo.yaml for its form")
+        sys.exit(f"--config {given.config}: no keys found; see config/demo.yaml for an example")
     config = laid_over(config, own)
     checks.check(config, ROOT / "config" / "schema.yaml")
     return {
@@ -62,7 +62,7 @@ def prepare(given: argparse.Namespace) -> dict:
 
 
 def study(given: argparse.Namespace) -> None:
-    """Train models of the study for so many minutes."""
+    """Train models of the study until the minutes are over."""
     from memaudit import store
     from memaudit.errors import AuditError
 
@@ -73,25 +73,25 @@ def study(given: argparse.Namespace) -> None:
             with store.atomic_write(note) as temporary:
                 temporary.write_text(text, encoding="utf-8")
         if not note.exists():
-            sys.exit(f"there is no {note}: give --config, here or on a machine that has PyYAML")
+            sys.exit(f"{note} not found; create it with --config, here or elsewhere")
         try:
             plan = json.loads(note.read_text(encoding="utf-8"))
             shards = plan["shards"]
         except (OSError, ValueError, KeyError, TypeError):
-            sys.exit(f"{note}: it is damaged or not of this script; give --config to write it anew")
+            sys.exit(f"{note}: damaged or not written by this script; rewrite it with --config")
         if given.minutes <= 0:
-            print(f"{note}: {len(shards)} shards to train; --minutes 0 trains none of them")
+            print(f"{note}: {len(shards)} shards to train; none are trained with --minutes 0")
             return
         data = given.data / f"{plan['dataset']}.h5"
         if not data.exists():
-            sys.exit(f"there is no {data}: `snakemake data/{data.name}` makes it; bring it here")
+            sys.exit(f"{data} not found; `snakemake data/{data.name}` creates it")
         train_study(plan, given)
     except AuditError as error:
         sys.exit(f"error: {error}")
 
 
 def train_study(plan: dict, given: argparse.Namespace) -> None:
-    """One process's part of the shards, every `processes`-th, until SIGTERM or the last minute."""
+    """Train every `processes`-th shard until SIGTERM or the end of the minutes."""
     from memaudit.data.dataset import load
     from memaudit.errors import Stopped
     from memaudit.models.checkpoint import until_sigterm
@@ -156,13 +156,15 @@ def train_study(plan: dict, given: argparse.Namespace) -> None:
             except Stopped as stopped:
                 print(stopped, flush=True)
                 left += 1
-                os.kill(os.getpid(), signal.SIGTERM)  # train_shard has heard it, this loop has not
+                os.kill(
+                    os.getpid(), signal.SIGTERM
+                )  # for this loop; train_shard consumed the signal
         end.cancel()
     for process in others:
         process.wait()
     if left:
-        print(f"{left} shards of this process are left: run it again")
+        print(f"{left} shards of this process are left; run the command again")
     elif waiting:
-        print(f"what can be trained is; now, with Snakemake: snakemake {' '.join(waiting)}")
+        print(f"next, compute the removals: snakemake {' '.join(waiting)}")
     else:
-        print("every model of this process is trained")
+        print("all models of this process are trained")
