@@ -27,7 +27,8 @@ import shared
 
 from memaudit import bits, store
 from memaudit.scores.all_pairs import influence_rows, write_all_pairs
-from memaudit.scores.estimate import influence_blocks, write_scores
+from memaudit.scores.estimate import influence_blocks
+from memaudit.scores.facade import Scores
 
 BEGIN, END = "<!-- written by scoring.py -->", "<!-- end of scoring.py -->"
 WAYS = {
@@ -141,7 +142,7 @@ def paper(way: str, folder: Path) -> tuple[float, float, float]:
     mask, right, *labels = inputs(PAPER)
     started, used = time.perf_counter(), time.process_time()
     if way == "within":
-        write_scores(folder / "scores.h5", mask, mask, right, *labels)
+        Scores.from_arrays(mask, mask, right, *labels).write(folder / "scores.h5")
     else:
         write_all_pairs(folder / "all_pairs.h5", mask, right, *labels)
     return time.perf_counter() - started, time.process_time() - used, peak_mb()

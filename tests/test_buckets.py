@@ -7,8 +7,8 @@ import pytest
 
 from memaudit.buckets.assign import Assignment, assign, removal_lists
 from memaudit.buckets.leaks import Leak
-from memaudit.scores import estimate as scores
-from memaudit.scores.selection import Pair, select_pairs, selecting_half
+from memaudit.scores.facade import Scores
+from memaudit.scores.selection import Pair, selecting_half
 from memaudit.tables import read_rows, write_rows
 
 
@@ -35,25 +35,25 @@ def score_file(tmp_path):
     test[:, [0, 2]] = mask[:, [0, 2]]
     test[:, 3] = rng.random(100) < 0.5
     labels = np.array([0, 0, 1, 1])
-    scores.write_scores(tmp_path / "scores.h5", mask, train, test, labels, labels)
+    Scores.from_arrays(mask, train, test, labels, labels).write(tmp_path / "scores.h5")
     return tmp_path / "scores.h5"
 
 
 def test_selection_takes_memorized_examples_that_matter(score_file):
-    pairs = select_pairs(score_file, memorization=0.25, influence=0.15, z=3)
+    pairs = Scores.from_file(score_file).select(memorization=0.25, influence=0.15, z=3)
     assert [(p.train, p.test, p.label) for p in pairs] == [(0, 0, 0), (2, 2, 1)]
     assert pairs[0].memorization == pytest.approx(1)
     assert pairs[0].influence == pytest.approx(1)
 
 
 def test_thresholds_and_significance_each_take_away(score_file):
-    everything = select_pairs(score_file, memorization=-1, influence=-1, z=0)
+    everything = Scores.from_file(score_file).select(memorization=-1, influence=-1, z=0)
     assert all(p.influence > 0 for p in everything)
-    unsure = select_pairs(score_file, memorization=-1, influence=0.01, z=0)
-    sure = select_pairs(score_file, memorization=-1, influence=0.01, z=5)
+    unsure = Scores.from_file(score_file).select(memorization=-1, influence=0.01, z=0)
+    sure = Scores.from_file(score_file).select(memorization=-1, influence=0.01, z=5)
     assert {(p.train, p.test) for p in sure} == {(0, 0), (2, 2)}
     assert len(unsure) > len(sure)
-    assert not select_pairs(score_file, memorization=0.25, influence=1.0, z=100)
+    assert not Scores.from_file(score_file).select(memorization=0.25, influence=1.0, z=100)
 
 
 def test_the_half_that_selects_is_half_of_each_class():

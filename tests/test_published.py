@@ -19,8 +19,8 @@ from memaudit.published.feldman_zhang import (
     read_fz_pairs,
     write_fz_scores,
 )
-from memaudit.scores import estimate as scores
-from memaudit.scores.selection import Pair, select_pairs
+from memaudit.scores.facade import Scores
+from memaudit.scores.selection import Pair
 from memaudit.tables import read_rows, write_rows
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,8 +116,8 @@ def matrix(tmp_path, rng):
     labels = np.arange(n) % 3, np.arange(m) % 3
     train, test = mask.copy(), rng.random((k, m)) < 0.5
     test[:, 0] = mask[:, 0]
-    scores.write_scores(tmp_path / "ours.h5", mask, train, test, *labels)
-    scores.export_fz(tmp_path / "ours.h5", tmp_path / "fz.npz")
+    Scores.from_arrays(mask, train, test, *labels).write(tmp_path / "ours.h5")
+    Scores.from_file(tmp_path / "ours.h5").export_fz(tmp_path / "fz.npz")
     return tmp_path, labels
 
 
@@ -125,10 +125,10 @@ def test_the_matrix_becomes_scores_that_selection_reads(matrix):
     folder, labels = matrix
     write_fz_scores(folder / "fz.npz", folder / "theirs.h5", *labels)
     thresholds = {"memorization": 0.25, "influence": 0.15, "z": 4}
-    found = select_pairs(folder / "theirs.h5", **thresholds)
+    found = Scores.from_file(folder / "theirs.h5").select(**thresholds)
     assert (0, 0) in {(p.train, p.test) for p in found}
     # at 4,000 models 4 standard errors are less than the threshold and take nothing away
-    expected = select_pairs(folder / "ours.h5", memorization=0.25, influence=0.15, z=0)
+    expected = Scores.from_file(folder / "ours.h5").select(memorization=0.25, influence=0.15, z=0)
     assert [(p.train, p.test, p.influence) for p in found] == [
         (p.train, p.test, p.influence) for p in expected
     ]
@@ -144,11 +144,10 @@ def test_the_matrix_itself(matrix):
     memorization, blocks = read_fz_matrix(folder / "fz.npz", *labels)
     assert memorization.shape == labels[0].shape
     assert [block.label for block in blocks] == [0, 1, 2]
-    with store.reading(folder / "ours.h5", store.SCORES) as file:
-        for block, ours in zip(blocks, scores.read_influence(file), strict=True):
-            assert np.array_equal(block.influence, ours.influence)
-            assert np.array_equal(block.train_index, ours.train_index)
-            assert np.array_equal(block.test_index, ours.test_index)
+    for block, ours in zip(blocks, Scores.from_file(folder / "ours.h5").influence, strict=True):
+        assert np.array_equal(block.influence, ours.influence)
+        assert np.array_equal(block.train_index, ours.train_index)
+        assert np.array_equal(block.test_index, ours.test_index)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from memaudit import bits, store
 from memaudit.models.removals import subset_mask
 from memaudit.scores import all_pairs, counting
 from memaudit.scores import estimate as scores
+from memaudit.scores.facade import Scores
 
 # Five models, three training examples of one class, two test examples.
 MASK = np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 0, 0], [0, 0, 1]], dtype=bool)
@@ -220,14 +221,14 @@ def test_files_and_the_export(tmp_path, rng):
     k, n, m = 30, 20, 12
     mask, train, test = (rng.random((k, width)) < 0.6 for width in (n, n, m))
     labels = rng.integers(0, 3, n), rng.integers(0, 3, m)
-    scores.write_scores(tmp_path / "scores.h5", mask, train, test, *labels)
-    with store.reading(tmp_path / "scores.h5", store.SCORES) as file:
-        assert file["memorization"][:] == pytest.approx(
-            scores.memorization(mask, train).value, abs=1e-6
-        )
-        blocks = list(scores.read_influence(file))
+    Scores.from_arrays(mask, train, test, *labels).write(tmp_path / "scores.h5")
+    read = Scores.from_file(tmp_path / "scores.h5")
+    assert read.memorization.value == pytest.approx(
+        scores.memorization(mask, train).value, abs=1e-6
+    )
+    blocks = read.influence
     assert [block.label for block in blocks] == [0, 1, 2]
-    scores.export_fz(tmp_path / "scores.h5", tmp_path / "fz.npz")
+    read.export_fz(tmp_path / "fz.npz")
     with np.load(tmp_path / "fz.npz", allow_pickle=False) as exported:
         assert set(exported) == {"tr_labels", "tt_labels", "tr_mem"} | {
             f"{key}{c}"
@@ -237,3 +238,62 @@ def test_files_and_the_export(tmp_path, rng):
         for block in blocks:
             assert np.array_equal(exported[f"infl_matrix_class{block.label}"], block.influence)
             assert np.array_equal(exported[f"tt_classidx_{block.label}"], block.test_index)
+
+
+def random_study(rng, k=60, n=20, m=12):
+    """Masks, correctness and labels (two classes); test example j depends on training example j."""
+    mask = rng.random((k, n)) < 0.7
+    test = mask[:, :m] | (rng.random((k, m)) < 0.2)
+    labels = np.arange(n) % 2, np.arange(m) % 2
+    return mask, rng.random((k, n)) < 0.6, test, *labels
+
+
+def test_scores_are_differences_of_means_to_1e_12(rng):
+    """Memorization against F&Z's formula in float64."""
+    mask, train, *rest = random_study(rng)
+    found = Scores.from_arrays(mask, train, *rest).memorization.value
+    formula = [train[m, i].mean() - train[~m, i].mean() for i, m in enumerate(mask.T)]
+    assert found == pytest.approx(np.array(formula), abs=1e-12)
+
+
+def test_scores_convert_to_data_frames(rng):
+    found = Scores.from_arrays(*random_study(rng))
+    table = found.memorization.to_frame()
+    assert list(table) == ["memorization", "memorization_se", "n_in", "n_out"]
+    assert table.index.name == "example" and (table.memorization == found.memorization.value).all()
+    every = found.influence.to_frame()
+    assert list(every) == ["train", "test", "label", "influence", "influence_se"]
+    assert len(every) == 2 * 10 * 6
+    pairs = found.select(memorization=-1, influence=0.3, z=2)
+    assert 0 < len(pairs.to_frame()) == len(pairs)
+    both = pairs.to_frame().merge(every, on=["train", "test"], suffixes=("", "_all"))
+    assert (both.influence == both.influence_all.astype(float)).all()
+    assert list(found.select(influence=1.1).to_frame()) == list(pairs.to_frame())
+
+
+def test_scores_survive_the_round_trip(rng, tmp_path):
+    written = Scores.from_arrays(*random_study(rng))
+    written.write(tmp_path / "scores.h5")
+    read = Scores.from_file(tmp_path / "scores.h5")
+    assert read.memorization.value == pytest.approx(written.memorization.value, abs=1e-7)
+    assert (read.train_labels == written.train_labels).all()
+    for one, other in zip(read.influence, written.influence, strict=True):
+        assert one.label == other.label and (one.influence == other.influence).all()
+    with store.reading(tmp_path / "scores.h5", store.SCORES) as file:
+        assert file.attrs["models"] == 60
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mask": MASK.astype(int)}, r"mask is int64 .* convert 0 and 1 with \.astype\(bool\)"),
+        ({"train_labels": [0, 0]}, "mask is bool"),
+        ({"test_labels": [0]}, "test_correct is bool"),
+        ({"test_correct": TEST[:4]}, "mask has 5 models, test_correct 4"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_named(change, message):
+    arrays = {"mask": MASK, "train_correct": TRAIN, "test_correct": TEST}
+    arrays |= {"train_labels": [0, 0, 0], "test_labels": [0, 0]} | change
+    with pytest.raises(ValueError, match=message):
+        Scores.from_arrays(**arrays)

@@ -17,9 +17,9 @@ from memaudit.buckets.subpopulations import (
     shared_links,
 )
 from memaudit.errors import AuditError
-from memaudit.scores import estimate as scores
-from memaudit.scores import selection
-from memaudit.scores.selection import Pair, select_pairs
+from memaudit.scores import facade
+from memaudit.scores.facade import Scores
+from memaudit.scores.selection import Pair
 from memaudit.tables import read_rows, write_rows
 
 
@@ -145,8 +145,8 @@ def test_a_class_of_a_few_examples_or_of_one_image(count):
 def test_thresholds_that_select_nearly_everything_are_refused(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     mask, labels = rng.random((20, 12)) < 0.5, np.zeros(12, dtype=np.int64)
-    scores.write_scores(tmp_path / "s.h5", mask, mask, mask, labels, labels)
-    monkeypatch.setattr(selection, "MOST_PAIRS", 12)
-    assert len(select_pairs(tmp_path / "s.h5", 0.25, 0.9, 3)) == 12
+    Scores.from_arrays(mask, mask, mask, labels, labels).write(tmp_path / "s.h5")
+    monkeypatch.setattr(facade, "MOST_PAIRS", 12)
+    assert len(Scores.from_file(tmp_path / "s.h5").select(0.25, 0.9, 3)) == 12
     with pytest.raises(AuditError, match=r"selection\.z = 0: \d\d pairs of 12 training examples"):
-        select_pairs(tmp_path / "s.h5", -1, -1, 0)
+        Scores.from_file(tmp_path / "s.h5").select(-1, -1, 0)

@@ -16,7 +16,7 @@ from memaudit.buckets.leaks import Leak
 from memaudit.data.dataset import load
 from memaudit.models.removals import read_examples
 from memaudit.results import table2
-from memaudit.scores.estimate import read_influence
+from memaudit.scores.facade import Scores
 from memaudit.scores.selection import Pair, selecting_half
 from memaudit.study import checks, models_needed
 from memaudit.tables import read_rows
@@ -301,11 +301,9 @@ def test_all_pairs_are_a_file_on_request(study):
     assert study.planned() == {"all_pairs": 1, "pages": 1, "summary": 1}
     path = study.results / "scores/original_all_pairs.h5"
     study.snakemake(str(path.relative_to(study.folder)))
-    with (
-        store.reading(path, store.ALL_PAIRS) as pairs,
-        store.reading(study.results / "scores/original.h5", store.SCORES) as scores,
-    ):
-        for block in read_influence(scores):
+    scores = Scores.from_file(study.results / "scores/original.h5")
+    with store.reading(path, store.ALL_PAIRS) as pairs:
+        for block in scores.influence:
             found = pairs["influence"][:][np.ix_(block.train_index, block.test_index)]
             assert found == pytest.approx(block.influence, abs=1e-6)
 

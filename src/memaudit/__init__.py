@@ -12,11 +12,11 @@ __version__ = "0.1.0"
 
 _HOME = {
     "subset_mask": ("models.removals", "subset_mask"),
+    "Scores": ("scores.facade", "Scores"),
     "memorization": ("scores.estimate", "memorization"),
-    "influence_blocks": ("scores.estimate", "influence_blocks"),
-    "select": ("scores.selection", "select"),
     "find_duplicates": ("duplicates", "find_duplicates"),
     "shared_links": ("buckets.subpopulations", "shared_links"),
+    "Leak": ("buckets.leaks", "Leak"),
     "assign": ("buckets.assign", "assign"),
     "removal_lists": ("buckets.assign", "removal_lists"),
     "control_examples": ("models.removals", "control_examples"),

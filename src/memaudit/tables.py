@@ -12,6 +12,7 @@ from memaudit import store
 from memaudit.errors import AuditError
 
 if TYPE_CHECKING:
+    import pandas
     from _typeshed import DataclassInstance
 
 Row = TypeVar("Row", bound="DataclassInstance")
@@ -137,6 +138,21 @@ def describe(kind: type) -> str:
     return "\n".join(lines)
 
 
+class Rows(list[Row]):
+    """List of typed rows of one kind that converts to a DataFrame."""
+
+    def __init__(self, kind: type[Row], rows: Iterable[Row] = ()):
+        super().__init__(rows)
+        self.kind = kind
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return the rows as a DataFrame with the columns of their CSV file."""
+        import pandas
+
+        values = {f.name: [getattr(row, f.name) for row in self] for f in fields(self.kind)}
+        return pandas.DataFrame(dict(zip(column_names(self.kind), values.values(), strict=True)))
+
+
 def write_rows(path: str | Path, kind: type[Row], rows: Iterable[Row]) -> None:
     """Write typed rows as CSV, with one column per field of the dataclass `kind`."""
     names = column_names(kind)
@@ -144,7 +160,7 @@ def write_rows(path: str | Path, kind: type[Row], rows: Iterable[Row]) -> None:
     write(path, names, ([getattr(row, f.name) for f in fields(kind)] for row in rows), digits)
 
 
-def read_rows(path: str | Path, kind: type[Row]) -> list[Row]:
+def read_rows(path: str | Path, kind: type[Row]) -> Rows[Row]:
     """Read the rows that `write_rows` wrote. Raises AuditError as `read` does."""
     types = get_type_hints(kind)
     parsers = {
@@ -152,4 +168,5 @@ def read_rows(path: str | Path, kind: type[Row]) -> list[Row]:
         for name, one in zip(column_names(kind), fields(kind), strict=True)
     }
     names = [one.name for one in fields(kind)]
-    return [kind(**dict(zip(names, row, strict=True))) for row in read(path, parsers)]
+    rows = (kind(**dict(zip(names, row, strict=True))) for row in read(path, parsers))
+    return Rows(kind, rows)

@@ -5,7 +5,7 @@ from pathlib import Path
 from memaudit.data.dataset import load
 from memaudit.errors import AuditError
 from memaudit.published.feldman_zhang import read_aux_arrays, write_fz_scores
-from memaudit.scores.estimate import write_scores
+from memaudit.scores.facade import Scores
 from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
@@ -18,7 +18,6 @@ with job(snakemake.log[0]) as report:
         runs = sorted(folder.rglob("aux_arrays.npz"))
         if not runs:
             raise AuditError(f"{folder}: no aux_arrays.npz in it or below it (memorization.path)")
-        write_scores(
-            snakemake.output[0], *read_aux_arrays(runs, data.n_train, data.n_test), *labels
-        )
+        arrays = read_aux_arrays(runs, data.n_train, data.n_test)
+        Scores.from_arrays(*arrays, *labels).write(snakemake.output[0])
         report.say(f"scored {len(runs)} released runs")

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from memaudit import store
 from memaudit.data.dataset import load
 from memaudit.figures.reliability import reliability as draw
 from memaudit.models.removals import subset_mask
 from memaudit.models.shards import Origin, read_shards
 from memaudit.scores import reliability
-from memaudit.scores.estimate import memorization, read_influence
+from memaudit.scores.estimate import memorization
+from memaudit.scores.facade import Scores
 from memaudit.scores.selection import Pair, selecting_half
 from memaudit.study.jobs import job
 from memaudit.tables import read_rows
@@ -39,9 +39,9 @@ with job(snakemake.log[0]) as report:
         fraction,
     )
     agreements = reliability.agreements(study, thresholds, seed)
-    with store.reading(snakemake.input.scores, store.SCORES) as file:
-        value, se = file["memorization"][:], file["memorization_se"][:]
-        errors = np.concatenate([b.influence_se.ravel() for b in read_influence(file)])
+    scores = Scores.from_file(snakemake.input.scores)
+    value, se = scores.memorization.value, scores.memorization.se
+    errors = np.concatenate([block.influence_se.ravel() for block in scores.influence])
     pairs = read_rows(snakemake.input.pairs, Pair)
     selected = np.zeros(data.n_train, dtype=bool)
     selected[[pair.train for pair in pairs]] = True

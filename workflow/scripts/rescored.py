@@ -2,14 +2,13 @@
 
 import numpy as np
 
-from memaudit import store
 from memaudit.buckets.assign import Assignment
 from memaudit.data.dataset import load
 from memaudit.figures.sweeps import rescored as figure
 from memaudit.models.shards import Origin, read_shards
-from memaudit.scores import estimate as scores
 from memaudit.scores import rescored
-from memaudit.scores.selection import select, select_pairs, selecting_half
+from memaudit.scores.facade import Scores
+from memaudit.scores.selection import selecting_half
 from memaudit.study.jobs import job
 from memaudit.tables import read_rows
 
@@ -24,23 +23,17 @@ with job(snakemake.log[0]) as report:
     if thresholds.pop("held_out_half"):
         counts = selecting_half(data.test_labels, params.seed)
 
-    def scored(memorization: np.ndarray, pairs) -> rescored.Scored:
-        """With the pairs whose test example has a part in the selection."""
+    def scored(scores: Scores) -> rescored.Scored:
+        pairs = scores.select(**thresholds)
         kept = frozenset((pair.train, pair.test) for pair in pairs if counts[pair.test])
-        return rescored.Scored(memorization, kept)
+        return rescored.Scored(scores.memorization.value, kept)
 
-    def by_file(path: str) -> rescored.Scored:
-        with store.reading(path, store.SCORES) as file:
-            memorization = scores.read_memorization(file).value
-        return scored(memorization, select_pairs(path, **thresholds))
-
-    def by_models(models: range, mask, train_correct, test_correct) -> rescored.Scored:
+    def by_models(models: range, *arrays: np.ndarray) -> rescored.Scored:
         at = slice(models.start, models.stop)
-        memorization = scores.memorization(mask[at], train_correct[at])
-        blocks = scores.influence_blocks(mask[at], test_correct[at], *labels)
-        return scored(memorization.value, select(memorization, blocks, **thresholds))
+        return scored(Scores.from_arrays(*(array[at] for array in arrays), *labels))
 
-    whole = by_file(snakemake.input.first), by_file(snakemake.input.second)
+    files = snakemake.input.first, snakemake.input.second
+    whole = tuple(scored(Scores.from_file(path)) for path in files)
     split = rescored.halves(params.models, params.fraction)
     parts = None
     if split[0]:

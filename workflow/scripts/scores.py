@@ -5,7 +5,7 @@ import numpy as np
 from memaudit.data.dataset import load
 from memaudit.models.removals import subset_mask
 from memaudit.models.shards import Origin, read_shards
-from memaudit.scores import estimate as scores
+from memaudit.scores.facade import Scores
 from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
@@ -22,16 +22,12 @@ with job(snakemake.log[0]) as report:
         lambda trial: subset_mask(data.n_train, trial, fraction, seed),
     )
     found = read_shards(shards, range(models), fields, origin, unpack=False)
-    result = scores.write_scores(
-        snakemake.output[0],
-        found["train_mask"],
-        found["train_correct"],
-        found["test_correct"],
-        data.train_labels,
-        data.test_labels,
-    )
+    arrays = (found[field] for field in fields)
+    scores = Scores.from_arrays(*arrays, data.train_labels, data.test_labels)
+    scores.write(snakemake.output[0])
+    memorization = scores.memorization
     report.say(
         f"memorization of {data.n_train} examples from {models} models: mean "
-        f"{np.mean(result.value):.3f}, {np.mean(result.value >= 0.25):.1%} at 0.25 or more, "
-        f"standard error at most {np.max(result.se):.3f}"
+        f"{np.mean(memorization.value):.3f}; {np.mean(memorization.value >= 0.25):.1%} of the "
+        f"examples at 0.25 or above; largest standard error {np.max(memorization.se):.3f}"
     )

@@ -15,7 +15,7 @@ from memaudit.buckets.decisions import MANUAL, Decisions
 from memaudit.buckets.leaks import Leak
 from memaudit.buckets.subpopulations import components, decided_links
 from memaudit.scores.selection import Pair
-from memaudit.tables import column
+from memaudit.tables import Rows, column
 
 LEAKAGE_SHIFT, MEMORIZED = "leakage_shift", "memorized"
 
@@ -63,7 +63,7 @@ def assign(
     links: np.ndarray,
     class_names: Sequence[str],
     decisions: Decisions | None = None,
-) -> list[Assignment]:
+) -> Rows[Assignment]:
     """A bucket for each selected example, ordered by example.
 
     `leaks` are (train, test, "exact" or "near", who decided), with people's words in them; a test
@@ -108,7 +108,7 @@ def assign(
                 group.get(index),
             )
         )
-    return assignments
+    return Rows(Assignment, assignments)
 
 
 def _shared_tests(links: np.ndarray, influenced: dict[int, set[int]]) -> dict[int, set[int]]:

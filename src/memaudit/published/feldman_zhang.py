@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from memaudit import store
 from memaudit.published.files import check_range, foreign, other_order, read_npz
-from memaudit.scores.estimate import InfluenceBlock
+from memaudit.scores.estimate import Influence, InfluenceBlock, Memorization
+from memaudit.scores.facade import Scores
 from memaudit.scores.selection import Pair
 
 FZ_MODELS, FZ_FRACTION = 4000, 0.7  # F&Z's CIFAR-100 models, and the part of the examples in each
@@ -70,7 +70,7 @@ def read_fz_matrix(
 
     Returns memorization, float (n_train,), and for each class the influence of its training examples on
     its test examples. Standard errors were not published: `se` stands for all of them, by default the
-    bound of `largest_se`. Reads what `memaudit.scores.estimate.export_fz` writes, too.
+    bound of `largest_se`. Reads what `memaudit.scores.facade.Scores.export_fz` writes, too.
 
     Raises AuditError, naming the file and the key: not an .npz, a key missing, another shape, an
     index out of range or of another class, labels other than those of the images at hand.
@@ -148,22 +148,16 @@ def write_fz_scores(
     bound = largest_se(models, fraction)
     memorization, blocks = read_fz_matrix(path, train_labels, test_labels, bound)
     n_in, n_out = _in_and_out(models, fraction)
-    attributes = {
-        "models": models,
-        "source": Path(path).name,
-        "standard_errors": "upper bound; n_in and n_out are expectations",
-    }
-    everywhere = np.ones(len(train_labels), dtype=np.int64)
-    with store.create(out, store.SCORES, attributes) as file:
-        file.add("train_labels", train_labels)
-        file.add("test_labels", test_labels)
-        file.add("memorization", memorization)
-        file.add("memorization_se", everywhere * bound)
-        file.add("n_in", everywhere * n_in)
-        file.add("n_out", everywhere * n_out)
-        for block in blocks:
-            for name in ("train_index", "test_index", "influence", "influence_se"):
-                file.add(f"influence/class{block.label}/{name}", getattr(block, name))
+    all_examples = np.ones(len(train_labels), dtype=np.int64)
+    scores = Memorization(
+        memorization, all_examples * bound, all_examples * n_in, all_examples * n_out
+    )
+    Scores(scores, Influence(blocks), train_labels, test_labels).write(
+        out,
+        models=models,
+        source=Path(path).name,
+        standard_errors="upper bound; n_in and n_out are expectations",
+    )
 
 
 def read_aux_arrays(

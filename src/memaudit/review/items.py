@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from memaudit import store, tables
+from memaudit import tables
 from memaudit.buckets.subpopulations import Member
-from memaudit.scores.estimate import read_influence
+from memaudit.scores.facade import Scores
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ def read_scores(
     such as those of two classes, are left out.
     """
     pairs, known = set(pairs), {}
-    with store.reading(path, store.SCORES) as file:
-        for block in read_influence(file):
-            row = {train: k for k, train in enumerate(block.train_index.tolist())}
-            column = {test: k for k, test in enumerate(block.test_index.tolist())}
-            for train, test in pairs:
-                if train in row and test in column:
-                    known[train, test] = float(block.influence[row[train], column[test]])
-        return file["memorization"][:], known
+    scores = Scores.from_file(path)
+    for block in scores.influence:
+        row = {train: k for k, train in enumerate(block.train_index.tolist())}
+        column = {test: k for k, test in enumerate(block.test_index.tolist())}
+        for train, test in pairs:
+            if train in row and test in column:
+                known[train, test] = float(block.influence[row[train], column[test]])
+    return scores.memorization.value, known

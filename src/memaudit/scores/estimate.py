@@ -1,33 +1,48 @@
-"""Memorization and influence by the subset estimator (Feldman & Zhang 2020, section 2).
+"""Estimate memorization and influence from models trained on random subsets.
 
-Equation 1: mem(i) = P[model is right on i | i in training] - P[model is right on i | i left out];
-the influence of training example i on test example j is the same difference for j. Both probabilities are
-estimated by means over models trained on random subsets.
+Feldman & Zhang (2020), equation 1: the memorization of training example i is P[i is predicted
+correctly | i in the training set] - P[i is predicted correctly | i left out]. The influence of i on
+a test example is the same difference for the prediction of the test example. Both probabilities are
+estimated by means over models.
 
-Masks and correctness come as booleans or, as shards hold them, as packed bits: an eighth of the
-memory, and unpacked only as far as is being worked on. `memaudit.scores.all_pairs` has
-the influence across classes.
+Masks and correctness are booleans or packed bits (an eighth of the memory), which are unpacked
+block by block. `memaudit.scores.all_pairs` estimates influence across classes.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 
-from memaudit import bits, store
+from memaudit import bits
 from memaudit.scores.counting import counts
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True)
 class Memorization:
-    """Scores of all training examples; every array is (n_train,)."""
+    """Memorization of all training examples; every array has shape (n_train,)."""
 
-    value: np.ndarray  # float64, -1 to 1; NaN where n_in or n_out is 0
-    se: np.ndarray  # float64, standard error; NaN like the value
+    value: np.ndarray  # float, -1 to 1; NaN where n_in or n_out is 0
+    se: np.ndarray  # float, standard error; NaN where the value is
     n_in: np.ndarray  # int64, models trained with the example
     n_out: np.ndarray  # int64, models trained without it
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return the scores as a DataFrame with one row per training example."""
+        import pandas
+
+        return pandas.DataFrame(
+            {
+                "memorization": self.value,
+                "memorization_se": self.se,
+                "n_in": self.n_in,
+                "n_out": self.n_out,
+            }
+        ).rename_axis("example")
 
 
 @dataclass(frozen=True)
@@ -38,35 +53,93 @@ class InfluenceBlock:
     train_index: np.ndarray  # int64 (a,)
     test_index: np.ndarray  # int64 (b,)
     influence: np.ndarray  # float32 (a, b), -1 to 1; NaN where n_in or n_out is 0
-    influence_se: np.ndarray  # float32 (a, b), standard error; NaN like the influence
+    influence_se: np.ndarray  # float32 (a, b), standard error; NaN where the influence is
+
+
+class Influence(tuple[InfluenceBlock, ...]):
+    """Influence within classes: one block per class, in the order of the class numbers."""
+
+    __slots__ = ()
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return all pairs as a DataFrame: train, test, label, influence, influence_se."""
+        import pandas
+
+        blocks = [
+            pandas.DataFrame(
+                {
+                    "train": np.repeat(block.train_index, len(block.test_index)),
+                    "test": np.tile(block.test_index, len(block.train_index)),
+                    "label": block.label,
+                    "influence": block.influence.ravel(),
+                    "influence_se": block.influence_se.ravel(),
+                }
+            )
+            for block in self
+        ]
+        return pandas.concat(blocks, ignore_index=True)
 
 
 def standard_error(
     right_in: np.ndarray, n_in: np.ndarray, right_out: np.ndarray, n_out: np.ndarray
 ) -> np.ndarray:
-    """Standard error of a difference of two fractions, right_in / n_in - right_out / n_out.
+    """Return the standard error of right_in / n_in - right_out / n_out.
 
-    With one success and one failure added to each (Agresti & Caffo 2000), so that an example that
-    happened to be right every time is not given an error of zero. NaN where n_in or n_out is 0.
+    One success and one failure are added to each fraction (Agresti & Caffo 2000), so that the error
+    is not zero where all predictions happened to be correct. NaN where n_in or n_out is 0.
     """
     n_in, n_out = (np.where(n > 0, n, np.nan) for n in (n_in, n_out))
     p_in, p_out = (right_in + 1) / (n_in + 2), (right_out + 1) / (n_out + 2)
     return np.sqrt(p_in * (1 - p_in) / (n_in + 2) + p_out * (1 - p_out) / (n_out + 2))
 
 
-def _difference(right_in, n_in, right_out, n_out) -> np.ndarray:
+def _difference(
+    right_in: np.ndarray, n_in: np.ndarray, right_out: np.ndarray, n_out: np.ndarray
+) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return right_in / n_in - right_out / n_out
+        return np.asarray(right_in / n_in - right_out / n_out)
 
 
 def memorization(
     mask: np.ndarray, train_correct: np.ndarray, n_train: int | None = None
 ) -> Memorization:
-    """Memorization of every training example.
+    """Estimate the memorization of every training example.
 
-    mask bool (models, n_train): the example was in training; train_correct bool (models, n_train):
-    the model is right on it; or both as packed bits, uint8 (models, ceil(n_train / 8)), with
-    n_train given. Raises ValueError when the shapes differ.
+    Parameters
+    ----------
+    mask : numpy.ndarray of bool, shape (n_models, n_train)
+        Whether the model was trained on the example. Both arrays may also be packed along their
+        last axis with `numpy.packbits`, if `n_train` is given.
+    train_correct : numpy.ndarray of bool, shape (n_models, n_train)
+        Whether the model predicts the label of the example.
+    n_train : int, optional
+        Number of training examples.
+
+    Returns
+    -------
+    Memorization
+        Arrays of shape (n_train,): `value` and `se` as fractions, `n_in` and `n_out` as numbers of
+        models.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+
+    References
+    ----------
+    Feldman and Zhang (2020), equation 1; standard errors after Agresti and Caffo (2000).
+
+    Examples
+    --------
+    Two models with the example, one of them correct; two without it, none correct:
+
+    >>> import numpy as np
+    >>> from memaudit import memorization
+    >>> mask = np.array([[True], [True], [False], [False]])
+    >>> correct = np.array([[True], [False], [False], [False]])
+    >>> memorization(mask, correct).value
+    array([0.5])
     """
     if mask.shape != train_correct.shape or mask.ndim != 2:
         raise ValueError(
@@ -83,15 +156,15 @@ def memorization(
 
 
 def packed(values: np.ndarray, count: int, name: str) -> np.ndarray:
-    """Booleans (models, count), or packed bits already, as packed bits (models, ceil(count / 8)).
+    """Pack booleans (models, count) into bits (models, ceil(count / 8)); return packed bits as is.
 
-    Raises ValueError, with `name`, when the shape is not that.
+    Raises ValueError with `name` if the shape or dtype differs.
     """
     width = count if values.dtype == bool else -(-count // 8)
     if values.ndim != 2 or values.shape[1] != width or values.dtype not in (bool, np.uint8):
         raise ValueError(
             f"{name} is {values.dtype} {values.shape}; it must be bool (models, {count}) or packed "
-            f"bits, uint8 (models, {-(-count // 8)})"
+            f"bits, uint8 (models, {-(-count // 8)}); convert 0 and 1 with .astype(bool)"
         )
     return bits.pack(values) if values.dtype == bool else values
 
@@ -102,12 +175,12 @@ def influence_blocks(
     train_labels: np.ndarray,
     test_labels: np.ndarray,
 ) -> Iterator[InfluenceBlock]:
-    """Influence of every training example on every test example of its class, one class at a time.
+    """Yield the influence of every training example on the test examples of its class, by class.
 
-    mask bool (models, n_train), test_correct bool (models, n_test), or both as packed bits; labels
-    int64. One matrix product a class: the models right on j without i are all that are right on j
-    less those with i. Memory is that of one class's block. Raises ValueError when the shapes
-    disagree.
+    mask bool (models, n_train) and test_correct bool (models, n_test), or both as packed bits;
+    labels int64 (n_train,) and (n_test,). Memory is that of one block. One matrix product per class
+    is enough: the models correct on j without i are all those correct on j minus those with i.
+    Raises ValueError if the shapes do not fit together.
     """
     if len(mask) != len(test_correct):
         raise ValueError(
@@ -133,63 +206,3 @@ def influence_blocks(
             _difference(right_in, n_in, right_out, n_out),
             standard_error(right_in, n_in, right_out, n_out),
         )
-
-
-def write_scores(
-    path: str | Path,
-    mask: np.ndarray,
-    train_correct: np.ndarray,
-    test_correct: np.ndarray,
-    train_labels: np.ndarray,
-    test_labels: np.ndarray,
-) -> Memorization:
-    """Compute all scores and write them by the contract `memaudit.store.SCORES`.
-
-    Masks and correctness are bool (models, examples) or packed bits.
-    """
-    scores = memorization(mask, train_correct, len(train_labels))
-    with store.create(path, store.SCORES, {"models": len(mask)}) as out:
-        out.add("train_labels", train_labels)
-        out.add("test_labels", test_labels)
-        out.add("memorization", scores.value)
-        out.add("memorization_se", scores.se)
-        out.add("n_in", scores.n_in)
-        out.add("n_out", scores.n_out)
-        for block in influence_blocks(mask, test_correct, train_labels, test_labels):
-            for name in ("train_index", "test_index", "influence", "influence_se"):
-                out.add(f"influence/class{block.label}/{name}", getattr(block, name))
-    return scores
-
-
-def read_memorization(file: h5py.File) -> Memorization:
-    """The scores of all training examples in an open scores file."""
-    names = ("memorization", "memorization_se", "n_in", "n_out")
-    return Memorization(*(file[name][:] for name in names))
-
-
-def read_influence(file: h5py.File) -> Iterator[InfluenceBlock]:
-    """The blocks of an open scores file, by class number."""
-    for name in sorted(file["influence"], key=lambda text: int(text.removeprefix("class"))):
-        group = file["influence"][name]
-        names = ("train_index", "test_index", "influence", "influence_se")
-        yield InfluenceBlock(int(name.removeprefix("class")), *(group[key][:] for key in names))
-
-
-def export_fz(scores: str | Path, path: str | Path) -> None:
-    """Write scores as an .npz with the keys of F&Z's published `cifar100_infl_matrix.npz`.
-
-    `tr_labels`, `tt_labels`, `tr_mem`, and for each class c `infl_matrix_class{c}` (train x test),
-    `tr_classidx_{c}`, `tt_classidx_{c}`.
-    """
-    with store.reading(scores, store.SCORES) as file:
-        arrays = {
-            "tr_labels": file["train_labels"][:],
-            "tt_labels": file["test_labels"][:],
-            "tr_mem": file["memorization"][:],
-        }
-        for block in read_influence(file):
-            arrays[f"infl_matrix_class{block.label}"] = block.influence
-            arrays[f"tr_classidx_{block.label}"] = block.train_index
-            arrays[f"tt_classidx_{block.label}"] = block.test_index
-    with store.atomic_write(path) as temporary, open(temporary, "wb") as out:
-        np.savez(out, **arrays)

@@ -1,30 +1,20 @@
-"""Which examples matter: memorized ones that influence a test example of their class."""
+"""Selected pairs: memorized training examples and the test examples that they influence."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from memaudit import store
-from memaudit.errors import AuditError
-from memaudit.scores.estimate import (
-    InfluenceBlock,
-    Memorization,
-    read_influence,
-    read_memorization,
-)
+from memaudit.scores.estimate import InfluenceBlock
 from memaudit.seeds import generator
 from memaudit.tables import column
 
-# F&Z's thresholds give 1,015 pairs on CIFAR-100. Beyond this, examples and test examples are not picked
-# out any more, but nearly all of them are taken.
+# F&Z's thresholds select 1,015 pairs on CIFAR-100; far more mean that nearly every pair is selected.
 MOST_PAIRS = 200_000
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A selected training example and a test example of its class that it influences."""
+    """A selected training example and a test example that it influences: a row of selected_pairs.csv."""
 
     train: int = column("training example", "index")
     test: int = column("test example", "index")
@@ -56,66 +46,18 @@ class Pair:
 def is_strong(
     block: InfluenceBlock, value: np.ndarray, memorization: float, influence: float, z: float
 ) -> np.ndarray:
-    """Which pairs of a class are selected, bool (a, b), as `select` says.
+    """Return which pairs of a class `Scores.select` selects, bool (a, b).
 
     `value` (n_train,) is the memorization of all training examples.
     """
     strong = (block.influence >= influence) & (block.influence > z * block.influence_se)
-    return strong & (value[block.train_index] >= memorization)[:, None]
-
-
-def select(
-    scores: Memorization,
-    blocks: Iterable[InfluenceBlock],
-    memorization: float = 0.25,
-    influence: float = 0.15,
-    z: float = 4.0,
-) -> list[Pair]:
-    """Pairs with mem >= `memorization`, infl >= `influence` and infl > `z` standard errors.
-
-    F&Z's rule (thresholds 0.25 and 0.15) with the demand of significance added: at their 4,000
-    models it changes nothing, at a few hundred it takes out the pairs that are noise. Ordered by
-    training example, then test example. Raises AuditError when there are more than `MOST_PAIRS`.
-    """
-    pairs, found, examples = [], 0, 0
-    for block in blocks:
-        strong = is_strong(block, scores.value, memorization, influence, z)
-        found, examples = found + int(strong.sum()), examples + int(strong.any(axis=1).sum())
-        if found > MOST_PAIRS:
-            continue  # counted only, to say how many there are
-        for i, j in np.argwhere(strong):
-            train = int(block.train_index[i])
-            pairs.append(
-                Pair(
-                    train,
-                    int(block.test_index[j]),
-                    block.label,
-                    float(scores.value[train]),
-                    float(scores.se[train]),
-                    float(block.influence[i, j]),
-                    float(block.influence_se[i, j]),
-                )
-            )
-    if found > MOST_PAIRS:
-        raise AuditError(
-            f"selection.memorization = {memorization}, selection.influence = {influence}, "
-            f"selection.z = {z}: {found:,} pairs of {examples:,} training examples are selected; at most "
-            f"{MOST_PAIRS:,} can be. Raise them."
-        )
-    return sorted(pairs, key=lambda pair: (pair.train, pair.test))
-
-
-def select_pairs(path: str | Path, memorization: float, influence: float, z: float) -> list[Pair]:
-    """`select` of the scores in a file by the contract `memaudit.store.SCORES`."""
-    with store.reading(path, store.SCORES) as file:
-        return select(read_memorization(file), read_influence(file), memorization, influence, z)
+    return np.asarray(strong & (value[block.train_index] >= memorization)[:, None])
 
 
 def selecting_half(test_labels: np.ndarray, seed: int) -> np.ndarray:
-    """The test examples by which examples are selected when the drop is measured on the others.
+    """Draw the half of the test set used for selection when the drop is measured on the other half.
 
-    bool (n_test,): True for half of each class of `test_labels`, drawn at random; of an odd number
-    the smaller half is selected by.
+    Returns bool (n_test,): True for a random half of each class, rounded down.
     """
     half = np.zeros(len(test_labels), dtype=bool)
     for label in np.unique(test_labels):

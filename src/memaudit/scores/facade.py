@@ -1,0 +1,261 @@
+"""Scores of a dataset in one object: compute or read them, select examples, write them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from memaudit import store
+from memaudit.errors import AuditError
+from memaudit.scores.estimate import (
+    Influence,
+    InfluenceBlock,
+    Memorization,
+    influence_blocks,
+    memorization,
+)
+from memaudit.scores.selection import MOST_PAIRS, Pair, is_strong
+from memaudit.tables import Rows
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+_MEMORIZATION = {"value": "memorization", "se": "memorization_se", "n_in": "n_in", "n_out": "n_out"}
+_BLOCK = ("train_index", "test_index", "influence", "influence_se")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Memorization of every training example and its influence on the test examples of its class.
+
+    Use `from_arrays` to estimate scores from models trained on random subsets, and `from_file` to
+    read the scores file of a study.
+
+    Attributes
+    ----------
+    memorization : Memorization
+        Arrays of shape (n_train,): `value`, `se` (standard error), `n_in` and `n_out`.
+        ``memorization.to_frame()`` has one row per training example.
+    influence : Influence
+        One `InfluenceBlock` per class, in the order of the class numbers.
+        ``influence.to_frame()`` has one row per pair of a training and a test example of one class.
+    train_labels, test_labels : numpy.ndarray of int64
+        Classes, of shape (n_train,) and (n_test,).
+
+    References
+    ----------
+    V. Feldman and C. Zhang, "What Neural Networks Memorize and Why: Discovering the Long Tail via
+    Influence Estimation", NeurIPS 2020, equation 1.
+
+    Examples
+    --------
+    Eight models; the first test example is predicted correctly whenever training example 0 was
+    trained on:
+
+    >>> import numpy as np
+    >>> from memaudit import Scores
+    >>> mask = np.array([[1, 1], [1, 0], [0, 1], [0, 0]] * 2, dtype=bool)
+    >>> scores = Scores.from_arrays(mask, mask, mask[:, :1], [0, 0], [0])
+    >>> scores.memorization.value
+    array([1., 1.])
+    >>> [(pair.train, pair.test) for pair in scores.select(z=2)]
+    [(0, 0)]
+    >>> scores.select(z=2).to_frame()[["train", "test", "influence"]]
+       train  test  influence
+    0      0     0        1.0
+    """
+
+    memorization: Memorization
+    influence: Influence
+    train_labels: np.ndarray
+    test_labels: np.ndarray
+
+    @classmethod
+    def from_arrays(
+        cls,
+        mask: np.ndarray,
+        train_correct: np.ndarray,
+        test_correct: np.ndarray,
+        train_labels: "ArrayLike",
+        test_labels: "ArrayLike",
+    ) -> "Scores":
+        """Estimate scores from models trained on random subsets of the training set.
+
+        Parameters
+        ----------
+        mask : numpy.ndarray of bool, shape (n_models, n_train)
+            Whether the model was trained on the example. Each of the three arrays may also be
+            packed along its last axis with `numpy.packbits`.
+        train_correct : numpy.ndarray of bool, shape (n_models, n_train)
+            Whether the model predicts the label of the training example.
+        test_correct : numpy.ndarray of bool, shape (n_models, n_test)
+            Whether the model predicts the label of the test example.
+        train_labels, test_labels : array_like of int
+            Classes, of shape (n_train,) and (n_test,).
+
+        Returns
+        -------
+        Scores
+            Scores as fractions from -1 to 1; NaN for an example in all subsets or in none.
+
+        Raises
+        ------
+        ValueError
+            If the shapes or dtypes do not fit together.
+
+        References
+        ----------
+        Feldman and Zhang (2020), equation 1; standard errors after Agresti and Caffo (2000).
+        """
+        labels = np.asarray(train_labels), np.asarray(test_labels)
+        return cls(
+            memorization(mask, train_correct, len(labels[0])),
+            Influence(influence_blocks(mask, test_correct, *labels)),
+            *labels,
+        )
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "Scores":
+        """Read a scores file, such as `results/scores/original.h5` of a study.
+
+        Parameters
+        ----------
+        path : str or pathlib.Path
+            File written by `write` or by the workflow.
+
+        Returns
+        -------
+        Scores
+            The scores in the file.
+
+        Raises
+        ------
+        AuditError
+            If the file is missing, damaged, or not a scores file.
+        """
+        with store.reading(path, store.SCORES) as file:
+            values = {name: file[key][:] for name, key in _MEMORIZATION.items()}
+            labels = file["train_labels"][:], file["test_labels"][:]
+            return cls(Memorization(**values), Influence(_read_blocks(file["influence"])), *labels)
+
+    def write(self, path: str | Path, **attributes: Any) -> None:
+        """Write the scores to an HDF5 file, atomically.
+
+        Parameters
+        ----------
+        path : str or pathlib.Path
+            File to write; `memaudit.store.SCORES` declares its datasets.
+        **attributes
+            Attributes of the file; `models` is set to the number of models unless given.
+
+        Raises
+        ------
+        AuditError
+            If the disk is full or not writable.
+        """
+        scores = self.memorization
+        attributes.setdefault("models", int(np.max(scores.n_in + scores.n_out, initial=0)))
+        with store.create(path, store.SCORES, attributes) as out:
+            out.add("train_labels", self.train_labels)
+            out.add("test_labels", self.test_labels)
+            for name, key in _MEMORIZATION.items():
+                out.add(key, getattr(scores, name))
+            for block in self.influence:
+                for name in _BLOCK:
+                    out.add(f"influence/class{block.label}/{name}", getattr(block, name))
+
+    def export_fz(self, path: str | Path) -> None:
+        """Write the scores as .npz with the keys of F&Z's published `cifar100_infl_matrix.npz`.
+
+        Parameters
+        ----------
+        path : str or pathlib.Path
+            File to write, with the keys `tr_labels`, `tt_labels`, `tr_mem` and, for each class c,
+            `infl_matrix_class{c}` (train x test), `tr_classidx_{c}` and `tt_classidx_{c}`.
+
+        Raises
+        ------
+        AuditError
+            If the disk is full or not writable.
+        """
+        arrays = {
+            "tr_labels": self.train_labels,
+            "tt_labels": self.test_labels,
+            "tr_mem": self.memorization.value,
+        }
+        for block in self.influence:
+            arrays[f"infl_matrix_class{block.label}"] = block.influence
+            arrays[f"tr_classidx_{block.label}"] = block.train_index
+            arrays[f"tt_classidx_{block.label}"] = block.test_index
+        with store.atomic_write(path) as temporary, open(temporary, "wb") as out:
+            np.savez(out, **arrays)
+
+    def select(
+        self, memorization: float = 0.25, influence: float = 0.15, z: float = 4.0
+    ) -> Rows[Pair]:
+        """Select memorized training examples that influence a test example of their class.
+
+        This is F&Z's rule with a significance threshold added. At their 4,000 models `z` changes
+        nothing; at a few hundred models it removes pairs that are noise.
+
+        Parameters
+        ----------
+        memorization : float
+            Smallest memorization of a selected training example, as a fraction.
+        influence : float
+            Smallest influence on the test example, as a fraction.
+        z : float
+            The influence must exceed this many standard errors.
+
+        Returns
+        -------
+        Rows of Pair
+            List of the selected pairs, ordered by training and test example; ``to_frame()``
+            returns it as a DataFrame.
+
+        Raises
+        ------
+        AuditError
+            If more than 200,000 pairs are selected.
+
+        References
+        ----------
+        Feldman and Zhang (2020), section 4.
+        """
+        pairs: list[Pair] = []
+        found, examples = 0, 0
+        value, se = self.memorization.value, self.memorization.se
+        for block in self.influence:
+            strong = is_strong(block, value, memorization, influence, z)
+            found, examples = found + int(strong.sum()), examples + int(strong.any(axis=1).sum())
+            if found > MOST_PAIRS:
+                continue  # only count the rest, for the message
+            for i, j in np.argwhere(strong):
+                train = int(block.train_index[i])
+                pairs.append(
+                    Pair(
+                        train,
+                        int(block.test_index[j]),
+                        block.label,
+                        float(value[train]),
+                        float(se[train]),
+                        float(block.influence[i, j]),
+                        float(block.influence_se[i, j]),
+                    )
+                )
+        if found > MOST_PAIRS:
+            raise AuditError(
+                f"selection.memorization = {memorization}, selection.influence = {influence}, "
+                f"selection.z = {z}: {found:,} pairs of {examples:,} training "
+                f"examples are selected; at most {MOST_PAIRS:,} pairs are allowed. Raise the thresholds."
+            )
+        return Rows(Pair, sorted(pairs, key=lambda pair: (pair.train, pair.test)))
+
+
+def _read_blocks(groups: h5py.Group) -> Iterator[InfluenceBlock]:
+    for label in sorted(int(name.removeprefix("class")) for name in groups):
+        group = groups[f"class{label}"]
+        yield InfluenceBlock(label, *(group[name][:] for name in _BLOCK))
