@@ -1,4 +1,4 @@
-"""Shared fixtures: a study small enough to run in seconds, in a folder of its own."""
+"""Shared fixtures: a study that is small enough to run in seconds."""
 
 import fcntl
 import os
@@ -16,7 +16,7 @@ from memaudit.data.longtail import LongTail, generate
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Seconds on a CPU: a few classes, a few epochs, thresholds that such models reach.
+# Few classes and epochs, and thresholds that such models reach.
 SMALL = {
     "results": "results/small",
     "dataset": {
@@ -60,7 +60,7 @@ SMALL = {
 
 
 class Study:
-    """A working folder with the shipped configuration and a small one on top of it."""
+    """A working directory with the shipped configuration, overridden by a small one."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -73,7 +73,7 @@ class Study:
         return self.folder / self.config["results"]
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
-        """Run snakemake on the small configuration as it stands now."""
+        """Run snakemake with the current small configuration."""
         (self.folder / "small.yaml").write_text(yaml.safe_dump(self.config))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         command += ["--directory", str(self.folder), *arguments, "--configfile", "small.yaml"]
@@ -90,7 +90,7 @@ class Study:
         return done
 
     def planned(self, *targets: str) -> dict[str, int]:
-        """Jobs by rule that a dry run would start, `all` left out."""
+        """Return the number of jobs per rule in a dry run, without `all`."""
         text = self.snakemake(*targets, "-n", "--quiet", "reason").stdout
         if "Nothing to be done" in text:
             return {}
@@ -102,9 +102,9 @@ class Study:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Study:
-    """A small study that has run to its end, once for all processes that test.
+    """Return a finished small study, run once for all test processes.
 
-    Other processes copy it: whatever writes into its folder takes `study`.
+    It is shared and must not be modified; tests that write use `study`.
     """
     base = tmp_path_factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -119,13 +119,13 @@ def finished(tmp_path_factory) -> Study:
 
 @pytest.fixture
 def study(finished, tmp_path) -> Study:
-    """A copy of the finished study, to edit and run again."""
+    """Return a copy of the finished study that may be modified."""
     return Study(shutil.copytree(finished.folder, tmp_path / "study"))
 
 
 @pytest.fixture(scope="session")
 def small_dataset() -> Dataset:
-    """The small study's images."""
+    """Return the small study's dataset."""
     return generate(LongTail(**SMALL["dataset"]["longtail"]), seed=0)
 
 

@@ -1,4 +1,4 @@
-"""The demo's own images: what was planted is found, as well as the demo says."""
+"""The demo's checks of what was planted in its images reach their targets."""
 
 import csv
 import shutil
@@ -9,7 +9,7 @@ from conftest import ROOT
 
 
 def test_what_was_planted_is_found(tmp_path):
-    """400 subset models of the shipped demo, without the arms of Table 2."""
+    """Run the shipped demo up to its checks, without the arms of Table 2."""
     shutil.copytree(ROOT / "config", tmp_path / "config")
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(tmp_path), "results/demo/planted.csv"]

@@ -18,7 +18,7 @@ PHRASES = {
     r"\bas many (random )?(examples|others)\b": "the same number of",
     r"\ba (row|line) a\b": "one row per",
     r"\ba (file|job|model|image|shard|step|worker) a \w+": "one ... per",
-    r"\b(bytes|images|jobs|minutes|models|seconds) an? (class|epoch|image|job|minute|model|second)\b": (
+    r"\b(images|jobs|models|seconds) an? (class|epoch|image|job|minute|model|second)\b": (
         "... per ..."
     ),
     r"\bbeyond (any|random)\b": "excess drop over the matched random control",
@@ -67,7 +67,7 @@ PENDING = {
     r"\bas many (at )?random\b",
     r"\bas many (random )?(examples|others)\b",
     r"\ba (row|line) a\b",
-    r"\b(bytes|images|jobs|minutes|models|seconds) an? (class|epoch|image|job|minute|model|second)\b",
+    r"\b(images|jobs|models|seconds) an? (class|epoch|image|job|minute|model|second)\b",
     r"\bbeyond (any|random)\b",
     r"\bless (its|that of its|the) (random )?controls?\b",
     r"\bdrop_vs_random\b",
