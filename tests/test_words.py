@@ -122,9 +122,9 @@ TEXTS = texts()
 
 @pytest.mark.parametrize("phrase", PHRASES)
 def test_a_replaced_phrase_is_not_used(phrase):
-    if phrase in PENDING:
-        pytest.xfail("still being replaced")
     found = find(phrase)
+    if found and phrase in PENDING:
+        pytest.xfail("still being replaced")
     assert not found, f"write {PHRASES[phrase]!r} instead:\n" + "\n".join(found)
 
 
