@@ -11,7 +11,7 @@ min_version("9.0")
 CONFIG = "config/config.yaml"  # of the working folder, or the shipped one
 
 
-configfile: CONFIG if Path(CONFIG).exists() else workflow.source_path(CONFIG)
+configfile: CONFIG if Path(CONFIG).exists() else Path(workflow.basedir) / CONFIG
 
 
 # the front page of --report

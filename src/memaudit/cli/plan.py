@@ -1,6 +1,7 @@
 """`memaudit plan`: what a study costs, before it runs."""
 
-from memaudit.cli.run import run
+import subprocess
+import sys
 
 HELP = """\
 usage: memaudit plan [snakemake options]
@@ -14,8 +15,15 @@ example:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the plan; returns snakemake's exit status."""
+    """Print the plan, or what snakemake reports if it fails; returns its exit status."""
     if {"-h", "--help"} & set(arguments):
         print(HELP, end="")
         return 0
-    return run(["plan", "--quiet", "all", "--nolock", *arguments])
+    quiet = ["--quiet", "rules", "host", "progress", "reason", "--nolock"]
+    command = [sys.executable, "-m", "memaudit", "run", "plan", *quiet, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(done.stderr, end="", file=sys.stderr)
+    else:
+        print(done.stdout, end="")
+    return done.returncode

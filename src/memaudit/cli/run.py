@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from memaudit.errors import require
+from memaudit.errors import AuditError, require
 from memaudit.study.home import home
 
 HELP = """\
@@ -22,8 +22,8 @@ examples:
   memaudit run --configfile config/demo.yaml         the demo: minutes on two CPU cores
 """
 
-# options whose values may name a shipped file or profile
-_FILES = ("--configfile", "--configfiles", "--profile", "--workflow-profile")
+CONFIGURATIONS = ("--configfile", "--configfiles")
+PROFILES = ("--profile", "--workflow-profile")
 
 
 def main(arguments: list[str]) -> int:
@@ -31,11 +31,6 @@ def main(arguments: list[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(HELP, end="")
         return 0
-    return run(arguments)
-
-
-def run(arguments: list[str]) -> int:
-    """Run snakemake with `arguments`; returns its exit status."""
     snakemake = require("snakemake.cli", extra="workflow")
     given = [argument.partition("=")[0] for argument in arguments]
     if not {"-s", "--snakefile"} & set(given):
@@ -51,19 +46,24 @@ def _located(arguments: list[str]) -> list[str]:
     """Replace the names of shipped configuration files and profiles by their paths."""
     found, option = [], ""
     for argument in arguments:
-        name, is_joined, value = argument.partition("=")
         if argument.startswith("-"):
-            option = name
-            if is_joined and option in _FILES:
-                argument = f"{option}={_shipped(value)}"
-        elif option in _FILES:
-            argument = _shipped(argument)
-        found.append(argument)
+            option, is_joined, value = argument.partition("=")
+            found.append(f"{option}={_shipped(option, value)}" if is_joined else option)
+        else:
+            found.append(_shipped(option, argument))
     return found
 
 
-def _shipped(name: str) -> str:
-    """Return the path of a shipped file or profile, or `name` if the working folder has it."""
-    shipped = (home() / folder / name for folder in (".", "profiles"))
-    candidates = [Path(name), *shipped]
-    return str(next((path for path in candidates if path.exists()), name))
+def _shipped(option: str, value: str) -> str:
+    """Return the path of a shipped file that an option names, else `value` itself.
+
+    Raises AuditError if there is no such configuration file.
+    """
+    folder = home() / "profiles" if option in PROFILES else home()
+    if option not in CONFIGURATIONS + PROFILES or Path(value).exists():
+        return value
+    if (folder / value).exists():
+        return str(folder / value)
+    if option in CONFIGURATIONS:
+        raise AuditError(f"{value}: configuration file not found; targets come before {option}")
+    return value
