@@ -1,140 +1,253 @@
-"""CIFAR-10 and CIFAR-100 from their binary archives, in the original order, without pickle.
+"""Read CIFAR-10 and CIFAR-100 in their original order, from every published form.
 
-A record is the label (CIFAR-100: the coarse and the fine one), a byte each, then the red, the green
-and the blue plane of 32 x 32 bytes, row by row (https://www.cs.toronto.edu/~kriz/cifar.html).
+A form is the binary or the Python version, as the archive or as the extracted folder; it is one
+entry of `data/sources.yaml` with the checksums of its data files. A data file is interpreted only
+after its checksum has matched.
 """
 
 import gzip
+import hashlib
+import io
+import pickle
 import tarfile
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
 from memaudit.data.dataset import Dataset
+from memaudit.data.fetch import Source, check_file
 from memaudit.errors import AuditError
 
-COUNTS = (50_000, 10_000)  # train and test images of either dataset
 _SIDE = 32  # pixels
 _PIXEL_BYTES = 3 * _SIDE * _SIDE
+# bytes of labels before the pixels in a binary record (the last one counts); key in a Python file
+_LABELS = {"cifar10": (1, b"labels"), "cifar100": (2, b"fine_labels")}
+CLASSES = {
+    "cifar10": "airplane automobile bird cat deer dog frog horse ship truck".split(),
+    "cifar100": (
+        "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus "
+        "butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach "
+        "couch crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster "
+        "house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree "
+        "motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear "
+        "pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket "
+        "rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar "
+        "sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip "
+        "turtle wardrobe whale willow_tree wolf woman worm"
+    ).split(),
+}
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """What an archive holds; `labels` are the files of class names, one for each label byte."""
-
-    train: tuple[str, ...]
-    test: tuple[str, ...]
-    labels: tuple[tuple[str, int], ...]  # file, number of classes; the last is the one used
+def forms(kind: str, sources: Mapping[str, Source]) -> list[Source]:
+    """Return the published forms of `kind` ("cifar10" or "cifar100"), the binary version first."""
+    return [sources[name] for name in (kind, f"{kind}_python") if name in sources]
 
 
-_CIFAR10 = _Layout(
-    tuple(f"cifar-10-batches-bin/data_batch_{number}.bin" for number in range(1, 6)),
-    ("cifar-10-batches-bin/test_batch.bin",),
-    (("cifar-10-batches-bin/batches.meta.txt", 10),),
-)
-_CIFAR100 = _Layout(
-    ("cifar-100-binary/train.bin",),
-    ("cifar-100-binary/test.bin",),
-    (
-        ("cifar-100-binary/coarse_label_names.txt", 20),
-        ("cifar-100-binary/fine_label_names.txt", 100),
-    ),
-)
+def locate(
+    kind: str,
+    sources: Mapping[str, Source],
+    path: str | Path | None,
+    folder: Path,
+    mirrors: Sequence[Path] = (),
+) -> Path:
+    """Return the archive or the extracted folder to read.
 
-
-def read_cifar10(archive: str | Path, expected: tuple[int, int] | None = COUNTS) -> Dataset:
-    """Read `cifar-10-binary.tar.gz`: example i is image i of the original order, batches 1 to 5.
-
-    Images are uint8 (n, 32, 32, 3), labels int64 0 to 9. `expected` is the number of train and test
-    images there must be; None takes any. Nothing is written to disk.
-
-    Raises AuditError, naming the archive and the member: missing, cut off, broken, no whole number
-    of records, a label out of range, another number of images than expected.
+    The first of: `path`, where given; an archive in `folder`; an archive (to be copied to `folder`)
+    or an extracted folder in one of `mirrors`; the binary archive in `folder`, to be downloaded.
+    Raises AuditError when `path` is neither, or an extracted folder lacks a data file.
     """
-    return _read(Path(archive), _CIFAR10, expected)
+    known = forms(kind, sources)
+    if path is not None:
+        place = Path(path).expanduser()
+        if place.is_file():
+            return place
+        found = _extracted([place, *(place / _folder(form) for form in known)], known)
+        if found is None:
+            names = " or ".join(f"{_folder(form)}/" for form in known)
+            raise AuditError(
+                f"{place}: no {kind} files found (dataset.{kind}.path). Name the extracted folder "
+                f"({names}), the folder that contains it, or the archive "
+                f"({' or '.join(form.file for form in known)})"
+            )
+        return found
+    for form in known:
+        if (folder / form.file).exists():
+            return folder / form.file
+    for mirror in mirrors:
+        for form in known:
+            if (mirror / form.file).is_file():
+                return folder / form.file
+        if found := _extracted([mirror / _folder(form) for form in known], known):
+            return found
+    return folder / known[0].file
 
 
-def read_cifar100(archive: str | Path, expected: tuple[int, int] | None = COUNTS) -> Dataset:
-    """Read `cifar-100-binary.tar.gz`: example i is image i of the original order.
+def data_files(path: Path, known: Sequence[Source]) -> list[Path]:
+    """Return the files that `read_cifar` reads at `path`: the archive, or the extracted files."""
+    if not path.is_dir():
+        return [path]
+    return [file for form in known for file in _files(path, form) if file.is_file()]
 
-    Labels are the fine ones, 0 to 99; the published scores are in this order and by these classes.
-    All else as for `read_cifar10`.
+
+def _folder(form: Source) -> str:
+    return PurePosixPath(next(iter(form.members))).parts[0]
+
+
+def _files(place: Path, form: Source) -> list[Path]:
+    return [place / PurePosixPath(member).name for member in form.members]
+
+
+def _extracted(places: Sequence[Path], known: Sequence[Source]) -> Path | None:
+    """Return the first of `places` with all data files of one form."""
+    for place in places:
+        for form in known:
+            missing = [file for file in _files(place, form) if not file.is_file()]
+            if not missing:
+                return place
+            if len(missing) < len(form.members):
+                raise AuditError(
+                    f"{missing[0]}: file not found, although others of {_folder(form)}/ are there. "
+                    f"Extract {form.file} ({form.urls[0]}) again"
+                )
+    return None
+
+
+def read_cifar(
+    kind: str,
+    path: str | Path,
+    sources: Mapping[str, Source],
+    report: Callable[[str], object] = print,
+) -> Dataset:
+    """Read CIFAR-10 or CIFAR-100; example i is image i of the original order.
+
+    `path` is an archive or an extracted folder, of the binary or the Python version. Images are
+    uint8 (n, 32, 32, 3); labels int64, the fine ones for CIFAR-100. Nothing is written to disk.
+    `report` is told about data files without a published checksum.
+
+    Raises AuditError, naming file and remedy: missing or truncated, a checksum or size other than
+    published (also: images in another order), contents of another format.
     """
-    return _read(Path(archive), _CIFAR100, expected)
+    path, known = Path(path), forms(kind, sources)
+    wanted = {member for form in known for member in form.members}
+    contents = _folder_contents(path, known) if path.is_dir() else _members(path, wanted)
+    lacking = [[name for name in form.members if name not in contents] for form in known]
+    if all(lacking):
+        nearest = min(lacking, key=len)
+        raise AuditError(f"{path}: {nearest[0]} is not in it. Name the {kind} archive or folder")
+    form = known[lacking.index([])]
+    if not path.is_dir() and any(value.startswith("bytes:") for value in form.members.values()):
+        check_file(path, form, report)
+    sides: dict[bool, list[tuple[np.ndarray, np.ndarray]]] = {False: [], True: []}
+    for name, checksum in form.members.items():
+        where = path / PurePosixPath(name).name if path.is_dir() else f"{path}, {name}"
+        _check(where, contents[name], checksum, form)
+        if path.is_dir() and checksum.startswith("bytes:"):
+            report(f"{where}: no checksum is published, only the size was checked")
+        parse = _binary if name.endswith(".bin") else _unpickled
+        images, labels = parse(contents[name], kind, where)
+        if wrong := labels[(labels < 0) | (labels >= len(CLASSES[kind]))].tolist():
+            raise AuditError(f"{where}: label {wrong[0]} of {len(CLASSES[kind])} classes")
+        planes = images.reshape(-1, 3, _SIDE, _SIDE).transpose(0, 2, 3, 1)
+        is_test = PurePosixPath(name).name.startswith("test")
+        sides[is_test].append((np.ascontiguousarray(planes), labels.astype(np.int64)))
+    (train_images, train_labels), (test_images, test_labels) = (
+        [np.concatenate(arrays) for arrays in zip(*sides[is_test], strict=True)]
+        for is_test in (False, True)
+    )
+    return Dataset(CLASSES[kind], train_images, train_labels, test_images, test_labels)
 
 
-def _read(archive: Path, layout: _Layout, expected: tuple[int, int] | None) -> Dataset:
-    label_files = [name for name, _ in layout.labels]
-    contents = _members(archive, {*layout.train, *layout.test, *label_files})
-    class_names: list[str] = []
-    for name, classes in layout.labels:
-        lines = contents[name].decode("ascii", errors="replace").splitlines()
-        class_names = [line.strip() for line in lines if line.strip()]
-        if len(class_names) != classes:
-            raise _broken(archive, f"{name} has {len(class_names)} class names, not {classes}")
-    sides = [_side(archive, names, contents, layout) for names in (layout.train, layout.test)]
-    found = tuple(len(labels) for _, labels in sides)
-    if expected is not None and found != tuple(expected):
-        raise _broken(
-            archive,
-            f"{found[0]:,} train and {found[1]:,} test images, expected {expected[0]:,} and "
-            f"{expected[1]:,}",
-        )
-    (train_images, train_labels), (test_images, test_labels) = sides
-    return Dataset(class_names, train_images, train_labels, test_images, test_labels)
-
-
-def _broken(archive: Path, what: str) -> AuditError:
-    return AuditError(f"{archive}: {what}. Delete it and get it again, or name the right archive.")
+def _folder_contents(path: Path, known: Sequence[Source]) -> dict[str, bytes]:
+    found = {}
+    for form in known:
+        for member, file in zip(form.members, _files(path, form), strict=True):
+            if file.is_file():
+                try:
+                    found[member] = file.read_bytes()
+                except OSError as error:
+                    raise AuditError(f"{file}: cannot be read ({error.strerror})") from None
+    return found
 
 
 def _members(archive: Path, wanted: set[str]) -> dict[str, bytes]:
-    """The contents of the wanted members, read from the stream; the rest is passed over."""
+    """Read the wanted members from the stream of a .tar.gz."""
     found = {}
     try:
         with gzip.open(archive) as stream:
             with tarfile.open(fileobj=stream, mode="r|") as tar:
                 for member in tar:
                     name = str(PurePosixPath(member.name))
-                    if name in wanted and member.isreg():
-                        found[name] = tar.extractfile(member).read()
+                    content = tar.extractfile(member) if member.isreg() else None
+                    if name in wanted and content is not None:
+                        found[name] = content.read()
             while stream.read(1 << 20):  # to the end, where gzip keeps its checksum
                 pass
     except FileNotFoundError:
-        raise AuditError(f"{archive}: there is no such file") from None
+        raise AuditError(f"{archive}: file not found") from None
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise _broken(archive, f"cut off, or not a .tar.gz archive ({error})") from error
-    if missing := sorted(wanted - set(found)):
-        raise _broken(archive, f"{missing[0]} is not in it")
+        raise AuditError(
+            f"{archive}: truncated, or not a .tar.gz archive ({error}). Delete it and download it "
+            "again, or name the right archive"
+        ) from error
     return found
 
 
-def _side(
-    archive: Path, names: Iterable[str], contents: dict[str, bytes], layout: _Layout
-) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 (n, 32, 32, 3) and labels int64 (n,) of the members, one after the other."""
-    images, labels = [], []
-    label_bytes = len(layout.labels)
+def _check(where: Path | str, content: bytes, expected: str, form: Source) -> None:
+    """Raise AuditError unless `content` has the published checksum, such as "sha256:..."."""
+    algorithm, _, value = expected.partition(":")
+    is_size = algorithm == "bytes"
+    found = str(len(content)) if is_size else hashlib.new(algorithm, content).hexdigest()
+    if found != value:
+        raise AuditError(
+            f"{where}: expected {algorithm} {value}, found {found} ({len(content):,} bytes in all). "
+            "The file is truncated or altered, or its images are in another order, so it is not "
+            f"used. Replace it with the one in {form.file} ({form.urls[0]})"
+        )
+
+
+def _binary(content: bytes, kind: str, where: Path | str) -> tuple[np.ndarray, np.ndarray]:
+    """Return pixels uint8 (n, 3072) and labels (n,) of a binary file.
+
+    A record is the label bytes, then the red, green and blue plane of 32 x 32 bytes, row by row
+    (https://www.cs.toronto.edu/~kriz/cifar.html).
+    """
+    label_bytes = _LABELS[kind][0]
     record = label_bytes + _PIXEL_BYTES
-    for name in names:
-        content = contents[name]
-        if not content or len(content) % record:
-            raise _broken(
-                archive,
-                f"{name} has {len(content):,} bytes, no whole number of {record}-byte images",
-            )
-        records = np.frombuffer(content, dtype=np.uint8).reshape(-1, record)
-        for column, (_, classes) in enumerate(layout.labels):
-            if (wrong := records[:, column] >= classes).any():
-                first = int(wrong.argmax())
-                raise _broken(
-                    archive,
-                    f"{name}, image {first}: label {records[first, column]} of {classes} classes",
-                )
-        planes = records[:, label_bytes:].reshape(-1, 3, _SIDE, _SIDE)
-        images.append(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)))
-        labels.append(records[:, label_bytes - 1].astype(np.int64))
-    return np.concatenate(images), np.concatenate(labels)
+    if not content or len(content) % record:
+        raise AuditError(f"{where}: {len(content):,} bytes, not a multiple of {record}")
+    records = np.frombuffer(content, dtype=np.uint8).reshape(-1, record)
+    return records[:, label_bytes:], records[:, label_bytes - 1]
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Unpickle arrays, lists, dicts, bytes and numbers; refuse to import anything else."""
+
+    _ALLOWED = frozenset(
+        [
+            ("numpy.core.multiarray", "_reconstruct"),  # numpy before 2, as in the published files
+            ("numpy._core.multiarray", "_reconstruct"),
+            ("numpy", "ndarray"),
+            ("numpy", "dtype"),
+        ]
+    )
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self._ALLOWED:
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a data file")
+        return super().find_class(module, name)
+
+
+def _unpickled(content: bytes, kind: str, where: Path | str) -> tuple[np.ndarray, np.ndarray]:
+    """Return pixels uint8 (n, 3072) and labels (n,) of a file of the Python version."""
+    try:
+        batch = _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
+        pixels, labels = np.asarray(batch[b"data"]), np.asarray(batch[_LABELS[kind][1]])
+        good = pixels.dtype == np.uint8 and pixels.shape == (len(labels), _PIXEL_BYTES)
+        if not good or labels.dtype.kind not in "iu":
+            raise ValueError(f"data {pixels.dtype} {pixels.shape}, labels {labels.dtype}")
+    except Exception as error:  # a pickle can raise anything
+        raise AuditError(f"{where}: not a data file of {kind} ({error})") from error
+    return pixels, labels

@@ -1,4 +1,4 @@
-"""A dataset in memory and on disk: images, labels, names. Example i is row i, always."""
+"""A dataset in memory and on disk: images, labels, names. Example i is always row i."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ from memaudit import store
 
 @dataclass(frozen=True)
 class Dataset:
-    """Train and test images with their classes, in the order of the source.
+    """Training and test images with their classes, in the order of the source.
 
     train_images (n_train, h, w, 3) and test_images (n_test, h, w, 3) are uint8 RGB; the labels are
-    int64 indices into `class_names`. `train_names`/`test_names` say which file an image came from,
-    where it came from files. `planted` is what a generator planted, by field name (see
-    `memaudit.data.longtail`), empty for real images.
+    int64 indices into `class_names`. `train_names` and `test_names` are file names, empty where the
+    images did not come from files. `planted` records what a generator planted, by field name (see
+    `memaudit.data.longtail`); it is empty for real images.
     """
 
     class_names: list[str]
@@ -37,21 +37,21 @@ class Dataset:
         return len(self.test_labels)
 
     def name(self, side: str, index: int) -> str:
-        """What to call an example in a figure or a list: its file, or its index."""
+        """Return the name of an example for figures and lists: its file, or its index."""
         names = self.train_names if side == "train" else self.test_names
         return names[index] if names else f"{side} {index}"
 
     def digest(self) -> str:
-        """sha256 of all that a training sees: images and labels of both sides, with shapes."""
+        """Return the sha256 of the images and labels of both sides, with their shapes."""
         total = hashlib.sha256()
         for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             total.update(f"{array.dtype} {array.shape}".encode())
-            total.update(np.ascontiguousarray(array))
+            total.update(np.ascontiguousarray(array).data)
         return total.hexdigest()
 
 
 def save(dataset: Dataset, path: str | Path) -> None:
-    """Write `dataset` to an HDF5 file by the contract `memaudit.store.DATASET`."""
+    """Write `dataset` to an HDF5 file with the fields of `memaudit.store.DATASET`."""
     with store.create(path, store.DATASET, {"digest": dataset.digest()}) as out:
         out.add("class_names", dataset.class_names)
         for side in ("train", "test"):

@@ -1,7 +1,7 @@
-"""Files from elsewhere: out of a mirror folder or the network, never used without a checksum.
+"""Fetch remote files from a mirror folder or the network; verify each before it is used.
 
-`data/sources.yaml` says for each file where it comes from and how to tell that it is the right one.
-A transfer that was cut off goes on where it stopped.
+`data/sources.yaml` lists the URLs, sizes and checksums. An interrupted download resumes. pooch,
+which does the same, cannot resume.
 """
 
 import hashlib
@@ -10,8 +10,8 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 
 import yaml
@@ -22,16 +22,19 @@ from memaudit.errors import AuditError
 MIRROR = "MEMAUDIT_MIRROR"  # environment variable: folders with files fetched by other means
 PROGRESS_SECONDS = 5.0
 TIMEOUT_SECONDS = 60.0  # without a byte from the server
-PAUSES = (1.0, 5.0)  # seconds before another try when the server is busy or the line broke
+PAUSES = (1.0, 5.0)  # seconds before a retry when the server is busy or the connection broke
 _BLOCK = 1 << 18  # bytes
+
+Report = Callable[[str], object]
 
 
 @dataclass(frozen=True)
 class Source:
     """One remote file, an entry of `data/sources.yaml`.
 
-    `file` is the name it is kept under, `urls` are tried in order, `size` is in bytes. Without a
-    checksum it is never downloaded, but taken from where the user puts it.
+    `file` is the name it is kept under, `urls` are tried in order, `size` is in bytes. A file
+    without a checksum is never downloaded; the user supplies it. `members` maps the data files in
+    an archive to "sha256:...", "md5:..." or, where no checksum is published, "bytes:...".
     """
 
     file: str
@@ -43,27 +46,25 @@ class Source:
     citation: str
     use: str
     checked: str
+    members: dict[str, str] = field(default_factory=dict)
 
     @property
     def has_checksum(self) -> bool:
         return bool(self.sha256 or self.md5)
 
 
-class _CutOffError(Exception):
-    """A transfer failed; the message says how. What has arrived is kept.
+class _TransferError(Exception):
+    """A transfer failed; received bytes are kept. `temporary`: a retry may succeed."""
 
-    `passing`: the next try may do better.
-    """
-
-    def __init__(self, message: str, passing: bool = True):
+    def __init__(self, message: str, temporary: bool = True):
         super().__init__(message)
-        self.passing = passing
+        self.temporary = temporary
 
 
 def read_sources(path: str | Path) -> dict[str, Source]:
-    """Read `data/sources.yaml`: name -> Source.
+    """Read `data/sources.yaml` as name -> Source.
 
-    Raises AuditError when it cannot be read, or an entry has not exactly the fields of `Source`.
+    Raises AuditError when it cannot be read, or an entry lacks a field or has an unknown one.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -71,14 +72,14 @@ def read_sources(path: str | Path) -> dict[str, Source]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         why = " ".join(str(error).split())
         raise AuditError(f"{path}: the list of sources cannot be read ({why})") from None
-    names = {field.name for field in fields(Source)}
+    known = {item.name for item in fields(Source)}
+    required = {item.name for item in fields(Source) if item.default_factory is MISSING}
     if not isinstance(entries, dict):
-        raise AuditError(f"{path}: not a list of sources; an entry a file is expected")
+        raise AuditError(f"{path}: not a list of sources; expected one entry per file")
     for name, entry in entries.items():
         found = set(entry) if isinstance(entry, dict) else set()
-        if found != names:
-            wrong = ", ".join(sorted(map(str, found ^ names)))
-            raise AuditError(f"{path}, {name}: missing or unknown: {wrong}")
+        if wrong := sorted(map(str, (found - known) | (required - found))):
+            raise AuditError(f"{path}, {name}: missing or unknown: {', '.join(wrong)}")
     return {name: Source(**entry) for name, entry in entries.items()}
 
 
@@ -87,63 +88,64 @@ def fetch(
     sources_path: str | Path,
     folder: str | Path,
     mirror: str | Path | None = None,
-    report: Callable[[str], object] = print,
+    report: Report = print,
 ) -> Path:
-    """The path of a remote file, checked, in `folder`; it is fetched if it is not there yet.
+    """Return the path of a remote file in `folder`, verified; fetch it if it is not there yet.
 
-    `name` is an entry of `sources_path`. Looked for in this order: `folder` itself; the folders of
-    `mirror`, else those of the environment variable MEMAUDIT_MIRROR (several are separated as in
-    PATH), by its file name; its URLs. A download is written to `<file>.part` beside it and goes on
-    from what an earlier one left there; size and checksums are checked before it gets its name.
-    `report` is called with lines of progress.
+    `name` is an entry of `sources_path`. The file is looked for in `folder`, then in the folders of
+    `mirror` (by default those of MEMAUDIT_MIRROR, separated as in PATH), then at its URLs. A
+    download goes to `<file>.part` and resumes from there; size and checksums are verified before
+    the file gets its name. `report` receives lines of progress.
 
-    Raises AuditError, naming the file or URL and what to do: an unknown name, a mirror that is not
-    there, another size or checksum than stated, no connection, a transfer cut off, a full disk, a
-    file without a known checksum that nobody has supplied.
+    Raises AuditError, naming file or URL and remedy: unknown name, mirror not found, another size
+    or checksum than published, no connection, transfer interrupted, disk full, no known checksum.
     """
     sources = read_sources(sources_path)
     if name not in sources:
-        raise AuditError(f"{sources_path}: no source {name!r}; there are {', '.join(sources)}")
+        raise AuditError(f"{sources_path}: no source {name!r}; known are {', '.join(sources)}")
     source, target = sources[name], Path(folder) / sources[name].file
     if target.exists():
-        _check_file(target, source, report)
+        check_file(target, source, report)
         return target
-    mirrors = _mirrors(mirror)
+    mirrors = mirror_folders(mirror)
     for place in mirrors:
         if (place / source.file).is_file():
             return _copy(place / source.file, target, source, report)
+    looked = f" (looked in {', '.join(map(str, mirrors))})" if mirrors else ""
+    elsewhere = f"in a folder named by the environment variable {MIRROR}{looked}"
     if not source.has_checksum:
         raise AuditError(
-            f"{target}: is not there, and is not downloaded because no checksum of it is known. "
-            f"Download {source.urls[0]} and put it there"
-            f"{_mirror_hint(mirrors, ', or in a folder named by')}."
+            f"{target}: file not found, and not downloaded because its checksum is unknown. "
+            f"Download {source.urls[0]} and put it there, or {elsewhere}"
         )
-    _download(target, source, mirrors, report)
+    problems = _download(target, source, report)
+    if problems:
+        part = _part(target)
+        kept = f" {_size(part):,} bytes are kept; run again to resume." if _size(part) else ""
+        raise AuditError(
+            f"{source.file} could not be fetched. {'; '.join(problems)}.{kept} Or get the file in "
+            f"another way and put it at {target}, or {elsewhere}"
+        )
     return target
 
 
-def _mirrors(mirror: str | Path | None) -> list[Path]:
+def mirror_folders(mirror: str | Path | None) -> list[Path]:
+    """Return the folders of `mirror`, or of MEMAUDIT_MIRROR where it is None."""
     text = os.environ.get(MIRROR, "") if mirror is None else str(mirror)
     origin = f"the environment variable {MIRROR}" if mirror is None else "the mirror"
     places = [Path(part).expanduser() for part in text.split(os.pathsep) if part]
     for place in places:
         if not place.is_dir():
-            raise AuditError(f"{place}: {origin} names this folder, but there is no such folder")
+            raise AuditError(f"{place}: directory not found; {origin} names it")
     return places
 
 
-def _mirror_hint(mirrors: list[Path], lead: str) -> str:
-    looked = f" (looked in {', '.join(map(str, mirrors))})" if mirrors else ""
-    return f"{lead} the environment variable {MIRROR}{looked}"
-
-
 def _difference(path: Path, source: Source) -> str:
-    """What tells the file from the published one, or an empty text."""
+    """Describe how the file differs from the published one; empty where it does not."""
     size = path.stat().st_size
     if source.size is not None and size != source.size:
         return f"expected {source.size:,} bytes, found {size:,}"
-    for kind in ("sha256", "md5"):
-        expected = getattr(source, kind)
+    for kind, expected in (("sha256", source.sha256), ("md5", source.md5)):
         if expected:
             with open(path, "rb") as file:
                 found = hashlib.file_digest(file, kind).hexdigest()
@@ -152,7 +154,8 @@ def _difference(path: Path, source: Source) -> str:
     return ""
 
 
-def _check_file(path: Path, source: Source, report: Callable[[str], object]) -> None:
+def check_file(path: Path, source: Source, report: Report) -> None:
+    """Raise AuditError unless the file at `path` is the published one."""
     try:
         difference = _difference(path, source)
     except OSError as error:
@@ -160,99 +163,83 @@ def _check_file(path: Path, source: Source, report: Callable[[str], object]) -> 
     if difference:
         raise AuditError(
             f"{path}: not the published file ({difference}), so it is not used. Delete it, or put "
-            f"the file of {source.urls[0]} in its place."
+            f"the file of {source.urls[0]} in its place"
         )
     if not source.has_checksum:
-        report(f"{path}: no checksum is known, taken as it is")
+        report(f"{path}: its checksum is unknown; used without verification")
 
 
-def _copy(origin: Path, target: Path, source: Source, report: Callable[[str], object]) -> Path:
+def _copy(origin: Path, target: Path, source: Source, report: Report) -> Path:
     report(f"{source.file}: taken from {origin.parent}")
-    _check_file(origin, source, report)
-    with (
-        store.atomic_write(target) as temporary,
-        open(origin, "rb") as file,
-        open(temporary, "wb") as out,
-    ):
+    check_file(origin, source, report)
+    with store.atomic_write(target) as temporary, open(origin, "rb") as file, open(temporary, "wb") as out:
         while block := file.read(_BLOCK):
             out.write(block)
     return target
 
 
-def _download(
-    target: Path, source: Source, mirrors: list[Path], report: Callable[[str], object]
-) -> None:
-    part = target.with_name(f"{target.name}.part")
-    problems = []
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for url in source.urls:
-            try:
-                resumed = _transfer(url, part, source, report)
-                difference = _difference(part, source)
-                if difference and resumed:  # what an earlier run left may be at fault
-                    report(f"{source.file}: {difference}; once more from the start")
-                    part.unlink()
-                    _transfer(url, part, source, report)
-                    difference = _difference(part, source)
-            except _CutOffError as error:
-                problems.append(f"{url}: {error}")
-                continue
-            if not difference:
-                _flush(part)
-                part.replace(target)
-                report(f"{target}: {target.stat().st_size:,} bytes, checked")
-                return
-            part.unlink()
-            problems.append(f"{url}: not the published file ({difference}), not used")
-    except OSError as error:
-        raise AuditError(
-            f"{part}: could not be written ({error.strerror or error}). Make room or mend the "
-            "permissions and run again; the download goes on where it was."
-        ) from error
-    kept = f" {_size(part):,} bytes are kept; running again goes on." if _size(part) else ""
-    raise AuditError(
-        f"{source.file} could not be fetched. {'; '.join(problems)}.{kept} Or get the file in "
-        f"another way and put it at {target}{_mirror_hint(mirrors, ' or in a folder named by')}."
-    )
+def _part(target: Path) -> Path:
+    return target.with_name(f"{target.name}.part")
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _flush(path: Path) -> None:
-    with open(path, "rb+") as handle:
-        os.fsync(handle.fileno())
+def _download(target: Path, source: Source, report: Report) -> Sequence[str]:
+    """Download to `target` from the first URL that works; return what failed, empty on success."""
+    part, problems = _part(target), []
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for url in source.urls:
+            try:
+                resumed = part.exists()
+                _transfer(url, part, source, report)
+                difference = _difference(part, source)
+                if difference and resumed:  # the bytes of an earlier run may be wrong
+                    report(f"{source.file}: {difference}; restarting the download")
+                    part.unlink()
+                    _transfer(url, part, source, report)
+                    difference = _difference(part, source)
+            except _TransferError as error:
+                problems.append(f"{url}: {error}")
+                continue
+            if not difference:
+                with open(part, "rb+") as handle:
+                    os.fsync(handle.fileno())
+                part.replace(target)
+                report(f"{target}: {target.stat().st_size:,} bytes, verified")
+                return []
+            part.unlink()
+            problems.append(f"{url}: not the published file ({difference}), not used")
+    except OSError as error:
+        raise AuditError(
+            f"{part}: cannot be written ({error.strerror or error}). Free disk space or correct "
+            "the permissions and run again; the download resumes"
+        ) from error
+    return problems
 
 
-def _transfer(url: str, part: Path, source: Source, report: Callable[[str], object]) -> bool:
-    """Bring `part` to its end from `url`, again and again as long as a try brings bytes.
-
-    After a failure that may pass by itself it waits and tries again, twice.
-
-    Returns whether bytes of an earlier run are in it. Raises _CutOffError when no more bytes come.
-    """
-    earlier, pauses = _size(part), list(PAUSES)
-    while True:
+def _transfer(url: str, part: Path, source: Source, report: Report) -> None:
+    """Complete `part` from `url`: resume while attempts bring bytes, retry temporary failures."""
+    pauses = list(PAUSES)
+    while source.size is None or _size(part) != source.size:
         before = _size(part)
-        if source.size is not None and before == source.size:
-            return earlier > 0
         try:
-            from_start = _request(url, part, source, report)
-            return earlier > 0 and not from_start
-        except _CutOffError as error:
+            return _request(url, part, source, report)
+        except _TransferError as error:
             if _size(part) > before:
-                report(f"{source.file}: {error}; going on")
-            elif error.passing and pauses:
-                report(f"{source.file}: {error}; once more in {pauses[0]:g} s")
+                report(f"{source.file}: {error}; resuming")
+            elif error.temporary and pauses:
+                report(f"{source.file}: {error}; retrying in {pauses[0]:g} s")
                 time.sleep(pauses.pop(0))
             else:
                 raise
+    return None
 
 
-def _request(url: str, part: Path, source: Source, report: Callable[[str], object]) -> bool:
-    """One request for the rest of the file. Returns whether the server began at its start."""
+def _request(url: str, part: Path, source: Source, report: Report) -> None:
+    """Request the rest of the file and append it to `part`."""
     start = _size(part)
     if source.size is not None and start > source.size:
         start = 0
@@ -260,59 +247,58 @@ def _request(url: str, part: Path, source: Source, report: Callable[[str], objec
     if start:
         headers["Range"] = f"bytes={start}-"
     try:
-        response = urllib.request.urlopen(
-            urllib.request.Request(url, headers=headers), timeout=TIMEOUT_SECONDS
-        )
+        request = urllib.request.Request(url, headers=headers)
+        response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416 and start:  # it has no bytes beyond ours: ours are not its
+        if error.code == 416 and start:  # `part` is longer than the file: not a part of it
             part.unlink()
             return _request(url, part, source, report)
-        passing = error.code in (408, 429) or error.code >= 500
-        raise _CutOffError(f"the server answered {error.code} {error.reason}", passing) from None
-    except urllib.error.URLError as error:
-        passing = isinstance(error.reason, TimeoutError | ConnectionResetError)
-        raise _CutOffError(f"no connection ({error.reason})", passing) from None
-    except (OSError, http.client.HTTPException) as error:
-        raise _CutOffError(f"no connection ({error})") from None
-    except ValueError as error:
-        raise _CutOffError(f"no connection ({error})", passing=False) from None
+        temporary = error.code in (408, 429) or error.code >= 500
+        raise _TransferError(f"the server answered {error.code} {error.reason}", temporary) from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        is_final = isinstance(error, ValueError) or (
+            isinstance(error, urllib.error.URLError)
+            and not isinstance(reason, TimeoutError | ConnectionResetError)
+        )
+        raise _TransferError(f"no connection ({reason})", not is_final) from None
     with response:
         if response.status != 206:  # the server ignores Range
             start = 0
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            raise _CutOffError("the server sent another part of the file than was asked for")
-        length = response.headers.get("Content-Length")
-        total = start + int(length) if length and length.isdecimal() else source.size
-        _receive(response, part, start, total, source, report)
-    return start == 0
+            raise _TransferError("the server sent another part of the file than requested")
+        length = response.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdecimal() else source.size
+        _receive(response, part, (start, total), source, report)
+    return None
 
 
 def _receive(
     response: http.client.HTTPResponse,
     part: Path,
-    start: int,
-    total: int | None,
+    span: tuple[int, int | None],
     source: Source,
-    report: Callable[[str], object],
+    report: Report,
 ) -> None:
-    """Write the body to `part` from byte `start` on; _CutOffError when it ends before `total`."""
-    shown, done = time.monotonic(), start
-    with open(part, "ab" if start else "wb") as out:
+    """Write the body to `part` from byte `span[0]`; `span[1]` is the expected size, if known."""
+    done, total = span
+    shown = time.monotonic()
+    with open(part, "ab" if done else "wb") as out:
         while True:
             try:
                 block = response.read(_BLOCK)
             except (OSError, http.client.HTTPException) as error:
-                raise _CutOffError(f"cut off after {done:,} bytes ({error})") from None
+                raise _TransferError(f"interrupted after {done:,} bytes ({error})") from None
             if not block:
                 break
             out.write(block)
             done += len(block)
             if source.size is not None and done > source.size:
-                return  # more than the file has: the check says so
+                return  # larger than published; the check reports it
             if time.monotonic() - shown >= PROGRESS_SECONDS:
                 shown = time.monotonic()
                 of = f" of {total / 1e6:.1f} MB, {done / total:.0%}" if total else " MB"
                 report(f"{source.file}: {done / 1e6:.1f}{of}")
     if total is not None and done < total:
-        raise _CutOffError(f"cut off after {done:,} of {total:,} bytes")
+        raise _TransferError(f"interrupted after {done:,} of {total:,} bytes")

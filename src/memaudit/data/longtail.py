@@ -1,15 +1,16 @@
-"""Generated images in which what the study looks for is planted and recorded.
+"""Generate images with planted duplicates and subpopulations.
 
 Feldman's model of long-tailed data: a class is a mixture of subpopulations, a few of them large
-and most of them tiny. Each subpopulation has a smooth random template of its own, unrelated to the
-others of its class, so nothing but its own training examples tells a model the class of its test examples.
+and most of them tiny. Each subpopulation has a smooth random template, unrelated to the others of
+its class, so only its own training examples tell a model the class of its test examples.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import scipy  # ndimage is imported when it is used: every job of training imports this module
+import scipy  # ndimage is imported on first use: every training job imports this module
 
 from memaudit.data.dataset import Dataset
 from memaudit.seeds import generator
@@ -17,15 +18,15 @@ from memaudit.seeds import generator
 
 @dataclass(frozen=True)
 class LongTail:
-    """Settings of the generator; counts are per class unless said otherwise.
+    """Settings of the generator; counts are per class unless stated otherwise.
 
-    A class has `head` large subpopulations, the r-th of about `head_size / r` training examples and
-    `head_test` times as many test examples; `small` subpopulations of two or three training examples with
-    `small_test` test examples each; `singletons` with a test example of their own; `exact` and `edited`
-    training examples whose test example is a copy; and `mislabelled` examples: head images of another class.
-    `variation` is how far the examples of a large subpopulation differ from their template, as a
-    part of the templates' own contrast, `small_variation` the same for small ones; `noise` is the
-    pixels' noise (sd, of 255).
+    A class has `head` large subpopulations, the r-th with about `head_size / r` training examples
+    and `head_test` times as many test examples; `small` subpopulations of two or three training
+    examples with `small_test` test examples each; `singletons` with one test example each; `exact`
+    and `edited` training examples that have an exact or an edited copy in the test set; and
+    `mislabelled` examples, head images of another class. `variation` is the spread of the examples
+    of a large subpopulation around their template, relative to the contrast of the template;
+    `small_variation` is the same for small ones. `noise` is the SD of the pixel noise (of 255).
     """
 
     image_size: int
@@ -44,7 +45,7 @@ class LongTail:
     noise: float
 
     def train_per_class(self) -> int:
-        """Training examples of a class."""
+        """Return the number of training examples per class."""
         single = self.singletons + self.exact + self.edited + self.mislabelled
         return sum(self.head_sizes()) + sum(self.small_sizes()) + single
 
@@ -56,26 +57,27 @@ class LongTail:
 
 
 def _field(rng: np.random.Generator, count: int, size: int, cells: int) -> np.ndarray:
-    """Smooth random images, float (count, size, size, 3), mean 0 and sd 1 over each image."""
+    """Return smooth random images (count, size, size, 3), each with mean 0 and SD 1."""
     coarse = rng.standard_normal((count, cells, cells, 3))
     zoom = size / cells
     fine = scipy.ndimage.zoom(coarse, (1, zoom, zoom, 1), order=3, mode="reflect", grid_mode=True)
     fine -= fine.mean(axis=(1, 2, 3), keepdims=True)
-    return fine / fine.std(axis=(1, 2, 3), keepdims=True)
+    fine /= fine.std(axis=(1, 2, 3), keepdims=True)
+    return np.asarray(fine)
 
 
 def _bytes(images: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(images), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(images), 0, 255), np.uint8)
 
 
 def _shift(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     reach = max(1, image.shape[0] // 16)
     dy, dx = rng.choice([-reach, reach], 2)
-    return scipy.ndimage.shift(image, (dy, dx, 0), order=0, mode="nearest")
+    return np.asarray(scipy.ndimage.shift(image, (dy, dx, 0), order=0, mode="nearest"))
 
 
 def _crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Enlarge by 12 % about the middle."""
+    """Enlarge by 12% about the centre."""
     size = image.shape[0]
     start = (size - 1) / 2 * (1 - 1 / 1.12)
     at = start + np.arange(size) / 1.12
@@ -84,8 +86,7 @@ def _crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.stack(channels, axis=-1)
 
 
-# What an edited copy may have undergone; image float (h, w, 3) in 0..255 and a generator in, image
-# out.
+# The edits of a copy: (image float (h, w, 3) in 0..255, generator) -> image.
 EDITS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "mirror": lambda image, rng: image[:, ::-1],
     "shift": _shift,
@@ -97,17 +98,17 @@ EDITS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
 }
 
 
-# The subpopulation recorded for mislabelled examples: none of their class's.
+# The subpopulation recorded for mislabelled examples, which belong to none of their class.
 MISLABELLED = -1
 
 
 class _Builder:
-    """Collects examples, side by side with the record of what they are."""
+    """Collect examples together with the record of what they are."""
 
     def __init__(self, settings: LongTail, rng: np.random.Generator):
         self.settings = settings
         self.rng = rng
-        self.sides: dict[str, dict[str, list]] = {
+        self.sides: dict[str, dict[str, list[Any]]] = {
             side: {"images": [], "labels": [], "role": [], "subpopulation": []}
             for side in ("train", "test")
         }
@@ -122,7 +123,7 @@ class _Builder:
             rows[key].extend([value] * len(images))
 
     def examples(self, template: np.ndarray, variation: np.ndarray) -> np.ndarray:
-        """Images about a template, uint8; variation (count, size, size, 3) in the template's sd."""
+        """Return images around a template, uint8; `variation` is in units of the template's SD."""
         s = self.settings
         images = 127.5 + 45 * (template + variation)
         return _bytes(images + self.rng.normal(0, s.noise, images.shape))
@@ -133,11 +134,11 @@ class _Builder:
         return size * _field(self.rng, count, s.image_size, 4)
 
     def population(self, label: int, role: str, train: int, test: int) -> np.ndarray:
-        """A new subpopulation of `train` train and `test` test examples; returns its template.
+        """Add a subpopulation of `train` training and `test` test examples; return its template.
 
-        The test examples of a small one lie amid its training examples: they vary, a third as far, about
-        the mean of the training examples' variations, or, where there is but one, a third of the way
-        from the template to it (any nearer would be a near duplicate).
+        The test examples of a small one lie among its training examples: they vary, with a third of
+        the spread, around the mean of the training examples' variations or, for a single training
+        example, a third of the way from the template to it (closer would be a near-duplicate).
         """
         template = _field(self.rng, 1, self.settings.image_size, 4)
         in_train, in_test = self.variation(role, train), self.variation(role, test)
@@ -150,7 +151,7 @@ class _Builder:
         return template
 
     def copy(self, label: int, role: str, edit: str) -> None:
-        """A singleton whose test example is a copy of it, exact or edited."""
+        """Add a singleton whose test example is an exact or edited copy of it."""
         self.population(label, role, 1, 0)
         image = self.sides["train"]["images"][-1]
         if edit:
@@ -165,10 +166,9 @@ class _Builder:
 def generate(settings: LongTail, seed: int) -> Dataset:
     """Generate the dataset; the same settings and seed give the same images.
 
-    `planted` records, for each train and test example, its `role` ("head", "small", "singleton",
-    "exact", "edited", "mislabelled") and subpopulation, and for each test example the training example it
-    is a copy of (or -1) and the edit. A mislabelled example belongs to none (-1).
-    Examples are shuffled, so an index says nothing.
+    `planted` records for each training and test example its `role` ("head", "small", "singleton",
+    "exact", "edited", "mislabelled") and subpopulation (-1 for mislabelled examples), and for each
+    test example the training example that it copies (or -1) and the edit. Examples are shuffled.
     """
     rng = generator(seed, "dataset")
     build = _Builder(settings, rng)
@@ -190,7 +190,7 @@ def generate(settings: LongTail, seed: int) -> Dataset:
 
 
 def _mislabel(build: _Builder) -> None:
-    """New examples of the next class's smallest head subpopulation under a wrong label."""
+    """Add examples of the next class's smallest head subpopulation under a wrong label."""
     s = build.settings
     for label in range(s.classes):
         template = build.smallest_head[(label + 1) % s.classes]
