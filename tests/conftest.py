@@ -59,6 +59,15 @@ SMALL = {
 }
 
 
+def supplied(file: str) -> Path:
+    """A published file that is not part of the repository; without it the test is skipped."""
+    folders = os.environ.get("MEMAUDIT_MIRROR", "").split(os.pathsep)
+    for folder in [*filter(None, folders), ROOT.parent / "shared" / "data"]:
+        if (Path(folder) / file).is_file():
+            return Path(folder) / file
+    return pytest.skip(f"{file} not found; name its folder in MEMAUDIT_MIRROR")
+
+
 class Study:
     """A working directory with the shipped configuration, overridden by a small one."""
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import yaml
 from conftest import Study
-from test_cifar import names, records, write_archive
+from test_cifar import Files
 from test_published import cifair_file
 
 from memaudit import tables
-from memaudit.data.cifar import read_cifar100
+from memaudit.data.cifar import read_cifar
 
 TRAIN, TEST = 300, 200
 
@@ -34,14 +34,17 @@ def mirror(tmp_path_factory):
     """A folder with files of the published forms, and the images they are about."""
     folder = tmp_path_factory.mktemp("mirror")
     rng = np.random.default_rng(0)
-    members = {
-        "cifar-100-binary/train.bin": records(rng, TRAIN, [20, 100])[0],
-        "cifar-100-binary/test.bin": records(rng, TEST, [20, 100])[0],
-        "cifar-100-binary/fine_label_names.txt": names(100, "fine"),
-        "cifar-100-binary/coarse_label_names.txt": names(20, "coarse"),
+    parts = {
+        name: (
+            rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8),
+            np.stack([rng.integers(0, n, count, dtype=np.uint8) for n in (20, 100)], axis=1),
+        )
+        for name, count in (("train", TRAIN), ("test", TEST))
     }
-    archive = write_archive(folder / "cifar-100-binary.tar.gz", members)
-    data = read_cifar100(archive, expected=None)
+    files = Files("cifar100", "binary", parts)
+    files.archive = "cifar-100-binary.tar.gz"
+    data = read_cifar("cifar100", files.pack(folder), files.sources)
+    (folder / "members.yaml").write_text(yaml.safe_dump(files.sources["cifar100"].members))
     same = data.train_labels[:, None] == data.test_labels
     pairs = np.argwhere(same)[:: same.sum() // 60]
     np.savez(
@@ -91,6 +94,7 @@ def cifar_study(folder, mirror, **memorization):
     files = {"cifar100": "cifar-100-binary.tar.gz", "fz_pairs": "pairs.npz"}
     files |= {"cifair100": "cifair.csv", "fz_matrix": "matrix.npz"}
     sources = {name: source(mirror / file) for name, file in files.items()}
+    sources["cifar100"]["members"] = yaml.safe_load((mirror / "members.yaml").read_text())
     (folder / "data/sources.yaml").write_text(yaml.safe_dump(sources))
     return study
 

@@ -1,4 +1,4 @@
-"""Images in: the generated dataset and what it plants, and the user's folders."""
+"""The generated dataset with its planted structure, and the user's image folders."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_the_same_seed_gives_the_same_images(generated):
     assert generate(SETTINGS, seed=2).digest() != generated.digest()
 
 
-def test_the_sizes_are_those_asked_for(generated):
+def test_the_sizes_are_those_configured(generated):
     assert generated.n_train == SETTINGS.classes * SETTINGS.train_per_class()
     assert generated.train_images.shape[1:] == (16, 16, 3)
     assert generated.train_images.dtype == np.uint8
@@ -115,7 +115,7 @@ def test_a_folder_is_read_in_sorted_order(tmp_path):
     assert data.train_labels.tolist() == [0] * 11 + [1] * 11
 
 
-def test_any_format_and_size_is_brought_to_one(tmp_path):
+def test_any_format_and_size_is_scaled_to_one(tmp_path):
     write_folder(
         tmp_path, ((20, 10), (9, 30), (12, 12)), formats=("png", "jpg", "bmp", "gif", "webp")
     )
@@ -123,13 +123,13 @@ def test_any_format_and_size_is_brought_to_one(tmp_path):
     assert data.train_images.shape == (6, 12, 12, 3)
 
 
-def test_sixteen_bits_become_eight_and_thirty_two_are_refused(tmp_path):
+def test_16_bit_images_are_reduced_and_32_bit_images_refused(tmp_path):
     write_folder(tmp_path)
     Image.fromarray(np.full((8, 8), 30000, np.uint16)).save(tmp_path / "train/ant/0.png")
     assert (read_image_folder(tmp_path).train_images[0] == 30000 >> 8).all()
     (tmp_path / "train/ant/0.png").unlink()
     Image.fromarray(np.full((8, 8), 0.5, np.float32)).save(tmp_path / "train/ant/0.tif")
-    with pytest.raises(AuditError, match=r"0\.tif: pixels of 32 bits"):
+    with pytest.raises(AuditError, match=r"0\.tif: 32-bit pixels"):
         read_image_folder(tmp_path)
 
 
@@ -145,7 +145,7 @@ def test_grey_and_transparent_images_become_rgb(tmp_path):
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
-        (lambda root: (root / "test").rename(root / "val"), r"test: there is no such folder"),
+        (lambda root: (root / "test").rename(root / "val"), r"test: directory not found"),
         (lambda root: (root / "train/cat").mkdir(), r"class 'cat' has no images"),
         (
             lambda root: (root / "train/bee").rename(root / "train/cat"),
@@ -153,7 +153,7 @@ def test_grey_and_transparent_images_become_rgb(tmp_path):
         ),
         (
             lambda root: (root / "test/bee").rename(root / "test/ant/more"),
-            r"test/ant/more: a folder within a class; images lie directly in .*test/ant/",
+            r"test/ant/more: a folder inside a class folder; images are expected in .*test/<class>",
         ),
         (
             lambda root: (root / "test/bee").rename(root / "bee"),
@@ -161,11 +161,11 @@ def test_grey_and_transparent_images_become_rgb(tmp_path):
         ),
         (
             lambda root: (root / "train/bee/2.png").rename(root / "train/2.png"),
-            r"train/2\.png: is in no class",
+            r"train/2\.png: not in a class folder",
         ),
         (
             lambda root: (root / "train/bee/3.png").symlink_to("nowhere"),
-            r"bee/3\.png: a link that leads nowhere",
+            r"bee/3\.png: a broken link",
         ),
         (
             lambda root: (root / "train/bee/2.png").rename(root / "train/bee" / "\udcff.png"),
@@ -185,7 +185,7 @@ def test_grey_and_transparent_images_become_rgb(tmp_path):
         ),
     ],
 )
-def test_what_is_wrong_with_a_folder_is_named(tmp_path, break_it, message):
+def test_errors_name_the_problem_in_a_folder(tmp_path, break_it, message):
     write_folder(tmp_path)
     break_it(tmp_path)
     with pytest.raises(AuditError, match=message):
@@ -194,5 +194,5 @@ def test_what_is_wrong_with_a_folder_is_named(tmp_path, break_it, message):
 
 def test_one_class_is_too_few(tmp_path):
     write_folder(tmp_path, classes=("ant",))
-    with pytest.raises(AuditError, match="there must be two or more"):
+    with pytest.raises(AuditError, match="at least two are needed"):
         read_image_folder(tmp_path)

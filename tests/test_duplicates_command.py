@@ -75,14 +75,14 @@ def test_command_on_a_folder(folder, tmp_path):
     assert "10 of 10 images compared" in done.stderr
     words = done.stdout.split("\n")
     assert words[:4] == [
-        "10 test images against 40 training images:",
-        "        1 with an exact copy in train",
-        "        1 more with a near copy (score 0.55 or more)",
-        "        0 more to look at (score 0.45 or more)",
+        "10 test images compared with 40 training images:",
+        "        1 with an exact duplicate in the training set",
+        "        1 more with a near-duplicate (score 0.55 or more)",
+        "        0 more to inspect (score 0.45 or more)",
     ]
-    assert "20.00 % of the test images have a copy in train" in done.stdout
+    assert "20.00% of the test images have a duplicate in the training set" in done.stdout
     assert "2 clusters" in done.stdout
-    assert "1 pair of copies with two classes" in done.stdout
+    assert "1 pair of duplicates with different labels" in done.stdout
     assert "    train/ant/08.png and test/bee/47.png" in words
     assert "Report accuracy also without" in done.stdout
 
@@ -100,7 +100,9 @@ def test_command_within_train(folder, tmp_path, capsys):
             "kind": "near",
         }
     ]
-    assert "keeping one image of each would take 1 away (2.50 %)" in capsys.readouterr().out
+    assert (
+        "Keeping one image of each cluster would remove 1 images (2.50%)" in capsys.readouterr().out
+    )
 
 
 def test_command_on_a_dataset_file(small_dataset, tmp_path, capsys):
@@ -118,7 +120,7 @@ def test_command_on_a_dataset_file(small_dataset, tmp_path, capsys):
     }
     assert {(r["train_path"], r["test_path"]) for r in rows if r["kind"] == "exact"} >= exact
     assert set(Counter(row["test_path"] for row in rows).values()) == {2}
-    assert f"{small_dataset.n_test} test images against" in capsys.readouterr().out
+    assert f"{small_dataset.n_test} test images compared with" in capsys.readouterr().out
 
 
 def test_a_class_may_be_on_one_side_only(folder, tmp_path):
@@ -128,7 +130,7 @@ def test_a_class_may_be_on_one_side_only(folder, tmp_path):
     assert set(train.classes) == {"ant", "bee"} and set(test.classes) == {"wasp"}
 
 
-def test_command_brings_images_to_one_size(folder, tmp_path, capsys):
+def test_command_scales_images_to_one_size(folder, tmp_path, capsys):
     shutil.copytree(folder, tmp_path / "photos")
     odd = tmp_path / "photos" / "test" / "bee" / "48.png"
     Image.open(odd).resize((50, 41)).save(odd)
@@ -140,14 +142,14 @@ def test_command_brings_images_to_one_size(folder, tmp_path, capsys):
     assert "scaled" not in capsys.readouterr().err
 
 
-def test_command_names_what_is_wrong(folder, tmp_path, capsys):
+def test_command_errors_name_the_problem(folder, tmp_path, capsys):
     def error(*arguments):
         assert main(["duplicates", *map(str, arguments), "-o", str(tmp_path / "pairs.csv")]) == 1
         lines = capsys.readouterr().err.strip().split("\n")
         assert lines[-1].startswith("error: ")
         return lines[-1]
 
-    assert "there is no such folder" in error(tmp_path / "nowhere")
+    assert "directory not found" in error(tmp_path / "nowhere")
     (tmp_path / "train" / "ant").mkdir(parents=True)
     assert "class 'ant' has no images" in error(tmp_path)
     (tmp_path / "text.png").write_text("no image")
@@ -167,14 +169,14 @@ def test_command_names_what_is_wrong(folder, tmp_path, capsys):
         (["--image-size", "0"], "--image-size 0: must be at least 1"),
     ],
 )
-def test_command_refuses_wrong_numbers(arguments, words, capsys):
+def test_command_rejects_numbers_out_of_range(arguments, words, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["duplicates", "photos", *arguments])
     assert stopped.value.code == 2
     assert words in capsys.readouterr().err
 
 
-def test_what_is_written_is_read_again(tmp_path):
+def test_duplicates_written_are_read_back(tmp_path):
     pairs = Pairs(
         train=np.array([5, 2, 7]),
         test=np.array([1, 0, 1]),
@@ -193,7 +195,7 @@ def test_what_is_written_is_read_again(tmp_path):
 
 
 def test_summary_counts_test_images_not_pairs():
-    """Test image 0 has two copies, 1 shares one of them; 2 is to be looked at; 3 has none."""
+    """Test image 0 has two duplicates, 1 shares one of them, 2 is to be inspected, 3 has none."""
     pairs = Pairs(
         train=np.array([4, 5, 5, 1, 2, 4]),
         test=np.array([0, 0, 1, 2, 3, 2]),
@@ -203,14 +205,14 @@ def test_summary_counts_test_images_not_pairs():
     train = Side(np.zeros((9, 1, 1, 3)), [f"r{row}" for row in range(9)], ["x"] * 9)
     test = Side(np.zeros((8, 1, 1, 3)), [f"t{row}" for row in range(8)], ["x"] * 7 + ["y"])
     text = summarize(pairs, train, test, near=0.6, review=0.45)
-    assert "        1 with an exact copy" in text
-    assert "        1 more with a near copy" in text
-    assert "        1 more to look at" in text
-    assert "25.00 % of the test images" in text
+    assert "        1 with an exact duplicate" in text
+    assert "        1 more with a near-duplicate" in text
+    assert "        1 more to inspect" in text
+    assert "25.00% of the test images" in text
     assert "1 cluster, the largest:\n    2 test images and 2 training images: t0, r4, ..." in text
-    assert "two classes" not in text
+    assert "different labels" not in text
     none = summarize(pairs.at_least(2), train, test, near=0.6, review=0.45)
-    assert "No copies were found." in none and "Report" not in none
+    assert "No duplicates were found." in none and "Report" not in none
 
 
 # --- photographs ------------------------------------------------------------------------------
@@ -232,7 +234,7 @@ def photographs(wanted):
 
 
 @pytest.mark.skipif(not MIRROR.is_file(), reason="needs cifar10-images.tar.xz in MEMAUDIT_MIRROR")
-def test_agrees_with_judgments_by_eye():
+def test_finder_agrees_with_manual_annotations():
     """On photographs that the score was not tuned on (odd test images), docs/duplicates.md.
 
     Each of the training images is there with the others that were judged, not among 50,000.

@@ -116,29 +116,29 @@ def test_size_and_checksums_need_not_all_be_known(server, get):
     assert get(server.url, size=None, sha256=None).read_bytes() == CONTENT
 
 
-def test_a_transfer_that_was_cut_off_goes_on_by_itself(server, get):
+def test_an_interrupted_transfer_resumes(server, get):
     server.give = [300_000, 400_000]
     lines = []
     assert get(server.url, report=lines.append).read_bytes() == CONTENT
     assert [asked for _, asked in server.seen] == [None, "bytes=300000-", "bytes=700000-"]
-    assert "cut off after 300,000 of 1,024,000 bytes" in lines[0]
+    assert "interrupted after 300,000 of 1,024,000 bytes" in lines[0]
 
 
-def test_a_failure_that_may_pass_is_tried_again(server, get, monkeypatch):
+def test_a_temporary_failure_is_retried(server, get, monkeypatch):
     monkeypatch.setattr(module, "PAUSES", (0.0, 0.0))
     server.give = [0, 300_000, 0]
     lines = []
     assert get(server.url, report=lines.append).read_bytes() == CONTENT
     assert [asked for _, asked in server.seen] == [None, None, "bytes=300000-", "bytes=300000-"]
-    assert "once more in 0 s" in lines[0]
+    assert "retrying in 0 s" in lines[0]
     with pytest.raises(AuditError, match="404"):  # this does not pass
         get(server.url.replace("file.bin", "gone"), file="other.bin")
     assert [path for path, _ in server.seen[4:]] == ["/gone"]
 
 
-def test_what_has_arrived_is_kept_for_the_next_run(server, get, part):
+def test_received_bytes_are_kept_for_the_next_run(server, get, part):
     server.give = [300_000, 0]
-    with pytest.raises(AuditError, match=r"cut off after 300,000 .* 300,000 bytes are kept"):
+    with pytest.raises(AuditError, match=r"interrupted after 300,000 .* 300,000 bytes are kept"):
         get(server.url)
     assert part.read_bytes() == CONTENT[:300_000]
     assert get(server.url).read_bytes() == CONTENT
@@ -157,13 +157,13 @@ def test_a_server_without_ranges_starts_again(server, get, part):
 @pytest.mark.parametrize(
     "left", [b"x" * 500_000, b"x" * len(CONTENT), b"x" * 2_000_000], ids=["part", "all", "more"]
 )
-def test_a_wrong_part_is_not_believed(server, get, part, left, size):
+def test_a_wrong_partial_file_is_discarded(server, get, part, left, size):
     part.write_bytes(left)
     assert get(server.url, size=size).read_bytes() == CONTENT
     assert server.seen[-1][1] is None
 
 
-def test_a_whole_part_needs_no_server(get, part):
+def test_a_complete_partial_file_needs_no_server(get, part):
     part.write_bytes(CONTENT)
     assert get().read_bytes() == CONTENT
 
@@ -190,7 +190,7 @@ def test_the_next_url_is_tried(server, get):
     assert get(missing, server.url).read_bytes() == CONTENT
 
 
-def test_not_found_is_an_error_in_words(server, get):
+def test_not_found_is_reported(server, get):
     missing = server.url.replace("file.bin", "gone")
     with pytest.raises(AuditError, match=rf"{missing}: the server answered 404 Not Found"):
         get(missing)
@@ -207,7 +207,7 @@ def test_offline_says_what_to_do(tmp_path, server, get):
     assert "MEMAUDIT_MIRROR" in message
 
 
-def test_a_mirror_goes_before_the_network(tmp_path, get, monkeypatch):
+def test_a_mirror_precedes_the_network(tmp_path, get, monkeypatch):
     for name in ("empty", "mirror"):
         (tmp_path / name).mkdir()
     (tmp_path / "mirror" / "file.bin").write_bytes(CONTENT)
@@ -224,11 +224,11 @@ def test_a_mirror_is_checked_too(tmp_path, get):
     with pytest.raises(AuditError, match=r"file\.bin: not the published file \(expected sha256"):
         get(mirror=tmp_path)
     assert not (tmp_path / "data" / "file.bin").exists()
-    with pytest.raises(AuditError, match=r"nowhere: the mirror names this folder, but there is no"):
+    with pytest.raises(AuditError, match=r"nowhere: directory not found; the mirror names it"):
         get(mirror=tmp_path / "nowhere")
 
 
-def test_a_file_put_there_by_hand_is_checked(tmp_path, get, part):
+def test_a_file_supplied_by_the_user_is_checked(tmp_path, get, part):
     part.with_name("file.bin").write_bytes(b"half")
     with pytest.raises(AuditError, match=r"file\.bin: not the published file .*found 4\)"):
         get()
@@ -236,25 +236,25 @@ def test_a_file_put_there_by_hand_is_checked(tmp_path, get, part):
 
 def test_without_a_checksum_nothing_is_downloaded(tmp_path, server, get):
     unknown = dict.fromkeys(("size", "sha256", "md5"))
-    with pytest.raises(AuditError, match=r"no checksum of it is known.*Download http"):
+    with pytest.raises(AuditError, match=r"its checksum is unknown.*Download http"):
         get(server.url, **unknown)
     assert server.seen == []
     (tmp_path / "file.bin").write_bytes(b"anything")
     lines = []
     assert get(mirror=tmp_path, report=lines.append, **unknown).read_bytes() == b"anything"
-    assert any("no checksum is known" in line for line in lines)
+    assert any("its checksum is unknown" in line for line in lines)
 
 
-def test_a_full_disk_is_an_error_in_words(server, get, monkeypatch):
+def test_a_full_disk_is_reported(server, get, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, "_receive", full)
-    with pytest.raises(AuditError, match=r"file\.bin\.part: could not be written \(No space left"):
+    with pytest.raises(AuditError, match=r"file\.bin\.part: cannot be written \(No space left"):
         get(server.url)
 
 
-def test_progress_is_told(server, get, monkeypatch):
+def test_progress_is_reported(server, get, monkeypatch):
     monkeypatch.setattr(module, "PROGRESS_SECONDS", 0)
     lines = []
     get(server.url, report=lines.append)
@@ -262,7 +262,7 @@ def test_progress_is_told(server, get, monkeypatch):
 
 
 def test_an_unknown_name_and_a_broken_list(tmp_path, get):
-    with pytest.raises(AuditError, match=r"no source 'other'; there are cifar10, cifar100"):
+    with pytest.raises(AuditError, match=r"no source 'other'; known are cifar10, cifar10_python"):
         fetch("other", ROOT / "data" / "sources.yaml", tmp_path)
     with pytest.raises(AuditError, match="missing or unknown: colour"):
         get(colour="red")

@@ -1,11 +1,10 @@
 """Published files: of the same form, made here, and the real ones where they are at hand."""
 
 import csv
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT, supplied
 
 from memaudit import store
 from memaudit.data.fetch import read_sources
@@ -23,19 +22,13 @@ from memaudit.scores.facade import Scores
 from memaudit.scores.selection import Pair
 from memaudit.tables import read_rows, write_rows
 
-ROOT = Path(__file__).resolve().parents[1]
 TRAIN_LABELS = np.array([0, 1, 0, 1, 0, 1])
 TEST_LABELS = np.array([0, 1, 0, 1])
 
 
 def real(name):
     """The published file of a source, or the test is skipped."""
-    file = read_sources(ROOT / "data" / "sources.yaml")[name].file
-    folders = os.environ.get("MEMAUDIT_MIRROR", "").split(os.pathsep)
-    for folder in [*filter(None, folders), ROOT.parent / "shared" / "data"]:
-        if (Path(folder) / file).is_file():
-            return Path(folder) / file
-    return pytest.skip(f"{file} is not at hand; name its folder in MEMAUDIT_MIRROR")
+    return supplied(read_sources(ROOT / "data" / "sources.yaml")[name].file)
 
 
 def pair_file(path, **changes):

@@ -34,6 +34,7 @@ checkpoint dataset:
         "../../envs/memaudit.yaml"
     params:
         kind=KIND,
+        sources=str(SOURCES) if IS_CIFAR else None,
         # what the kind needs; for images on disk, whether they changed is the user's to say
         settings=config["dataset"].get(KIND, {}),
         seed=config["seed"] if IS_GENERATED else None,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from memaudit.data.image_folder import SeveralSizes
 from memaudit.duplicates import files, finder, summary
 from memaudit.errors import AuditError
 
@@ -98,8 +99,8 @@ def _run(options: argparse.Namespace) -> None:
     names = ("train",) if options.within_train else ("train", "test")
     try:
         sides = files.read_sides(options.folder, options.image_size, names)
-    except files.SeveralSizes as error:
-        print(f"{error}: all are scaled to {SIZE} x {SIZE} (--image-size)", file=sys.stderr)
+    except SeveralSizes as error:
+        print(f"{error}; all images are scaled to {SIZE} x {SIZE} (--image-size)", file=sys.stderr)
         sides = files.read_sides(options.folder, SIZE, names)
     train, last = sides[0], sides[-1]
     thresholds = {"near": options.near, "review": options.review}

@@ -172,7 +172,11 @@ def check_file(path: Path, source: Source, report: Report) -> None:
 def _copy(origin: Path, target: Path, source: Source, report: Report) -> Path:
     report(f"{source.file}: taken from {origin.parent}")
     check_file(origin, source, report)
-    with store.atomic_write(target) as temporary, open(origin, "rb") as file, open(temporary, "wb") as out:
+    with (
+        store.atomic_write(target) as temporary,
+        open(origin, "rb") as file,
+        open(temporary, "wb") as out,
+    ):
         while block := file.read(_BLOCK):
             out.write(block)
     return target
@@ -255,7 +259,9 @@ def _request(url: str, part: Path, source: Source, report: Report) -> None:
             part.unlink()
             return _request(url, part, source, report)
         temporary = error.code in (408, 429) or error.code >= 500
-        raise _TransferError(f"the server answered {error.code} {error.reason}", temporary) from None
+        raise _TransferError(
+            f"the server answered {error.code} {error.reason}", temporary
+        ) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
         is_final = isinstance(error, ValueError) or (

@@ -54,7 +54,10 @@ def read_image_folder(
             )
     if len(names) < 2:
         raise AuditError(f"{root / 'train'}: only one class, {names[0]!r}; at least two are needed")
-    train, test = read_folders(root, files, image_size)
+    try:
+        train, test = read_folders(root, files, image_size)
+    except SeveralSizes as error:
+        raise AuditError(f"{error}; set dataset.image_folder.image_size") from None
     number = {name: label for label, name in enumerate(names)}
     train_labels, test_labels = (
         np.array([number[name] for name in side.classes], dtype=np.int64) for side in (train, test)
@@ -78,8 +81,7 @@ def read_folders(
             first = first or (file, image.shape)
             if image.shape != first[1]:
                 raise SeveralSizes(
-                    f"{file}: {_size(image.shape)} pixels, but {first[0]} has {_size(first[1])}; "
-                    "set dataset.image_folder.image_size"
+                    f"{file}: {_size(image.shape)} pixels, but {first[0]} has {_size(first[1])}"
                 )
             if not row:
                 images = np.empty((len(named), *image.shape), np.uint8)

@@ -1,20 +1,12 @@
-"""Duplicates between and within sets of small images: finder, files, summary, command line.
-
-memaudit duplicates FOLDER --output pairs.csv
-"""
+"""Find duplicates between and within sets of small images; the command `memaudit duplicates`."""
 
 from importlib import import_module
 from typing import Any
 
-from memaudit.duplicates.files import (
-    Side,
-    read_duplicates,
-    read_sides,
-    write_duplicates,
-    write_pairs,
-)
+from memaudit.data.image_folder import Side
+from memaudit.duplicates.files import read_duplicates, read_sides, write_duplicates, write_pairs
 
-# Imported when they are first used: jobs that only read the finder's files do without torch.
+# Imported on first use: jobs that only read the finder's files do not import torch.
 _HOME = {
     **dict.fromkeys(("NEAR", "REVIEW", "Pairs", "find_duplicates", "find_within"), "finder"),
     **dict.fromkeys(("summarize", "summarize_within"), "summary"),

@@ -1,12 +1,11 @@
-"""Find training images that show the same shot as a test image, for small RGB images.
+"""Find training images that show the same photograph or scene as a test image.
 
-Three steps. Every test image, mirrored, scaled and shifted in a few ways, is compared with every
-training image by whitened pixels and whitened gradient histograms, which yields a few candidates for
-each test image. The test image is then laid over each candidate at many scales and shifts, and the
-best correlation of the two locally normalised gray images is kept. Last, that correlation is set
-against chance: the level that the test image's other candidates reach, raised where the structure
-is in a few places or the mean colours differ. So plain shapes and stock views, which look like many
-images, score low. Agreeing colours add to the score.
+For small RGB images, in three steps. Candidates: every test image, mirrored, scaled and shifted in
+several ways, is compared with every training image by whitened pixels and whitened gradient
+histograms. Verification: the test image is laid over each candidate at many scales and shifts, and
+the highest correlation of the locally normalised grey images is kept. Score: that correlation is
+rescaled by the chance level, which the test image's other candidates set, so that plain shapes and
+stock views, which resemble many images, score low; agreeing colours raise it.
 """
 
 import hashlib
@@ -20,13 +19,12 @@ from memaudit.duplicates.candidates import find_candidates, fit_whitening, white
 from memaudit.duplicates.likeness import score_of, verify
 from memaudit.duplicates.views import square, squares
 
-NEAR = 0.55  # at or above: the same shot (judged by eye on CIFAR-10)
-REVIEW = 0.45  # at or above: worth a look
+NEAR = 0.55  # score from which a pair is a near-duplicate (annotated on CIFAR-10)
+REVIEW = 0.45  # score from which a pair is worth annotating
 
-_BLOCK = 250  # most test images at a time
-_SIMILARITIES = 1 << 24  # most similarities at a time: 64 MiB
-_CANDIDATES = 25  # training images verified for each test image
-
+_BLOCK = 250  # test images at a time, at most
+_SIMILARITIES = 1 << 24  # similarities at a time, at most: 64 MiB
+_CANDIDATES = 25  # training images verified per test image
 
 Progress = Callable[[int, int], None]
 
@@ -38,12 +36,12 @@ class Pairs:
     Attributes
     ----------
     train, test : int64 arrays
-        Row in ``train_images`` and row in ``test_images``; of pairs within one set, the lower and
+        Row in `train_images` and row in `test_images`; for pairs within one set, the lower and
         the higher row.
     score : float32 array
-        From 0 (no more alike than any two images) to 1 (identical content).
+        From 0 (no more similar than any two images) to 1 (identical content).
     kind : str array
-        "exact" (pixel-identical), "near" (score at or above ``near``) or "candidate" (below).
+        "exact" (identical pixels), "near" (score at or above `near`) or "candidate" (below).
     """
 
     train: np.ndarray
@@ -69,7 +67,7 @@ def find_duplicates(
     per_test: int = 5,
     progress: Progress | None = None,
 ) -> Pairs:
-    """Find for every test image the training images most likely to show the same shot.
+    """Find for every test image the training images most likely to be its duplicates.
 
     Parameters
     ----------
@@ -78,25 +76,30 @@ def find_duplicates(
     test_images : uint8 array, shape (m, h, w, 3)
         RGB images of the same size, m >= 1.
     near : float, 0 to 1
-        Score at or above which a pair is called the same shot.
-    review : float, 0 to ``near``
-        Score at or above which a person should look; pairs below are left out. 0 keeps all.
+        Score at or above which a pair is a near-duplicate.
+    review : float, 0 to `near`
+        Pairs with a lower score are omitted.
     per_test : int
-        Most training images returned for one test image besides exact copies, at least 1.
+        Maximum number of training images per test image besides exact duplicates; at least 1.
     progress : callable, optional
-        Called as ``progress(done, m)`` with the number of test images done so far.
+        Called as `progress(done, m)` with the number of test images compared so far.
 
     Returns
     -------
     Pairs
-        At most ``per_test`` pairs a test image, and all its exact copies, ranked by score; of equal
-        scores exact pairs first, then by row. The same input gives the same pairs (on one machine,
-        with one number of threads).
+        At most `per_test` pairs per test image, plus all its exact duplicates, ranked by score;
+        ties list exact pairs first, then go by row. Deterministic on one machine with one number
+        of threads.
 
     Raises
     ------
     ValueError
-        If an array has another type or shape than stated, or a number is out of its range.
+        If an array does not have the stated type or shape, or a number is out of range.
+
+    Examples
+    --------
+    >>> pairs = find_duplicates(train_images, test_images)  # doctest: +SKIP
+    >>> leaking = set(pairs.test[pairs.kind != "candidate"])  # doctest: +SKIP
     """
     _check_images("train_images", train_images)
     _check_images("test_images", test_images)
@@ -126,20 +129,20 @@ def find_within(
     per_image: int = 5,
     progress: Progress | None = None,
 ) -> Pairs:
-    """Find the images of one set, such as the training set, that show the same shot.
+    """Find images of one set, such as the training set, that duplicate each other.
 
-    ``images`` is uint8 (n, h, w, 3) RGB; the other parameters, the order and the errors are those
-    of `find_duplicates`. No image is paired with itself, and every pair is there once, as (lower
-    row, higher row), with the higher of the two scores that its images give each other. Of
-    identical images the first stands for all: each of the others is paired with it, as "exact", and
-    no more, so a thousand black images make 999 pairs.
+    `images` is uint8 (n, h, w, 3) RGB; the other parameters, the order and the errors are those of
+    `find_duplicates`. No image is paired with itself. Every pair occurs once, as (lower row, higher
+    row), with the higher of the two scores that its images give each other. The first of several
+    identical images represents them: each of the others is paired with it as "exact" and with
+    nothing else, so 1,000 black images make 999 pairs.
     """
     _check_images("images", images)
     _check_numbers(near, review, "per_image", per_image)
     groups = _by_content(images).values()
     exact = {(rows[0], row) for rows in groups for row in rows[1:]}
     found = dict.fromkeys(exact, 1.0)
-    firsts = np.array([rows[0] for rows in groups])  # ascending: a dict keeps the order of arrival
+    firsts = np.array([rows[0] for rows in groups])  # ascending, as inserted
     if len(firsts) > 1:
         different = images if len(firsts) == len(images) else images[firsts]
         blocks = _search(different, different, per_image, progress, among_themselves=True)
@@ -157,9 +160,9 @@ def _search(
     progress: Progress | None,
     among_themselves: bool,
 ) -> Iterator[tuple[int, list[int], list[float]]]:
-    """Yield every test row with its candidates' train rows and their scores, in no order.
+    """Yield every test row with the training rows and scores of its candidates, unordered.
 
-    ``among_themselves`` says that the two arrays are one: a row is then no candidate of itself.
+    `among_themselves`: the two arrays are one, and no row is a candidate of itself.
     """
     count = min(max(_CANDIDATES, per_test), len(train_images) - among_themselves)
     size = int(np.clip(_SIMILARITIES // len(train_images), 1, _BLOCK))
@@ -180,7 +183,7 @@ def _search(
 def _ranked(
     found: dict[tuple[int, int], float], exact: set[tuple[int, int]], near: float, review: float
 ) -> Pairs:
-    """Return the pairs (train, test) with a score of ``review`` or more, best first."""
+    """Return the pairs (train, test) with at least the score `review`, best first."""
     train, test = np.array(list(found), dtype=np.int64).reshape(-1, 2).T
     score = np.array(list(found.values()), dtype=np.float32)
     is_exact = np.array([pair in exact for pair in found], dtype=bool)
@@ -190,7 +193,7 @@ def _ranked(
 
 
 def _check_numbers(near: float, review: float, name: str, count: int) -> None:
-    """Raise ValueError unless 0 <= review <= near <= 1 and ``count`` is 1 or more."""
+    """Raise ValueError unless 0 <= review <= near <= 1 and `count` >= 1."""
     if not 0 <= review <= near <= 1:
         raise ValueError(f"expected 0 <= review <= near <= 1, got {review} and {near}")
     if count < 1:
@@ -198,15 +201,14 @@ def _check_numbers(near: float, review: float, name: str, count: int) -> None:
 
 
 def _check_images(name: str, images: np.ndarray) -> None:
-    """Raise ValueError unless ``images`` is a uint8 array of shape (n >= 1, h, w, 3)."""
+    """Raise ValueError unless `images` is a uint8 array of shape (n >= 1, h, w, 3)."""
     got = type(images).__name__
     if isinstance(images, np.ndarray):
         got = f"{images.dtype} of shape {images.shape}"
         if images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] == 3 and images.size:
             return
     raise ValueError(
-        f"{name} must be a uint8 array of shape (images, height, width, 3), none of them 0, "
-        f"got {got}"
+        f"{name} must be a non-empty uint8 array of shape (images, height, width, 3), got {got}"
     )
 
 
@@ -215,7 +217,7 @@ def _digest(image: np.ndarray) -> bytes:
 
 
 def _by_content(images: np.ndarray) -> dict[bytes, list[int]]:
-    """Map the digest of an image to the rows with just these pixels, ascending."""
+    """Map the digest of an image to the rows with identical pixels, ascending."""
     rows: dict[bytes, list[int]] = {}
     for row, image in enumerate(images):
         rows.setdefault(_digest(image), []).append(row)
@@ -225,7 +227,7 @@ def _by_content(images: np.ndarray) -> dict[bytes, list[int]]:
 def _best(
     candidates: list[int], scores: list[float], same: list[int], count: int
 ) -> list[tuple[int, float]]:
-    """Return the ``count`` best train rows of one test image, with scores, its copies first."""
+    """Return the `count` best training rows of a test image with scores, exact duplicates first."""
     score_of = dict(zip(candidates, scores, strict=True)) | dict.fromkeys(same, 1.0)
     ranked = sorted(score_of, key=lambda row: (row not in same, -score_of[row], row))
     return [(row, score_of[row]) for row in ranked[: max(count, len(same))]]

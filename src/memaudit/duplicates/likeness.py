@@ -1,4 +1,4 @@
-"""How like two images are where they are most alike, and the score that follows from it."""
+"""Compare two images where they agree best, and score their similarity."""
 
 from typing import NamedTuple
 
@@ -10,33 +10,33 @@ from memaudit.duplicates.views import SIDE, blur, square, view
 
 _SCALES = (0.7, 0.76, 0.82, 0.88, 0.94, 1, 1.065, 1.14, 1.22, 1.31, 1.42)
 _MARGIN = 4  # largest shift verified, in pixels of the square
-_LEVELS = (0.4, 0.9)  # least and greatest correlation taken for chance
-_UNEVEN = 0.1  # chance is higher by up to this where the structure is in one place ...
+_LEVELS = (0.4, 0.9)  # bounds of the chance level, a correlation
+_UNEVEN = 0.1  # raises the chance level by up to this where the structure is in one place ...
 _TONE = 0.5  # ... and by this times the difference of mean colours ...
-_MOST_TONE = 0.3  # ... which counts up to here, so that a recoloured copy is still found
-_COLOUR = 0.5  # weight of colour against structure
-_LEAST_CHROMA = 0.01  # chroma (sd, of 1) that counts as none
+_MOST_TONE = 0.3  # ... which is capped here, so that a recoloured copy is still found
+_COLOUR = 0.5  # weight of colour relative to structure
+_LEAST_CHROMA = 0.01  # chroma (SD, of 1) below which an image counts as grey
 
 
 def _local_contrast(x: torch.Tensor) -> torch.Tensor:
-    """Return the gray of ``x`` (b, 3, 32, 32) less its local mean, over its local deviation."""
-    gray = blur(x.mean(1, keepdim=True), 0.6)
-    gray = gray - blur(gray, 3.0)
-    return gray / torch.sqrt(blur(gray.square(), 3.0) + 0.02**2)
+    """Return the grey of `x` (b, 3, 32, 32), locally centred and scaled to unit deviation."""
+    grey = blur(x.mean(1, keepdim=True), 0.6)
+    grey = grey - blur(grey, 3.0)
+    return grey / torch.sqrt(blur(grey.square(), 3.0) + 0.02**2)
 
 
 def _chroma(x: torch.Tensor) -> torch.Tensor:
-    """Return red less blue, and green less both, of ``x`` (b, 3, 32, 32), (b, 2, 32, 32)."""
+    """Return red minus blue and green minus their mean, (b, 2, 32, 32), of `x` (b, 3, 32, 32)."""
     red, green, blue = x.unbind(1)
     return torch.stack([red - blue, green - (red + blue) / 2], 1)
 
 
 class Likeness(NamedTuple):
-    """How test images and their candidates agree where they agree best, each (b, c).
+    """Agreement of test images with their candidates at the best position, each (b, c).
 
-    ``structure`` is the correlation of local contrast, -1 to 1; ``colour`` that of the chroma, NaN
-    where one of the two has hardly any; ``spread`` says how evenly the shared structure fills the
-    frame, 0 to 1; ``tone`` how far the mean colours are apart, 0 to 1.
+    `structure` is the correlation of local contrast, -1 to 1; `colour` that of the chroma, NaN
+    where one of the two is grey; `spread` how evenly the shared structure fills the frame, 0 to 1;
+    `tone` the difference of the mean colours, 0 to 1.
     """
 
     structure: torch.Tensor
@@ -46,10 +46,10 @@ class Likeness(NamedTuple):
 
 
 def verify(train_images: np.ndarray, test: torch.Tensor, candidates: torch.Tensor) -> Likeness:
-    """Lay each test image over its candidates, and say how they agree where they do so best.
+    """Compare each test image with its candidates at the position where they agree best.
 
-    The inner part of the test image, plain and mirrored, at every scale, is laid over the train
-    image at every shift; the place with the best correlation of local contrast counts.
+    The inner part of the test image, plain and mirrored, at every scale, is laid over the training
+    image at every shift; the position with the highest correlation of local contrast counts.
     """
     side, shifts = SIDE - 2 * _MARGIN, 2 * _MARGIN + 1
     inner = slice(_MARGIN, SIDE - _MARGIN)
@@ -80,10 +80,10 @@ def verify(train_images: np.ndarray, test: torch.Tensor, candidates: torch.Tenso
 
 
 def _spread(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Return the part of 3 x 3 blocks over which the structure of ``a`` and ``b`` is spread, (b,).
+    """Return how evenly the shared structure of `a` and `b` (b, s * s) is spread, (b,).
 
-    Both are (b, s * s). With the joint power p of each block it is (sum p)^2 / (9 sum p^2), the
-    participation ratio: 1 where all blocks have as much structure, 1/9 where one has it all.
+    With the joint power p of each of 3 x 3 blocks this is (sum p)^2 / (9 sum p^2), the
+    participation ratio: 1 if all blocks have the same power, 1/9 if one block has all.
     """
     side = int(a.shape[1] ** 0.5)
     power = []
@@ -96,10 +96,7 @@ def _spread(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def _correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Return the correlation of ``a`` and ``b`` (b, 2, s, s) over both channels, (b,).
-
-    It is NaN where one of the two has less chroma than counts.
-    """
+    """Return the correlation of `a` and `b` (b, 2, s, s) over both channels, NaN if one is grey."""
     a, b = (x - x.mean((2, 3), keepdim=True) for x in (a, b))
     spread = torch.stack([x.square().sum(1).mean((1, 2)).sqrt() for x in (a, b)])
     correlation = (a * b).sum(1).mean((1, 2)) / (spread.prod(0) + 1e-12)
@@ -107,11 +104,11 @@ def _correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def score_of(found: Likeness) -> torch.Tensor:
-    """Return scores (b, c), 0 to 1, from the likeness of each test image to its candidates.
+    """Return scores (b, c), 0 to 1, of each test image and its candidates.
 
-    The structure is rescaled so that chance is 0 and 1 stays 1. Chance is the level of the test
-    image's 4th to 8th best candidate, and higher for a pair whose structure is in few places (a
-    silhouette on plain ground) or whose mean colours differ.
+    The structure is rescaled so that the chance level becomes 0 and 1 stays 1. The chance level is
+    what the test image's 4th to 8th best candidates reach, raised for a pair whose structure is in
+    few places (a silhouette on a plain background) or whose mean colours differ.
     """
     others = found.structure.sort(dim=1, descending=True).values[:, 3:8]
     level = others.mean(1, keepdim=True) if others.shape[1] else torch.zeros(len(others), 1)

@@ -1,127 +1,128 @@
-"""What a list of duplicates means: how much of a test set leaks, and what to do about it."""
+"""Summarize a list of duplicates: how much of a test set leaks, and what to do about it."""
+
+from collections.abc import Callable
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from memaudit.duplicates.files import Side
+from memaudit.data.image_folder import Side
 from memaudit.duplicates.finder import Pairs
 
 SHOWN = 3  # clusters and pairs named at most
 
 
 def summarize(pairs: Pairs, train: Side, test: Side, *, near: float, review: float) -> str:
-    """Say how many test images leak, what that can do to test accuracy, and what to do next.
+    """Return a summary of leaking test images, their effect on test accuracy, and next steps.
 
-    ``pairs`` are those of `find_duplicates` on the images of the two sides, ``near`` and ``review``
-    its thresholds.
+    `pairs` are those of `find_duplicates` on the images of the two sides, `near` and `review` its
+    thresholds.
     """
-    called = _called(pairs)
+    found = _duplicates(pairs)
     exact = set(pairs.test[pairs.kind == "exact"].tolist())
-    leaked = set(called.test.tolist())
-    asked = set(pairs.at_least(review).test.tolist()) - leaked
+    leaked = set(found.test.tolist())
+    unsure = set(pairs.at_least(review).test.tolist()) - leaked
     lines = [
-        f"{_count(len(test), 'test image')} against {_count(len(train), 'training image')}:",
-        f"{len(exact):9,} with an exact copy in train",
-        f"{len(leaked - exact):9,} more with a near copy (score {near:g} or more)",
-        f"{len(asked):9,} more to look at (score {review:g} or more)",
+        f"{_count(len(test), 'test image')} compared with {_count(len(train), 'training image')}:",
+        f"{len(exact):9,} with an exact duplicate in the training set",
+        f"{len(leaked - exact):9,} more with a near-duplicate (score {near:g} or more)",
+        f"{len(unsure):9,} more to inspect (score {review:g} or more)",
     ]
-    if not leaked:
-        lines.append("No copies were found.")
-    else:
+    if leaked:
         share = f"{100 * len(leaked) / len(test):.2f}"
         lines.append(
-            f"{share} % of the test images have a copy in train. Accuracy on all test images is at "
-            f"most {share} examples higher than on those without one."
+            f"{share}% of the test images have a duplicate in the training set. Accuracy on all "
+            f"test images is at most {share} pp higher than on those without one."
         )
-        groups = _clusters(called.train, called.test + len(train))
-        lines.append(f"They form {_count(len(groups), 'cluster')}, the largest:")
-        for group in groups[:SHOWN]:
+
+        def describe(group: np.ndarray) -> str:
             rows, tests = group[group < len(train)], group[group >= len(train)] - len(train)
-            lines.append(
-                f"    {_count(len(tests), 'test image')} and {_count(len(rows), 'training image')}: "
-                f"{_named('test', test.names[tests[0]])}, {_named('train', train.names[rows[0]])}"
-                f"{_more(group, 2)}"
-            )
-    lines += _across_classes(called, train, test)
-    if asked:
-        lines.append(f"Look at the candidates with a score of {review:g} or more.")
+            counts = f"{_count(len(tests), 'test image')} and {_count(len(rows), 'training image')}"
+            names = _named("test", test.names[tests[0]]), _named("train", train.names[rows[0]])
+            return f"{counts}: {names[0]}, {names[1]}"
+
+        lines += _clusters(found.train, found.test + len(train), describe)[1]
+    lines += _last_lines(found, (train, test), review if unsure else None)
     if leaked:
         lines.append(
-            "Report accuracy also without the test images in rows of the kind exact or near."
+            "Report accuracy also without the test images of the pairs of kind exact or near."
         )
     return "\n".join(lines)
 
 
 def summarize_within(pairs: Pairs, side: Side, *, near: float, review: float) -> str:
-    """Say how many images of one set are copies of others, and what to do next.
+    """Return a summary of the duplicates within one set, and next steps.
 
-    ``pairs`` are those of `find_within` on the images of the side.
+    `pairs` are those of `find_within` on the images of the side.
     """
-    called = _called(pairs)
-    asked = len(pairs.at_least(review)) - len(called.at_least(review))
+    found = _duplicates(pairs)
+    unsure = len(pairs.at_least(review)) - len(found.at_least(review))
     exact = int((pairs.kind == "exact").sum())
     lines = [
-        f"{_count(len(side), 'training image')} among themselves:",
-        f"{exact:9,} exact copies of another",
-        f"{len(called) - exact:9,} pairs of near copies (score {near:g} or more)",
-        f"{asked:9,} pairs more to look at (score {review:g} or more)",
+        f"{_count(len(side), 'training image')} compared with each other:",
+        f"{exact:9,} exact duplicates of another image",
+        f"{len(found) - exact:9,} pairs of near-duplicates (score {near:g} or more)",
+        f"{unsure:9,} more pairs to inspect (score {review:g} or more)",
     ]
-    if not len(called):
-        lines.append("No copies were found.")
-    else:
-        groups = _clusters(called.train, called.test)
-        spare = sum(map(len, groups)) - len(groups)
-        lines.append(
-            f"They form {_count(len(groups), 'cluster')}; keeping one image of each would take "
-            f"{spare:,} away ({100 * spare / len(side):.2f} %). The largest:"
-        )
-        for group in groups[:SHOWN]:
+    if len(found):
+
+        def describe(group: np.ndarray) -> str:
             one, other = (side.names[row] for row in group[:2])
-            lines.append(f"    {_count(len(group), 'image')}: {one}, {other}{_more(group, 2)}")
-    lines += _across_classes(called, side, side)
-    if asked:
-        lines.append(f"Look at the candidates with a score of {review:g} or more.")
-    if len(called):
-        lines.append("Keep the images of a cluster on one side of any split into train and test.")
+            return f"{_count(len(group), 'image')}: {one}, {other}"
+
+        redundant, clusters = _clusters(found.train, found.test, describe)
+        lines.append(
+            f"Keeping one image of each cluster would remove {redundant:,} images "
+            f"({100 * redundant / len(side):.2f}%)."
+        )
+        lines += clusters
+    lines += _last_lines(found, (side, side), review if unsure else None)
+    if len(found):
+        lines.append("Keep all images of a cluster on the same side of any train-test split.")
     return "\n".join(lines)
 
 
-def _called(pairs: Pairs) -> Pairs:
-    """Return the pairs called exact or near."""
+def _duplicates(pairs: Pairs) -> Pairs:
+    """Return the exact and near-duplicates."""
     keep = pairs.kind != "candidate"
     return Pairs(pairs.train[keep], pairs.test[keep], pairs.score[keep], pairs.kind[keep])
 
 
-def _clusters(one: np.ndarray, other: np.ndarray) -> list[np.ndarray]:
-    """Return the groups of numbers that the pairs (one, other) connect, largest first."""
+def _clusters(
+    one: np.ndarray, other: np.ndarray, describe: Callable[[np.ndarray], str]
+) -> tuple[int, list[str]]:
+    """Return the redundant images of the clusters that the pairs (one, other) form, and lines."""
     numbers, place = np.unique(np.concatenate([one, other]), return_inverse=True)
     edges = coo_array((np.ones(len(one)), place.reshape(2, -1)), shape=(len(numbers),) * 2)
     count, cluster = connected_components(edges, directed=False)
     groups = [numbers[cluster == which] for which in range(count)]
-    return sorted(groups, key=lambda group: (-len(group), group[0]))
+    groups.sort(key=lambda group: (-len(group), group[0]))
+    lines = [f"They form {_count(count, 'cluster')}, the largest:"]
+    for group in groups[:SHOWN]:
+        lines.append(f"    {describe(group)}{', ...' if len(group) > 2 else ''}")
+    return len(numbers) - count, lines
 
 
-def _across_classes(called: Pairs, train: Side, test: Side) -> list[str]:
-    """Lines on those pairs whose images have two classes."""
+def _last_lines(found: Pairs, sides: tuple[Side, Side], review: float | None) -> list[str]:
+    """Return lines on duplicates with different labels and on candidates from `review` on."""
+    train, test = sides
     names = [
         f"{train.names[a]} and {test.names[b]}"
-        for a, b in zip(called.train.tolist(), called.test.tolist(), strict=True)
+        for a, b in zip(found.train.tolist(), found.test.tolist(), strict=True)
         if train.classes[a] != test.classes[b]
     ]
-    if not names:
-        return []
-    head = f"{_count(len(names), 'pair')} of copies with two classes (a wrong label?):"
-    return [head, *(f"    {pair}" for pair in names[:SHOWN])]
+    lines = [] if len(found) else ["No duplicates were found."]
+    if names:
+        lines.append(f"{_count(len(names), 'pair')} of duplicates with different labels:")
+        lines += [f"    {pair}" for pair in names[:SHOWN]]
+    if review is not None:
+        lines.append(f"Inspect the candidates with a score of {review:g} or more.")
+    return lines
 
 
 def _named(side: str, name: str) -> str:
-    """A file's name says on which side it is; an index does not."""
+    """Add the side to an index; a file name includes it."""
     return f"{side} {name}" if name.isdigit() else name
-
-
-def _more(group: np.ndarray, shown: int) -> str:
-    return ", ..." if len(group) > shown else ""
 
 
 def _count(number: int, what: str) -> str:

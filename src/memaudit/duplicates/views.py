@@ -1,4 +1,4 @@
-"""Images as squares of one size, and views of them: mirrored, scaled, shifted, blurred."""
+"""Resample images to one square size; mirror, scale, shift and blur them."""
 
 from collections.abc import Iterator
 
@@ -18,25 +18,25 @@ def square(images: np.ndarray) -> torch.Tensor:
 
 
 def view(x: torch.Tensor, mirror: bool, scale: float, dx: int = 0, dy: int = 0) -> torch.Tensor:
-    """Return ``x`` (b, c, 32, 32) mirrored, enlarged about its centre and shifted (pixels)."""
+    """Return `x` (b, c, 32, 32) mirrored, enlarged about its centre and shifted (pixels)."""
     if mirror:
         x = x.flip(-1)
     if scale == 1 and dx == dy == 0:
         return x
     half = SIDE / 2 * scale
     theta = torch.tensor([[1 / scale, 0, -dx / half], [0, 1 / scale, -dy / half]])
-    grid = F.affine_grid(theta.expand(len(x), 2, 3), x.shape, align_corners=False)
+    grid = F.affine_grid(theta.expand(len(x), 2, 3), list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
 def squares(images: np.ndarray) -> Iterator[torch.Tensor]:
-    """Yield the images as `square` returns them, a block at a time."""
+    """Yield the images as `square` returns them, in blocks."""
     for start in range(0, len(images), 2048):
         yield square(images[start : start + 2048])
 
 
 def blur(x: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Gaussian blur of ``x`` (b, c, h, w); ``sigma`` in pixels, edges repeated."""
+    """Return the Gaussian blur of `x` (b, c, h, w); `sigma` in pixels, edges replicated."""
     reach = int(3 * sigma + 0.5)
     t = torch.arange(-reach, reach + 1, dtype=torch.float32)
     kernel = torch.exp(-t * t / (2 * sigma * sigma))
