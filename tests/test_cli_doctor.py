@@ -1,0 +1,119 @@
+"""`memaudit doctor`: one line per finding, with a remedy for what is wrong."""
+
+import importlib.metadata
+import json
+import os
+import subprocess
+
+import pytest
+
+from memaudit.cli import doctor, main
+
+
+def answer(stdout="", stderr="", status=0):
+    return subprocess.CompletedProcess([], status, stdout, stderr)
+
+
+def test_exit_status_and_lines(monkeypatch, capsys):
+    findings = [
+        doctor.Finding("Python", "ok", "3.12"),
+        doctor.Finding("GPU", "warning", "old", "buy one"),
+    ]
+    monkeypatch.setattr(doctor, "findings", lambda: findings)
+    assert main(["doctor"]) == 0
+    assert "-> buy one\n\n0 problems, 1 warnings" in capsys.readouterr().out
+    findings.append(doctor.Finding("data", "problem", "full", "delete"))
+    assert main(["doctor"]) == 1
+
+
+def test_this_machine_has_no_problem_but_torch_is_not_asked(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        doctor, "_ask", lambda command: answer(status=1, stderr="No module named 'torch'")
+    )
+    found = {finding.subject: finding for finding in doctor.findings()}
+    assert {"Python", "core", "train", "workflow", "CPU", "memory", "Slurm", "HDF5"} <= set(found)
+    assert found["core"].status == found["HDF5"].status == found["data"].status == "ok"
+    assert "numpy" in found["core"].found
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    def version(name):
+        if name in ("torch", "torchvision"):
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    found = {finding.subject: finding for finding in doctor._packages()}
+    assert found["train"].status == "warning"
+    assert found["train"].found.startswith("not installed: torch, torchvision; needed for training")
+    assert found["train"].remedy == "pip install 'memaudit[train]'"
+    assert found["core"].status == "ok"
+
+
+@pytest.mark.parametrize(
+    "torch, driver, status, words",
+    [
+        ({"cuda": "13.0", "gpus": [["H100", 79.6]], "error": ""}, "580.1", "ok", "H100, 80 GiB"),
+        ({"cuda": None, "gpus": [], "error": ""}, "", "ok", "none"),
+        ({"cuda": None, "gpus": [], "error": ""}, "580.1", "problem", "build without CUDA"),
+        ({"cuda": "13.0", "gpus": [], "error": "driver too old"}, "470", "problem", "too old"),
+    ],
+)
+def test_gpu(monkeypatch, torch, driver, status, words):
+    def ask(command):
+        is_driver = command[0] == "nvidia-smi"
+        return answer(driver if is_driver else json.dumps({"version": "2.9", **torch}))
+
+    monkeypatch.setattr(doctor, "_ask", ask)
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: "found" if driver else None)
+    finding = doctor._gpu()
+    assert finding.status == status and words in finding.found
+    assert bool(finding.remedy) == (status == "problem")
+
+
+def test_torch_that_crashes_is_a_problem(monkeypatch):
+    monkeypatch.setattr(doctor, "_ask", lambda command: answer(status=-11))
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    finding = doctor._gpu()
+    assert finding.status == "problem" and "ended with status -11" in finding.found
+
+
+def test_ffcv_that_cannot_be_imported(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.0.2")
+    error = "Traceback\nImportError: libopencv_core.so: cannot open"
+    monkeypatch.setattr(doctor, "_ask", lambda command: answer(status=1, stderr=error))
+    finding = doctor._ffcv()
+    assert finding.status == "warning" and finding.found.endswith("libopencv_core.so: cannot open")
+
+
+def test_slurm(monkeypatch):
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: "/usr/bin/sinfo")
+    monkeypatch.setattr(doctor, "_ask", lambda command: answer("slurm 23.02\n"))
+    assert doctor._slurm().status == "ok"
+    down = answer(status=1, stderr="slurm_load_partitions: Unable to contact slurm controller")
+    monkeypatch.setattr(doctor, "_ask", lambda command: down)
+    assert "Unable to contact" in doctor._slurm().found
+
+
+def test_a_read_only_home_is_a_problem(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    finding = doctor._cache()
+    assert finding.status == "problem" and "export XDG_CACHE_HOME=" in finding.remedy
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert doctor._cache().status == "ok"
+
+
+def test_a_full_disk_is_a_warning(monkeypatch, tmp_path):
+    assert doctor._disk("data", tmp_path / "new", 1e9).status == "warning"
+    assert doctor._disk("data", tmp_path / "new", 0).status == "ok"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux only")
+def test_a_container_with_fewer_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)))
+    files = {"/sys/fs/cgroup/cpu.max": "400000 100000", "/proc/cpuinfo": "flags : avx2\n"}
+    monkeypatch.setattr(doctor, "_text", lambda path: files.get(path, ""))
+    finding = doctor._cpu()
+    assert finding.status == "warning" and "limited to 4.0 cores" in finding.found
+    assert finding.remedy == "memaudit run --cores 4"

@@ -1,0 +1,66 @@
+"""`memaudit scores`: arrays in, tables out."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from memaudit import Scores
+from memaudit.cli import main
+
+
+@pytest.fixture
+def arrays(rng):
+    """40 models; they predict test example 0 correctly if trained on training example 0."""
+    mask = rng.random((40, 6)) < 0.5
+    test_correct = rng.random((40, 3)) < 0.5
+    test_correct[:, 0] = mask[:, 0]
+    return {
+        "mask": mask,
+        "train_correct": mask,
+        "test_correct": test_correct,
+        "train_labels": np.array([0, 0, 0, 1, 1, 1]),
+        "test_labels": np.array([0, 0, 1]),
+    }
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_tables_agree_with_the_library(arrays, tmp_path, capsys):
+    np.savez(tmp_path / "arrays.npz", **arrays)
+    out = tmp_path / "new" / "out"
+    assert main(["scores", str(tmp_path / "arrays.npz"), "-o", str(out), "--hdf5"]) == 0
+    scores = Scores.from_arrays(**arrays)
+    rows = rows_of(out / "memorization.csv")
+    found = np.array([float(row["memorization"]) for row in rows])
+    assert found == pytest.approx(scores.memorization.value, abs=1e-5)
+    assert [row["class"] for row in rows] == ["0"] * 3 + ["1"] * 3
+    pairs = rows_of(out / "selected_pairs.csv")
+    expected = [(str(pair.train), str(pair.test)) for pair in scores.select()]
+    assert [(row["train"], row["test"]) for row in pairs] == expected and ("0", "0") in expected
+    read = Scores.from_file(out / "scores.h5")
+    assert np.array_equal(read.memorization.value, scores.memorization.value)
+    assert "40 models, 6 training examples" in capsys.readouterr().out
+
+
+def test_errors_name_the_file_and_the_array(arrays, tmp_path, capsys):
+    def error(file="arrays.npz"):
+        assert main(["scores", str(tmp_path / file), "-o", str(tmp_path / "out")]) == 1
+        assert not (tmp_path / "out").exists()
+        return capsys.readouterr().err
+
+    assert "nowhere.npz: file not found" in error("nowhere.npz")
+    (tmp_path / "text.npz").write_text("no array")
+    assert "text.npz: not an .npz file" in error("text.npz")
+    np.save(tmp_path / "single.npy", arrays["mask"])
+    assert "single.npy: not an .npz file" in error("single.npy")
+    np.savez(tmp_path / "arrays.npz", **{**arrays, "mask": arrays["mask"][:, :4]})
+    assert "arrays.npz: mask" in error()
+    np.savez(tmp_path / "arrays.npz", **{**arrays, "mask": np.array([None, 1], dtype=object)})
+    assert "not an .npz file of plain arrays" in error()
+    del arrays["test_labels"]
+    np.savez(tmp_path / "arrays.npz", **arrays)
+    assert "no array 'test_labels'; needed: mask, " in error()
