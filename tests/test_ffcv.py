@@ -18,7 +18,8 @@ from memaudit.models import ffcv_loader, loaders
 from memaudit.models.ffcv_loader import FFCVLoader
 from memaudit.models.recipe import Recipe
 from memaudit.models.resident_loader import ResidentLoader
-from memaudit.models.training import train_model
+from memaudit.models.step import Step
+from memaudit.models.training import ModelJob, train_model
 
 CPU = torch.device("cpu")
 
@@ -135,8 +136,9 @@ def test_a_model_is_the_same_with_either_loader(tmp_path, small_dataset, mirror,
     recipe = Recipe("tiny", 3, 16, 0.1, 0.15, 0.9, 0.001, 1, mirror)
     mask = rng.random(small_dataset.n_train) < 0.7
     torch.set_num_threads(1)
+    step = Step(recipe, len(small_dataset.class_names), CPU)
     models = [
-        train_model(loader, recipe, mask, len(small_dataset.class_names), 5, 2, test_every=1)
+        train_model(loader, step, ModelJob(seed=5, trial=2, mask=mask, test_every=1))
         for loader in (
             FFCVLoader(small_dataset, 1, CPU, tmp_path / "x.beton"),
             ResidentLoader(small_dataset, 1, CPU),
@@ -249,7 +251,7 @@ def test_an_error_inside_ends_the_job(tmp_path, where):
     assert done.returncode == 1, done.stderr
     assert "reached the end" not in done.stdout
     if where == "silently":
-        assert "FFCV gave 0 of 64 examples" in done.stderr
+        assert "FFCV delivered 0 of 64 examples" in done.stderr
     else:
         assert "ValueError: sabotage\nin FFCV's thread, reading" in done.stderr
     if where == "a later batch":

@@ -1,19 +1,17 @@
-"""The training step that all models of a job share, and a GPU replays."""
+"""The training step, which all models of a job share and a GPU captures in a graph."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 import torch
-from test_training import RECIPE, train
+from test_training import CPU, RECIPE, train
 
 from memaudit.models import networks
 from memaudit.models.optimizer import SGD
+from memaudit.models.precision import computing_in
 from memaudit.models.resident_loader import ResidentLoader, cut_on_gpu, cut_rows
 from memaudit.models.step import Step
-from memaudit.models.training import train_model
-
-CPU = torch.device("cpu")
 
 
 def steps(step: Step, count: int, batch: int = 8) -> list[torch.Tensor]:
@@ -31,7 +29,7 @@ def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
     return all(map(torch.equal, one, other))
 
 
-def test_a_model_that_diverged_leaves_nothing_to_the_next():
+def test_a_diverged_model_does_not_affect_the_next():
     fresh, used = Step(RECIPE, 4, CPU), Step(RECIPE, 4, CPU)
     fresh.reset(7)
     expected = steps(fresh, 4)
@@ -44,24 +42,22 @@ def test_a_model_that_diverged_leaves_nothing_to_the_next():
     assert not same(steps(used, 4), expected)
 
 
-def test_models_are_the_same_whatever_was_trained_before(small_dataset):
+def test_a_model_does_not_depend_on_those_trained_before(small_dataset):
     recipe = dataclasses.replace(RECIPE, weight_decay=0.01)
-    loader = ResidentLoader(small_dataset, recipe.crop_padding, CPU)
-    mask = np.ones(small_dataset.n_train, dtype=bool)
     step = Step(recipe, 3, CPU)
     for trial in (0, 1):
-        model = train_model(loader, recipe, mask, 3, 0, trial, step=step)
+        model = train(small_dataset, recipe, trial, step=step)
         alone = train(small_dataset, recipe, trial)
         assert np.array_equal(model.loss, alone.loss)
         assert np.array_equal(model.test_correct, alone.test_correct)
 
 
-@pytest.mark.parametrize("weight_decay", [0.0, 0.01])
-def test_a_rate_on_the_device_gives_the_same_step_but_for_rounding(weight_decay):
-    """The optimizer's form for captured steps, for which a rate must be a tensor."""
+@pytest.mark.parametrize(("momentum", "weight_decay"), [(0.9, 0.0), (0.9, 0.01), (0.0, 0.01)])
+def test_both_forms_of_the_optimizer_agree_but_for_rounding(momentum, weight_decay):
+    """A captured step needs the learning rate as a tensor."""
     networks_, results = [networks.build("tiny", 4, seed=0) for _ in range(2)], []
     for network, as_rate in zip(networks_, (float, torch.tensor), strict=True):
-        optimizer = SGD(network.parameters(), 0.9, weight_decay)
+        optimizer = SGD(network.parameters(), momentum, weight_decay)
         generator = torch.Generator().manual_seed(0)
         for at in range(5):
             for parameter in network.parameters():
@@ -74,14 +70,14 @@ def test_a_rate_on_the_device_gives_the_same_step_but_for_rounding(weight_decay)
 
 
 @pytest.mark.parametrize("mirrored", [True, False])
-def test_both_ways_to_cut_give_the_same_pixels(small_dataset, rng, mirrored):
+def test_both_ways_to_crop_give_the_same_pixels(small_dataset, rng, mirrored):
     loader = ResidentLoader(small_dataset, 2, CPU)
     examples = rng.permutation(small_dataset.n_train)[:20]
     dy, dx = rng.integers(0, 5, (2, 20))
     flip = rng.random(20) < 0.5 if mirrored else None
-    rows = cut_rows(loader.windows, examples, dy, dx, flip)
     arrays = [None if part is None else torch.from_numpy(part) for part in (examples, dy, dx, flip)]
-    assert torch.equal(cut_on_gpu(torch.from_numpy(loader.windows), *arrays), rows)
+    rows = cut_rows(loader.windows, *arrays)
+    assert torch.equal(cut_on_gpu(loader.windows, *arrays), rows)
     padded = np.pad(small_dataset.train_images, ((0, 0), (2, 2), (2, 2), (0, 0)))
     for at, example in enumerate(examples):
         window = padded[example, dy[at] : dy[at] + 8, dx[at] : dx[at] + 8]
@@ -91,15 +87,14 @@ def test_both_ways_to_cut_give_the_same_pixels(small_dataset, rng, mirrored):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("network", ["tiny", "resnet9"])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
 def test_a_captured_step_is_the_eager_one(network, precision):
-    """Bit for bit, over several steps, models and batch sizes, one of the models diverged."""
+    """Bit for bit, over several steps, models and batch sizes, one of which diverges."""
     recipe = dataclasses.replace(RECIPE, network=network, weight_decay=0.01)
     torch.backends.cudnn.deterministic = True
     device = torch.device("cuda")
     eager, captured = (Step(recipe, 4, device, graph=graph) for graph in (False, True))
-    narrow = precision == "bfloat16"
-    with torch.autocast("cuda", torch.bfloat16, enabled=narrow, cache_enabled=False):
+    with computing_in(precision, device):
         for seed, batch in ((1, 8), (2, 8), (3, 12), (4, 8)):
             for step in (eager, captured):
                 step.reset(seed)

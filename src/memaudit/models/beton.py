@@ -1,12 +1,13 @@
 """FFCV's file of a dataset: the training examples, then the test examples, as raw uint8 images.
 
-Written here page by page instead of by FFCV's DatasetWriter, which starts processes and waits for
-ever when one of them fails (a full disk is enough). Same bytes: a test compares them. Import it by
-`memaudit.models.ffcv_loader.pipeline`, never directly.
+It is written page by page here, because FFCV's DatasetWriter starts processes and waits for ever
+when one of them fails (a full disk is enough). A test compares the bytes of both. Import this with
+`memaudit.models.ffcv_loader.pipeline` only.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ffcv.fields import IntField, NDArrayField
@@ -28,15 +29,16 @@ SMALLEST_PAGE = 1 << 23  # bytes, FFCV's default
 def write_beton(dataset: Dataset, path: str | Path) -> None:
     """Write `dataset` to `path`: fields "image" (h, w, 3) uint8 and "label" int64.
 
-    Sample i is training example i, sample n_train + j is test example j. The file appears under its name
-    when whole. Raises AuditError when it cannot be written.
+    Sample i is training example i, sample n_train + j is test example j.
+
+    Raises AuditError when it cannot be written.
     """
     with store.atomic_write(path) as temporary, open(temporary, "wb") as file:
         file.writelines(_pieces(dataset))
 
 
 def is_beton_of(dataset: Dataset, path: str | Path) -> bool:
-    """Whether `path` holds exactly `dataset`, every byte compared."""
+    """Return whether `path` holds exactly `dataset`, comparing every byte."""
     try:
         with open(path, "rb") as file:
             same = all(file.read(len(piece)) == piece for piece in _pieces(dataset))
@@ -46,7 +48,7 @@ def is_beton_of(dataset: Dataset, path: str | Path) -> bool:
 
 
 def _pieces(dataset: Dataset) -> Iterator[bytes]:
-    """The file's bytes: header, fields, metadata, pages of images, table of allocations."""
+    """Yield the file's bytes: header, fields, metadata, pages of images, allocation table."""
     shape = dataset.train_images.shape[1:]
     n, size = dataset.n_train + dataset.n_test, int(np.prod(shape))
     page = max(SMALLEST_PAGE, 1 << (size - 1).bit_length())
@@ -81,7 +83,7 @@ def _pieces(dataset: Dataset) -> Iterator[bytes]:
     yield table.tobytes()
 
 
-def _description(name: str, field) -> bytes:
+def _description(name: str, field: Any) -> bytes:
     description = np.zeros((), FieldDescType)
     numbers = {handler: number for number, handler in TYPE_ID_HANDLER.items()}
     description["type_id"] = numbers[type(field)]
@@ -91,7 +93,7 @@ def _description(name: str, field) -> bytes:
 
 
 def _images(dataset: Dataset, start: int, stop: int) -> bytes:
-    """Pixels of samples `start` to `stop`, which may lie in both sides."""
+    """Return the pixels of samples `start` to `stop`, training and then test examples."""
     n = dataset.n_train
     train = dataset.train_images[start : min(stop, n)]
     test = dataset.test_images[max(start - n, 0) : max(stop - n, 0)]

@@ -1,6 +1,6 @@
-"""Batches by FFCV, for images that do not fit on the training device; the bits of ResidentLoader.
+"""Batches by FFCV, for images that do not fit on the training device; same bits as ResidentLoader.
 
-FFCV is optional: nothing here needs it before a loader is made.
+FFCV is optional: nothing here needs it until a loader is made.
 """
 
 import atexit
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,10 +28,10 @@ INSTALL = "make .venv/ffcv"
 class FFCVLoader:
     """Train and test images of a dataset in an FFCV file, cut into batches by FFCV.
 
-    The same interface and the same batches, bit for bit, as
-    `memaudit.models.resident_loader.ResidentLoader`. The file `beton` is written when it is missing
-    or holds anything but `dataset`. `workers` threads augment; 0 is one on the CPU, where a process
-    has one core, and one for each core this process may use when it feeds a GPU.
+    It has the interface of `memaudit.models.resident_loader.ResidentLoader` and delivers the same
+    batches, bit for bit. The file `beton` is written when it is missing or holds anything but
+    `dataset`. `workers` threads augment; 0 means one on the CPU, where a process has one core, and
+    one per usable core when it feeds a GPU.
 
     Raises AuditError when FFCV is not installed or the file cannot be written.
     """
@@ -57,24 +58,27 @@ class FFCVLoader:
         self._pool = ThreadPoolExecutor(self.workers) if self.workers > 1 else None
         self._epoch = ffcv.Epoch
         self._loader = ffcv.open_beton(str(beton))
-        self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._copies = (
+            torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            if device.type == "cuda"
+            else None
+        )
 
     def train_batches(
         self, order: np.ndarray, batch_size: int, seed: int, epoch: int, mirror: bool
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The augmented batches of one epoch: `full_batches` of `order` (int64 train indices)."""
+        """Yield the augmented batches of one epoch: `full_batches` of `order` (int64 examples)."""
         n = len(self.train_labels)
         _check(order, n)
         drawn = augmentation(seed, epoch, n, self.padding, mirror)
         yield from self._batches(*full_batches(order, batch_size), drawn)
 
     def evaluation_batches(self, side: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """All examples of "train" or "test" in order, not augmented."""
+        """Yield all examples of "train" or "test" in order, not augmented."""
         n_train, n_test = len(self.train_labels), len(self.test_labels)
         first, count = (0, n_train) if side == "train" else (n_train, n_test)
-        size = min(
-            EVALUATION_BATCH[self.device.type], count
-        )  # FFCV makes room for ten whole batches
+        # FFCV allocates ten batches
+        size = min(EVALUATION_BATCH[self.device.type], count)
         yield from self._batches(np.arange(first, first + count), size, None)
 
     def _batches(
@@ -93,17 +97,19 @@ class FFCVLoader:
                 epoch.error.add_note(f"in FFCV's thread, reading {self.beton}")
                 raise epoch.error
             if delivered != len(order):
-                raise RuntimeError(f"FFCV gave {delivered} of {len(order)} examples: {self.beton}")
+                raise RuntimeError(
+                    f"FFCV delivered {delivered} of {len(order)} examples of {self.beton}"
+                )
         finally:
             epoch.stop()
 
     def _deliver(
         self, images: torch.Tensor, labels: torch.Tensor
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """One batch, in memory of its own.
+        """Yield one batch in memory of its own.
 
-        To the GPU on a stream of its own, so that copying waits for no computing; FFCV may fill the
-        buffers again when the next batch is asked for, so the copy must be done by then.
+        It is copied to the GPU on a separate stream, so that copying does not wait for computing.
+        FFCV may overwrite its buffers when the next batch is requested; the copy ends before that.
         """
         if self._copies is None:
             yield to_network(images), labels.clone()
@@ -122,34 +128,36 @@ class FFCVLoader:
 
 
 def _check(order: np.ndarray, n: int) -> None:
-    """Compiled code reads whatever it is told to: nothing but indices of examples may get there."""
+    """Check that `order` holds example indices only: compiled code does not check its bounds."""
     if not np.issubdtype(order.dtype, np.integer):
-        raise TypeError(f"an order is of whole numbers, this one of {order.dtype}")
+        raise TypeError(f"order must have an integer dtype, not {order.dtype}")
     if len(order) and (order.min() < 0 or order.max() >= n):
-        raise IndexError(f"train indices {order.min()} to {order.max()} of {n} examples")
+        raise IndexError(f"order has examples {order.min()} to {order.max()}; there are {n}")
 
 
 def usable_cores() -> int:
-    """Cores this process may use: its affinity where there is one (Slurm sets it), else all."""
+    """Return the number of cores this process may use: its affinity (set by Slurm), else all."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def pipeline() -> ModuleType:
-    """The module `memaudit.models.ffcv_pipeline`, and with it FFCV, imported on first use.
+    """Import `memaudit.models.ffcv_pipeline`, and FFCV with it.
 
-    torch's number of threads, which FFCV sets on import, stays. Raises AuditError when FFCV or one
-    of its libraries is missing.
+    torch's number of threads, which FFCV changes on import, is restored.
+
+    Raises AuditError when FFCV or one of its libraries is missing.
     """
     threads = torch.get_num_threads()
     try:
         import numba
         import numba.typed
 
-        numba.config.CACHE_DIR = numba.config.CACHE_DIR or str(_cache_folder())
-        # FFCV keeps two names in a dictionary of numba's, and making it takes seconds of compiling.
-        # It is read by ordinary Python only.
+        settings: Any = numba.config  # numba declares no types for its settings
+        settings.CACHE_DIR = settings.CACHE_DIR or str(_cache_folder())
+        # FFCV keeps two names in a numba dictionary, which takes seconds to compile. Only ordinary
+        # Python reads it, so a dict does.
         typed, numba.typed.Dict = numba.typed.Dict, dict
         try:
             importlib.import_module("ffcv")
@@ -158,17 +166,16 @@ def pipeline() -> ModuleType:
         return importlib.import_module("memaudit.models.ffcv_pipeline")
     except ImportError as error:
         raise AuditError(
-            f"the FFCV loader was asked for, but FFCV cannot be imported ({error}). "
-            f"Install it: {INSTALL}"
+            f"FFCV cannot be imported ({error}). Install it with: {INSTALL}"
         ) from error
     finally:
         torch.set_num_threads(threads)
 
 
 def _cache_folder() -> Path:
-    """Where numba keeps machine code: this user's cache, or a folder for this process alone.
+    """Return where numba keeps machine code: this user's cache, or a temporary folder.
 
-    What lies there is run, so it is used only if nobody else can write it.
+    The code is executed, so the cache is used only if nobody else can write to it.
     """
     try:
         caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -179,7 +186,7 @@ def _cache_folder() -> Path:
             file.write(bytes(1 << 18))
         if state.st_uid == os.getuid() and not state.st_mode & 0o022:
             return folder
-    except (OSError, RuntimeError):  # not writable, full, or no home
+    except (OSError, RuntimeError):  # not writable, full, or no home folder
         pass
     made = tempfile.mkdtemp(prefix="memaudit-numba-")
     atexit.register(shutil.rmtree, made, ignore_errors=True)

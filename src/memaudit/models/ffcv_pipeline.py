@@ -1,7 +1,9 @@
-"""What runs inside FFCV. Import it by `memaudit.models.ffcv_loader.pipeline`, never directly.
+# mypy: disable-error-code="misc,no-any-return,no-untyped-def"
+# (FFCV and numba have no types: base classes, decorators and compiled functions are all Any.)
+"""The code that runs inside FFCV. Import it with `memaudit.models.ffcv_loader.pipeline` only.
 
-The compiled functions use nothing but their arguments, so numba can keep their machine code on
-disk; FFCV's own decoders hold pointers to C functions and are compiled anew in every process.
+The compiled functions use nothing but their arguments, so numba can cache their machine code on
+disk; FFCV's own decoders hold pointers to C functions and are recompiled in every process.
 """
 
 import threading
@@ -10,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from queue import Empty, Full
+from typing import Any
 
 import numba
 import numpy as np
@@ -28,15 +31,16 @@ from memaudit.models.beton import is_beton_of, write_beton
 __all__ = ["Epoch", "is_beton_of", "open_beton", "write_beton"]
 
 
-def _compile(code: Callable, signature=None) -> Callable:
-    """As FFCV compiles, but kept on disk, and never for several threads.
+def _compile(code: Callable[..., Any], signature: Any = None) -> Callable[..., Any]:
+    """Compile as FFCV does, but cached on disk and never for several threads.
 
-    (numba's file names do not tell parallel machine code from serial, and compiling it takes 10 s.)
+    (The names of numba's cache files do not tell parallel code from serial, and compiling parallel
+    code takes 10 s.)
     """
     return numba.njit(signature, nogil=True, error_model="numpy", cache=True)(code)
 
 
-# FFCV's own sets torch's threads as well, in whichever thread it is called.
+# FFCV's own set_num_threads also sets torch's threads, in whichever thread it is called.
 Compiler.compile = staticmethod(_compile)
 Compiler.set_num_threads = staticmethod(lambda threads: None)
 
@@ -59,21 +63,21 @@ def _decode_label(indices, destination, metadata, storage_state):
 
 
 class ImageDecoder(NDArrayDecoder):
-    def generate_code(self) -> Callable:
+    def generate_code(self) -> Callable[..., Any]:
         return _decode_image
 
 
 class LabelDecoder(IntDecoder):
-    def generate_code(self) -> Callable:
+    def generate_code(self) -> Callable[..., Any]:
         return _decode_label
 
 
 @numba.njit(nogil=True, cache=True)
 def cut(images, destination, examples, dy, dx, flip, padding):
-    """Zero-pad, cut at (dy, dx) and mirror where `flip`, as `memaudit.models.augmentation` says.
+    """Zero-pad, cut at (dy, dx) and mirror where `flip`: `memaudit.models.augmentation`.
 
-    images and destination uint8 (batch, h, w, 3); examples int64 (batch,), the rows of dy, dx int64
-    (n,) and flip bool (n,) to use; padding in pixels.
+    images and destination uint8 (batch, h, w, 3); examples int64 (batch,), the rows to use of dy,
+    dx int64 (n,) and flip bool (n,); padding in pixels.
     """
     height, width = images.shape[1], images.shape[2]
     for row in range(len(examples)):
@@ -95,14 +99,14 @@ def cut(images, destination, examples, dy, dx, flip, padding):
 
 
 class CropFlip(Operation):
-    """Augments a batch as the epoch in whose thread it runs says; the result is a torch tensor."""
+    """Augments a batch by the epoch in whose thread it runs; the result is a torch tensor."""
 
-    def generate_code(self) -> Callable:
+    def generate_code(self) -> Callable[..., Any]:
         def crop_flip(images, destination, examples):
-            epoch = threading.current_thread()
+            epoch: Any = threading.current_thread()  # an `Epoch`
             return torch.from_numpy(epoch.augment(images, destination, examples))
 
-        crop_flip.with_indices = True
+        crop_flip.with_indices = True  # type: ignore[attr-defined]  # FFCV's convention
         return crop_flip
 
     def declare_state_and_memory(self, previous_state):
@@ -111,27 +115,27 @@ class CropFlip(Operation):
 
 
 def open_beton(path: str) -> Loader:
-    """FFCV's loader of a file of `memaudit.models.beton`, compiled; run it with `Epoch`."""
+    """Return FFCV's loader of a file of `memaudit.models.beton`, compiled; run it with `Epoch`."""
     loader = Loader(
         path,
         batch_size=1,
         num_workers=1,
         os_cache=True,
         order=OrderOption.SEQUENTIAL,
-        seed=0,  # unused, but drawn from numpy's global state where it is not given
+        seed=0,  # unused, but FFCV would draw one from numpy's global state
         drop_last=False,
         pipelines={"image": [ImageDecoder(), CropFlip()], "label": [LabelDecoder()]},
     )
-    loader.memory_manager.context.__enter__()  # maps the file now, before another may replace it
+    loader.memory_manager.context.__enter__()  # maps the file now, before it can be replaced
     return loader
 
 
 class Epoch(EpochIterator):
-    """One pass of FFCV over the samples `order`, int64, in that order, the last batch as it falls.
+    """One pass of FFCV over the samples `order`, int64, in that order; the last batch may be short.
 
-    Gives (images uint8 tensor (batch, h, w, 3), labels int64 array (batch, 1)) in buffers that are
-    used again: done with a batch before the next is asked for. `drawn` is the augmentation, by
-    sample, or None; `pool` shares a batch among its threads. `error` is what ended it early.
+    Yields (images uint8 tensor (batch, h, w, 3), labels int64 array (batch, 1)) in buffers that the
+    next batch overwrites. `drawn` is the augmentation, by sample, or None; the threads of `pool`
+    share a batch. `error` is the exception that ended it early.
     """
 
     def __init__(
@@ -155,9 +159,10 @@ class Epoch(EpochIterator):
     ) -> np.ndarray:
         if self.drawn is None:
             return images
+        drawn = self.drawn.dy, self.drawn.dx, self.drawn.flip
 
         def part(rows: slice) -> None:
-            cut(images[rows], destination[rows], examples[rows], *self.drawn, self.padding)
+            cut(images[rows], destination[rows], examples[rows], *drawn, self.padding)
 
         if self.pool is None:
             part(slice(None))
@@ -167,7 +172,7 @@ class Epoch(EpochIterator):
         return destination
 
     def run(self) -> None:
-        """FFCV's own ends the thread on an error and leaves whoever waits for a batch waiting."""
+        """Run FFCV's thread; keep an error and wake up the consumer, which FFCV leaves waiting."""
         try:
             super().run()
         except BaseException as error:
@@ -178,7 +183,7 @@ class Epoch(EpochIterator):
                     return
 
     def stop(self) -> None:
-        """End the thread, wherever it is."""
+        """End the thread in whatever state it is."""
         self.terminate_event.set()
         while self.is_alive():
             with suppress(Empty):

@@ -18,10 +18,10 @@ def _norm_relu(norm: nn.BatchNorm2d, x: torch.Tensor) -> torch.Tensor:
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 convolutions, batch norm and ReLU before each; the stride is on the 3x3.
+    """1x1, 3x3 and 1x1 convolutions, each after batch norm and ReLU; the 3x3 has the stride.
 
-    (batch, width_in, h, w) to (batch, 4 * width, h / stride, w / stride). With `project` the
-    shortcut is a 1x1 convolution of the first ReLU's output, else the input itself.
+    Maps (batch, width_in, h, w) to (batch, 4 * width, h / stride, w / stride). With `project` the
+    shortcut is a 1x1 convolution of the first ReLU's output, otherwise the input itself.
     """
 
     def __init__(self, width_in: int, width: int, stride: int, project: bool):
@@ -39,21 +39,21 @@ class Bottleneck(nn.Module):
         shortcut = x if self.shortcut is None else self.shortcut(first)
         y = self.conv0(first)
         y = self.conv1(_norm_relu(self.norm1, y))
-        y = self.conv2(_norm_relu(self.norm2, y))
-        return y + shortcut
+        output: torch.Tensor = self.conv2(_norm_relu(self.norm2, y)) + shortcut
+        return output
 
 
 class PreActivationResNet50(nn.Module):
     """F&Z's CIFAR ResNet-50 (`CifarResNet50` in their `libarch/resnet.py`, written with Sonnet 2).
 
-    3x3 stem of stride 1 without batch norm and no max-pool; groups of 3, 4, 6, 3 blocks, the first
-    block of each projects and, from the second group on, halves the size; batch norm, ReLU, mean
-    over the pixels, linear layer. Batch norm has eps 1e-5 and keeps 0.9 of its averages a step
-    (torch's momentum 0.1). Initialisers as theirs: `initialise`.
+    A 3x3 stem of stride 1 without batch norm or max-pool; groups of 3, 4, 6 and 3 blocks, of which
+    the first block projects and, from the second group on, halves the size; batch norm, ReLU, mean
+    over the pixels, linear layer. Batch norm has eps 1e-5 and keeps 0.9 of its averages per step
+    (torch's momentum 0.1). Weights are drawn by `initialise`.
 
-    Two details of evaluation differ and cannot matter after many steps: Sonnet corrects its
-    averages for their start at zero, and divides the variance by n where torch has n - 1 (n is at
-    least the batch size times 16).
+    Two details of evaluation differ and do not matter after many steps: Sonnet corrects its
+    averages for starting at zero, and divides the variance by n where torch divides by n - 1 (n is
+    at least 16 times the batch size).
     """
 
     def __init__(self, classes: int):
@@ -72,15 +72,17 @@ class PreActivationResNet50(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = _norm_relu(self.norm, self.blocks(self.stem(x)))
-        return self.output(x.mean(dim=(2, 3)))
+        output: torch.Tensor = self.output(x.mean(dim=(2, 3)))
+        return output
 
 
 def initialise(network: PreActivationResNet50) -> None:
     """Draw the weights as F&Z did, from torch's global random state.
 
-    Convolutions: Sonnet's default, a normal of sd 1 / sqrt(fan in) cut off at two of these sd (what
-    is left has an sd of 0.88 / sqrt(fan in)). The output layer is zero, so every class is equally
-    likely at first. All gammas are 1, that before the last convolution of a block too, betas 0.
+    Convolutions have Sonnet's default, a normal distribution of SD 1 / sqrt(fan in) truncated at
+    two SD (which leaves an SD of 0.88 / sqrt(fan in)). The output layer is zero, so every class is
+    equally likely at first. All gammas are 1, also before the last convolution of a block; all
+    betas are 0.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

@@ -1,4 +1,4 @@
-"""Batches from a dataset that lives on the training device."""
+"""Batches from a dataset that is held on the training device."""
 
 from collections.abc import Iterator
 
@@ -9,16 +9,16 @@ from torch.nn import functional
 from memaudit.data.dataset import Dataset
 from memaudit.models.augmentation import augmentation
 
-# Images an evaluation computes at a time, by kind of device.
+# Images per batch in evaluation, by kind of device.
 EVALUATION_BATCH = {"cpu": 1024, "cuda": 2048}
 
 
 class ResidentLoader:
-    """Train and test images of a dataset on `device`, as uint8, cut into batches there.
+    """Training and test images of a dataset on `device`, as uint8, cut into batches there.
 
     Batches are pixel / 255, float32 (batch, 3, h, w) in channels_last memory, and int64 labels
     (batch,). The training images are kept zero-padded; `windows`, uint8 (n_train, 2 * padding + 1,
-    2 * padding + 1, h, w, 3), is a view of them that has every crop of every example at [example, dy,
+    2 * padding + 1, h, w, 3), is a view of them with every crop of every example at [example, dy,
     dx].
     """
 
@@ -28,9 +28,7 @@ class ResidentLoader:
         height, width = dataset.train_images.shape[1:3]
         images = torch.from_numpy(dataset.train_images).to(device)
         padded = functional.pad(images, (0, 0, padding, padding, padding, padding))
-        windows = padded.unfold(1, height, 1).unfold(2, width, 1).permute(0, 1, 2, 4, 5, 3)
-        # numpy copies whole rows of a window where torch copies bytes
-        self.windows = windows.numpy() if device.type == "cpu" else windows
+        self.windows = padded.unfold(1, height, 1).unfold(2, width, 1).permute(0, 1, 2, 4, 5, 3)
         self.train_labels = torch.from_numpy(dataset.train_labels).to(device)
         self.test_images = torch.from_numpy(dataset.test_images).to(device)
         self.test_labels = torch.from_numpy(dataset.test_labels).to(device)
@@ -38,27 +36,24 @@ class ResidentLoader:
     def train_batches(
         self, order: np.ndarray, batch_size: int, seed: int, epoch: int, mirror: bool
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The augmented batches of one epoch: `full_batches` of `order` (int64 train indices)."""
+        """Yield the augmented batches of one epoch: `full_batches` of `order` (int64 examples)."""
         drawn = augmentation(seed, epoch, len(self.train_labels), self.padding, mirror)
         order, size = full_batches(order, batch_size)
-        columns = [order, *(part[order] for part in drawn)]
-        labels = self.train_labels[torch.from_numpy(order).to(self.device)]
-        cut = cut_rows
-        if self.device.type != "cpu":
-            columns = [torch.from_numpy(column).to(self.device) for column in columns]
-            cut = cut_on_gpu
+        chosen = [order, *(part[order] for part in drawn)]
+        columns = [torch.from_numpy(column).to(self.device) for column in chosen]
+        labels = self.train_labels[columns[0]]
         for start in range(0, len(order), size):
             part = slice(start, start + size)
             examples, dy, dx, flip = (column[part] for column in columns)
+            cut = cut_on_gpu if self.device.type != "cpu" else cut_rows
             images = cut(self.windows, examples, dy, dx, flip if mirror else None)
             yield to_network(images), labels[part]
 
     def evaluation_batches(self, side: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """All examples of "train" or "test" in order, not augmented."""
+        """Yield all examples of "train" or "test" in order, not augmented."""
         images, labels = self.test_images, self.test_labels
         if side == "train":
-            images = torch.as_tensor(self.windows[:, self.padding, self.padding])
-            labels = self.train_labels
+            images, labels = self.windows[:, self.padding, self.padding], self.train_labels
         size = EVALUATION_BATCH[self.device.type]
         for start in range(0, len(labels), size):
             part = slice(start, start + size)
@@ -66,19 +61,21 @@ class ResidentLoader:
 
 
 def cut_rows(
-    windows: np.ndarray,
-    examples: np.ndarray,
-    dy: np.ndarray,
-    dx: np.ndarray,
-    flip: np.ndarray | None,
+    windows: torch.Tensor,
+    examples: torch.Tensor,
+    dy: torch.Tensor,
+    dx: torch.Tensor,
+    flip: torch.Tensor | None,
 ) -> torch.Tensor:
-    """The windows [examples, dy, dx], mirrored where `flip` (bool (batch,)): uint8 (batch, h, w, 3).
+    """Cut the windows [examples, dy, dx], uint8 (batch, h, w, 3), mirrored where `flip`.
 
-    None for `flip` mirrors none.
+    `examples`, `dy` and `dx` are int64 (batch,), `flip` is bool (batch,) or None to mirror none.
+    On the CPU numpy is faster: it copies whole rows of a window where torch copies bytes.
     """
-    images = windows[examples, dy, dx]
+    images = windows.numpy()[examples.numpy(), dy.numpy(), dx.numpy()]
     if flip is not None:
-        images[flip] = images[flip].take(np.arange(images.shape[2])[::-1], axis=2)
+        rows = flip.numpy()
+        images[rows] = images[rows].take(np.arange(images.shape[2])[::-1], axis=2)
     return torch.from_numpy(images)
 
 
@@ -89,26 +86,25 @@ def cut_on_gpu(
     dx: torch.Tensor,
     flip: torch.Tensor | None,
 ) -> torch.Tensor:
-    """The same as `cut_rows`, in operations that a GPU does at once and nothing waits for."""
+    """Do the same as `cut_rows`, in operations that a GPU does at once and nothing waits for."""
     images = windows[examples, dy, dx]
     return images if flip is None else torch.where(flip.view(-1, 1, 1, 1), images.flip(2), images)
 
 
 def full_batches(order: np.ndarray, batch_size: int) -> tuple[np.ndarray, int]:
-    """The part of `order` that fills batches, and their size: the one rule of every loader.
+    """Return the part of `order` that fills batches, and their size: the one rule of all loaders.
 
-    What is left over at the end is left out (another part each epoch); an `order` shorter than a
-    batch is one batch.
+    The remainder is left out, another one each epoch; an `order` shorter than a batch is one batch.
     """
     size = min(batch_size, len(order))
     return order[: len(order) // size * size], size
 
 
 def batches_per_epoch(examples: int, batch_size: int) -> int:
-    """Steps of an epoch over `examples` training examples."""
+    """Return the number of steps of an epoch over `examples` training examples."""
     return max(1, examples // batch_size)
 
 
 def to_network(images: torch.Tensor) -> torch.Tensor:
-    """uint8 (batch, h, w, 3) to float32 (batch, 3, h, w) in 0..1, channels_last."""
+    """Convert uint8 (batch, h, w, 3) to float32 (batch, 3, h, w) in 0..1, channels_last."""
     return images.permute(0, 3, 1, 2).float().div_(255)
