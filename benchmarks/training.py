@@ -35,7 +35,7 @@ from memaudit.models.recipe import Recipe
 from memaudit.models.removals import training_mask
 from memaudit.models.resident_loader import ResidentLoader, batches_per_epoch
 from memaudit.models.step import Step
-from memaudit.models.training import train_model
+from memaudit.models.training import ModelJob, train_model
 
 ROOT = Path(__file__).resolve().parents[1]
 README = Path(__file__).with_name("README.md")
@@ -78,11 +78,11 @@ def cases(rounds: int) -> list[Case]:
 
 def trainer(case: Case) -> Callable[[], None]:
     loader = ResidentLoader(case.dataset, case.recipe.crop_padding, CPU)
-    classes = len(case.dataset.class_names)
-    step = Step(case.recipe, classes, CPU)
+    step = Step(case.recipe, len(case.dataset.class_names), CPU)
+    job = ModelJob(seed=0, trial=0, mask=case.mask)
 
     def run() -> None:
-        train_model(loader, case.recipe, case.mask, classes, 0, 0, step=step)
+        train_model(loader, step, job)
 
     return run
 

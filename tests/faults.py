@@ -5,7 +5,6 @@ The check must refuse the former; the latter are read by the code that the workf
 
 import copy
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from memaudit.data.fetch import fetch
 from memaudit.data.image_folder import read_image_folder
 from memaudit.data.longtail import LongTail, generate
 from memaudit.duplicates import read_duplicates
+from memaudit.models.identity import model_identity
 from memaudit.models.recipe import Recipe
 from memaudit.models.removals import read_examples, subset_mask
 from memaudit.models.shards import Origin, read_shards, write_shard
@@ -51,9 +51,11 @@ def shard(
 ):
     """Write a shard whose models guessed."""
     images, rng = images or IMAGES, np.random.default_rng(0)
-    identity = {"recipe": recipe.settings(), "seed": seed, "dataset": images.digest()}
+    fraction = 0.7 if removal == "subset" else None
     attributes = {
-        "identity": json.dumps(identity, sort_keys=True),
+        "identity": model_identity(
+            recipe, seed=seed, dataset=images.digest(), subset_fraction=fraction
+        ),
         "recipe_name": "original",
         "removal": removal,
         "n_train": images.n_train,
@@ -259,15 +261,15 @@ FAULTS = {
     ),
     "shard of another removal": (
         after(lambda: shard(removal="none"), merge),
-        [SHARD, "removal 'none', not 'subset'", AGAIN],
+        [SHARD, "removal 'none', expected 'subset'", AGAIN],
     ),
     "shard of another recipe": (
         after(lambda: shard(recipe=EPOCHS), merge),
-        [SHARD, "epochs 2, not 20", AGAIN],
+        [SHARD, "epochs 2, expected 20", AGAIN],
     ),
     "shard of another seed": (
         after(lambda: shard(seed=7), merge),
-        [SHARD, "seed 7, not 0", AGAIN],
+        [SHARD, "seed 7, expected 0", AGAIN],
     ),
     "shard of other images": (
         after(lambda: shard(images=OTHER), merge),
@@ -277,10 +279,13 @@ FAULTS = {
         after(lambda: shard(mask=lambda trial: mask(trial + 1)), merge),
         [SHARD, "trial 0 was trained on other examples", AGAIN],
     ),
-    "shard without a trial": (after(lambda: shard(trials=[0]), merge), ["trial 1 is not", AGAIN]),
+    "shard without a trial": (
+        after(lambda: shard(trials=[0]), merge),
+        ["trial 1 is missing", AGAIN],
+    ),
     "shard with a trial more": (
         after(lambda: shard(trials=[0, 1, 2]), merge),
-        [SHARD, "it holds trial 2", AGAIN],
+        [SHARD, "trial 2 is in it, too", AGAIN],
     ),
     "shard with a trial twice": (after(lambda: shard(trials=[0, 0]), merge), [SHARD, AGAIN]),
     # other files of a study
@@ -365,7 +370,7 @@ FAULTS = {
     ),
     "no number": (
         after(lambda: write("r.txt", "1\n2.5\n"), lambda: read_examples("r.txt")),
-        ["r.txt, line 2", "'2.5'", "train index"],
+        ["r.txt, line 2", "'2.5'", "training example"],
     ),
     "text for published pairs": (
         after(lambda: write("pairs.npz", "no zip"), pairs),

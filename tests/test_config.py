@@ -132,7 +132,7 @@ def test_a_folder_of_images_that_is_not_there(small, tmp_path, monkeypatch):
     checks.check(small, SCHEMA)
     for listed, message in (
         ("# none\n", "the list is empty"),
-        ("0\n1\n2\n3\n", "4 examples to remove, but there are 4"),
+        ("0\n1\n2\n3\n", "lists 4 examples of 4"),
     ):
         (tmp_path / "mine.txt").write_text(listed)
         small["removals"] = {"mine": "mine.txt"}
@@ -148,7 +148,7 @@ def test_more_removals_than_examples(small, tmp_path):
     (tmp_path / "mine.txt").write_text("".join(f"{i}\n" for i in range(500)))
     small["removals"] = {"mine": str(tmp_path / "mine.txt")}
     n = settings.n_train(small)
-    with pytest.raises(AuditError, match=rf"removals\.mine.*500 examples to remove.*there are {n}"):
+    with pytest.raises(AuditError, match=rf"removals\.mine.*lists 500 examples of {n}"):
         checks.check(small, SCHEMA)
 
 

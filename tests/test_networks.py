@@ -1,13 +1,21 @@
-"""F&Z's network against its description: shapes, strides, order of layers, initial weights."""
+"""Networks: F&Z's against its description, and those of the user's own."""
 
+import dataclasses
+import hashlib
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
+from test_training import RECIPE
 from torch import nn
 
-from memaudit.models import networks
+from memaudit.errors import AuditError
+from memaudit.models import job, networks
+from memaudit.models.network_names import NETWORKS, check_name, network_source
 from memaudit.models.preactivation import Bottleneck
+from memaudit.models.shards import Origin, read_shards
 
 CLASSES = 100
 
@@ -138,3 +146,148 @@ def test_all_of_it_learns(network):
         nn.functional.cross_entropy(network(images), labels).backward()
         optimizer.step()
     assert all(p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+OWN = """
+import numpy
+import torch
+from torch import nn
+
+
+def good(classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, classes))
+
+
+def wide(classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, classes + 1))
+
+
+def no_module(classes):
+    return "network"
+
+
+def broken(classes):
+    raise RuntimeError("out of ideas")
+
+
+def no_seed(classes):
+    network = good(classes)
+    network[1].bias.data = torch.tensor(numpy.random.random(classes)).float()
+    return network
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A module of networks in the working folder, of a name of its own for each test."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    folder = tmp_path / f"nets_{tmp_path.name}"
+    folder.mkdir()
+    (folder / "small.py").write_text(OWN)
+    return f"{folder.name}.small"
+
+
+def checked(name):
+    network = networks.build(name, 3, seed=0)
+    networks.check(name, network, 3, torch.zeros(2, 3, 8, 8))
+    return network
+
+
+def test_a_network_of_the_users_own(own):
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    one, two, other = (networks.build(f"{own}:good", 3, seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.equal(one[1].weight, two[1].weight)
+    assert not torch.equal(one[1].weight, other[1].weight)
+    checked(f"{own}:good")
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("wide", r"output is \(2, 4\) for 8x8 images, not \(2, 3\)"),
+        ("no_module", r"returned str, not torch\.nn\.Module"),
+        ("broken", r"broken\(3\) failed \(RuntimeError: out of ideas\)"),
+        ("no_seed", "initial weights differ for the same torch.manual_seed"),
+        ("missing", r"small\.py has no function missing"),
+    ],
+)
+def test_what_is_wrong_with_a_network_is_named(own, function, message):
+    with pytest.raises(AuditError, match=rf"network {own}:{function}: .*{message}"):
+        checked(f"{own}:{function}")
+
+
+def test_a_network_that_does_not_fit_the_images_is_named(own):
+    name = f"{own}:good"
+    with pytest.raises(AuditError, match=rf"{name}: cannot process images of 9x9 pixels \("):
+        networks.check(name, networks.build(name, 3, 0), 3, torch.zeros(2, 3, 9, 9))
+
+
+def test_a_module_that_cannot_be_imported_is_named(own, tmp_path):
+    with pytest.raises(AuditError, match=r"module no_such\.module not found in .*no_such/module"):
+        networks.build("no_such.module:f", 3, 0)
+    with pytest.raises(AuditError, match="json:f: "):  # a file of the study may not hide a library
+        (tmp_path / "json.py").write_text(OWN)
+        networks.build("json:f", 3, 0)
+    (tmp_path / f"bad_{tmp_path.name}.py").write_text("import no_such_package")
+    with pytest.raises(AuditError, match=r"importing .* failed \(ModuleNotFoundError: .*no_such_p"):
+        networks.build(f"bad_{tmp_path.name}:f", 3, 0)
+
+
+@pytest.mark.parametrize(
+    "name", ["vgg", "a.b:", ":f", "a/b:f", "a.b:f.g", "a..b:f", "a:b:f", "a b:f", ""]
+)
+def test_names_that_are_no_networks(name):
+    with pytest.raises(ValueError, match=r"unknown network .*package\.module:function"):
+        check_name(name)
+    with pytest.raises(AuditError, match="unknown network"):
+        networks.build(name, 3, 0)
+
+
+def test_names_of_networks():
+    assert tuple(networks._SHIPPED) == NETWORKS
+    for name in (*NETWORKS, "a:f", "package.module:make_network"):
+        check_name(name)
+
+
+def test_the_source_of_a_network_is_known_without_importing_it(own, tmp_path):
+    assert network_source("tiny") is None
+    first = network_source(f"{own}:good")
+    assert first == hashlib.sha256(OWN.encode()).hexdigest()
+    assert network_source(f"{own}:good", tmp_path) == first
+    (tmp_path / own.replace(".", "/")).with_suffix(".py").write_text(OWN + "\n# edited\n")
+    assert network_source(f"{own}:good") != first
+    assert own not in sys.modules
+    assert network_source("json.decoder:JSONDecoder") is not None
+    code = "import sys; from memaudit.models import identity, network_names, recipe; "
+    code += "network_names.network_source('json.decoder:f'); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_edited_network_is_trained_again(own, tmp_path, small_dataset):
+    name = f"{own}:good"
+    recipe = dataclasses.replace(RECIPE, network=name)
+    shard = job.ShardJob(
+        path=tmp_path / "none" / "000000-000000.h5",
+        recipe_name="own",
+        recipe=recipe,
+        removal="none",
+        masks={0: small_dataset.train_labels >= 0},
+        seed=0,
+    )
+    origin = Origin("none", recipe.settings())
+
+    def trained() -> bool:
+        log = []
+        job.train_shard(small_dataset, shard, job.TrainingOptions(device="cpu"), log.append)
+        read_shards([shard.path], range(1), ["loss"], origin)
+        return any("training 1 models" in line for line in log)
+
+    assert [trained(), trained()] == [True, False]
+    file = (tmp_path / own.replace(".", "/")).with_suffix(".py")
+    file.write_text(OWN + "\n# edited\n")
+    with pytest.raises(AuditError, match=r"network source .*, expected"):
+        read_shards([shard.path], range(1), ["loss"], origin)
+    assert trained()

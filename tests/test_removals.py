@@ -56,22 +56,26 @@ def test_training_masks(rng):
     labels = rng.integers(0, 4, 50)
     examples = np.array([3, 7, 40])
     assert training_mask("none", 0, labels, 0).all()
-    assert np.flatnonzero(~training_mask("selected", 5, labels, 0, examples)).tolist() == [3, 7, 40]
-    control = training_mask("random_selected", 5, labels, 0, examples)
+    assert np.flatnonzero(~training_mask("selected", 5, labels, 0, examples=examples)).tolist() == [
+        3,
+        7,
+        40,
+    ]
+    control = training_mask("random_selected", 5, labels, 0, examples=examples)
     assert (~control).sum() == 3
-    assert (~training_mask("random_x", 0, labels, 0, np.empty(0, dtype=int))).sum() == 0
+    assert (~training_mask("random_x", 0, labels, 0, examples=np.empty(0, dtype=int))).sum() == 0
     with pytest.raises(AuditError, match="removes all 50"):
-        training_mask("mine", 0, labels, 0, np.arange(50))
+        training_mask("mine", 0, labels, 0, examples=np.arange(50))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1\n2\nx\n", "line 3: 'x' is not a train index"),
+        ("1\n2\nx\n", "line 3: 'x' is not a training example"),
         ("1\n-2\n", "line 2: '-2'"),
         ("4\n5\n4\n", "line 3: example 4 is listed twice"),
-        ("1\n10\n", "example 10 is out of range; train indices go from 0 to 9"),
-        ("".join(f"{i}\n" for i in range(10)), "10 examples to remove, but there are 10"),
+        ("1\n10\n", "example 10 is out of range; training examples are numbered from 0 to 9"),
+        ("".join(f"{i}\n" for i in range(10)), "lists 10 examples of 10 training examples"),
     ],
 )
 def test_bad_lists_are_refused(tmp_path, text, message):

@@ -1,4 +1,4 @@
-"""One trainer: the same bits from the same seed, and nothing trained twice or lost."""
+"""Training: the same bits from the same seed; no model is trained twice or lost."""
 
 import dataclasses
 
@@ -14,7 +14,8 @@ from memaudit.models.recipe import Recipe
 from memaudit.models.removals import training_mask
 from memaudit.models.resident_loader import ResidentLoader
 from memaudit.models.shards import Origin, read_shards
-from memaudit.models.training import train_model
+from memaudit.models.step import Step
+from memaudit.models.training import ModelJob, train_model
 
 RECIPE = Recipe(
     network="tiny",
@@ -35,10 +36,14 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-def train(dataset, recipe=RECIPE, trial=0, seed=0, mask=None, **options):
-    loader = ResidentLoader(dataset, recipe.crop_padding, torch.device("cpu"))
+CPU = torch.device("cpu")
+
+
+def train(dataset, recipe=RECIPE, trial=0, seed=0, mask=None, step=None, **options):
+    loader = ResidentLoader(dataset, recipe.crop_padding, CPU)
     mask = np.ones(dataset.n_train, dtype=bool) if mask is None else mask
-    return train_model(loader, recipe, mask, len(dataset.class_names), seed, trial, **options)
+    step = step or Step(recipe, len(dataset.class_names), CPU)
+    return train_model(loader, step, ModelJob(seed=seed, trial=trial, mask=mask, **options))
 
 
 def test_the_same_seed_gives_the_same_bits(small_dataset):
@@ -49,7 +54,7 @@ def test_the_same_seed_gives_the_same_bits(small_dataset):
     assert not np.array_equal(one.loss, train(small_dataset, seed=1).loss)
 
 
-def test_evaluating_on_the_way_changes_nothing(small_dataset):
+def test_evaluation_during_training_changes_nothing(small_dataset):
     plain, watched = train(small_dataset), train(small_dataset, test_every=1)
     assert np.array_equal(plain.loss, watched.loss)
     assert np.isnan(plain.test_accuracy).tolist() == [True, True, False]
@@ -57,8 +62,7 @@ def test_evaluating_on_the_way_changes_nothing(small_dataset):
     assert plain.test_accuracy[-1] == pytest.approx(plain.test_correct.mean())
 
 
-def test_training_fits_what_it_is_given(small_dataset):
-    """Wrong where left out, right where trained on: the whole study rests on it."""
+def test_memorized_examples_are_correct_only_when_trained_on(small_dataset):
     recipe = dataclasses.replace(RECIPE, epochs=25, mirror=False)
     role = small_dataset.planted["train_role"]
     alone = np.isin(role, ["singleton", "exact", "edited"])
@@ -71,7 +75,7 @@ def test_training_fits_what_it_is_given(small_dataset):
     assert with_them.loss[-1] < with_them.loss[0] / 2
 
 
-def test_the_schedule_is_a_triangle():
+def test_the_schedule_is_triangular():
     rates = [RECIPE.rate(step, 1000) for step in range(1000)]
     peak = int(np.argmax(rates))
     assert peak == 150
@@ -83,12 +87,11 @@ def test_the_schedule_is_a_triangle():
     assert dataclasses.replace(RECIPE, warmup=0).rate(0, 10) == pytest.approx(0.095)
 
 
-@pytest.mark.parametrize("weight_decay", [0.0, 0.01])
-def test_the_optimizer_is_torchs_to_the_bit(weight_decay):
-    """Ten steps of a network by ours and by torch.optim.SGD: equal weights."""
+@pytest.mark.parametrize(("momentum", "weight_decay"), [(0.9, 0.0), (0.9, 0.01), (0.0, 0.01)])
+def test_the_optimizer_equals_torch_sgd_bit_for_bit(momentum, weight_decay):
     ours, theirs = (networks.build("tiny", 4, seed=0) for _ in range(2))
-    one = SGD(ours.parameters(), 0.9, weight_decay)
-    two = torch.optim.SGD(theirs.parameters(), lr=1.0, momentum=0.9, weight_decay=weight_decay)
+    one = SGD(ours.parameters(), momentum, weight_decay)
+    two = torch.optim.SGD(theirs.parameters(), lr=1.0, momentum=momentum, weight_decay=weight_decay)
     generator = torch.Generator().manual_seed(0)
     for step in range(10):
         images = torch.rand(8, 3, 8, 8, generator=generator)
@@ -102,10 +105,10 @@ def test_the_optimizer_is_torchs_to_the_bit(weight_decay):
         assert torch.equal(weight, other)
 
 
-def test_divergence_names_everything(small_dataset):
+def test_divergence_names_model_epoch_and_rate(small_dataset):
     recipe = dataclasses.replace(RECIPE, learning_rate=1e30)
     with pytest.raises(
-        AuditError, match=r"recipe wild, removal none, trial 4, epoch 1 of 3.*learning rate of \d"
+        AuditError, match=r"recipe wild, removal none, trial 4, epoch 1 of 3.*learning rate \d"
     ):
         train(small_dataset, recipe, trial=4, name="recipe wild, removal none")
 
@@ -128,7 +131,7 @@ def test_networks(name, parameters):
         assert network(torch.rand(2, 3, 32, 32)).shape == (2, 10)
 
 
-def test_weights_come_from_the_seed_and_leave_the_global_state():
+def test_weights_depend_on_the_seed_alone_and_leave_the_global_state():
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
     one, two, other = (networks.build("tiny", 4, seed) for seed in (1, 1, 2))
@@ -139,18 +142,18 @@ def test_weights_come_from_the_seed_and_leave_the_global_state():
 
 
 class Shards:
-    """Trains shards in a folder and counts the models it really trained."""
+    """Trains shards in a folder and records which models were trained."""
 
     def __init__(self, folder, dataset, monkeypatch):
         self.folder, self.dataset = folder, dataset
-        self.trained = []
+        self.trained, self.log = [], []
         original = job.train_model
 
-        def counting(loader, recipe, mask, classes, seed, trial, *rest):
-            self.trained.append(trial)
-            if trial == self.stop_at:
+        def counting(loader, step, model_job, checkpoint):
+            self.trained.append(model_job.trial)
+            if model_job.trial == self.stop_at:
                 raise KeyboardInterrupt
-            return original(loader, recipe, mask, classes, seed, trial, *rest)
+            return original(loader, step, model_job, checkpoint)
 
         self.stop_at = None
         monkeypatch.setattr(job, "train_model", counting)
@@ -160,21 +163,25 @@ class Shards:
         path = self.folder / removal / f"{first:06d}-{last:06d}.h5"
         masks = {
             trial: training_mask(
-                removal, trial, self.dataset.train_labels, seed, np.empty(0, int), 0.7
+                removal,
+                trial,
+                self.dataset.train_labels,
+                seed,
+                examples=np.empty(0, int),
+                fraction=0.7,
             )
             for trial in range(first, last + 1)
         }
-        job.train_shard(
-            path,
-            self.dataset,
-            "original",
-            recipe,
-            removal,
-            masks,
-            seed,
-            "cpu",
-            report=lambda _: None,
+        shard = job.ShardJob(
+            path=path,
+            recipe_name="original",
+            recipe=recipe,
+            removal=removal,
+            masks=masks,
+            seed=seed,
+            subset_fraction=0.7,
         )
+        job.train_shard(self.dataset, shard, job.TrainingOptions(device="cpu"), self.log.append)
         return path
 
 
@@ -192,7 +199,7 @@ def same(one, other):
     return all(np.array_equal(one[name], other[name], equal_nan=True) for name in one)
 
 
-def test_a_job_that_was_killed_goes_on_where_it_was(shards):
+def test_a_killed_job_resumes_where_it_was(shards):
     first = shards.train(0, 3)
     expected, folder = content(first), first.parent
     first.unlink()
@@ -208,7 +215,7 @@ def test_a_job_that_was_killed_goes_on_where_it_was(shards):
     assert [p.name for p in folder.iterdir()] == ["000000-000003.h5"]
 
 
-def test_what_was_left_by_another_config_is_not_used(shards):
+def test_models_of_another_configuration_are_not_reused(shards):
     shards.stop_at = 2
     with pytest.raises(KeyboardInterrupt):
         shards.train(0, 3)
@@ -229,13 +236,13 @@ def test_growing_a_study_trains_only_what_is_new(shards):
     assert shards.trained == [0, 1]
 
 
-def test_an_empty_list_trains_nothing_again(shards):
+def test_models_of_an_empty_removal_are_those_on_all_examples(shards):
     full = content(shards.train(0, 1, removal="none"))
     assert same(content(shards.train(0, 1, removal="selected")), full)
     assert shards.trained == []
 
 
-def test_a_damaged_leftover_is_trained_again(shards, tmp_path):
+def test_a_damaged_model_is_trained_again(shards, tmp_path):
     shards.stop_at = 2
     with pytest.raises(KeyboardInterrupt):
         shards.train(0, 3)
@@ -246,7 +253,7 @@ def test_a_damaged_leftover_is_trained_again(shards, tmp_path):
     assert shards.trained == [1, 2, 3]
 
 
-def test_reading_wants_every_model_once(shards):
+def test_each_model_must_be_there_exactly_once(shards):
     one, two = shards.train(0, 3), shards.train(4, 7)
     found = read_shards([two, one], range(8), ["train_mask", "loss"], SUBSET)
     assert found["loss"].shape == (8, 3)
@@ -256,33 +263,33 @@ def test_reading_wants_every_model_once(shards):
     )
     with pytest.raises(AuditError, match="4 models are missing, the first is trial 4"):
         read_shards([one], range(8), ["loss"], SUBSET)
-    with pytest.raises(AuditError, match="trial 0 is in"):
+    with pytest.raises(AuditError, match="trial 0 is in both"):
         read_shards([one, one], range(8), ["loss"], SUBSET)
-    with pytest.raises(AuditError, match="holds trial 4, which was not asked for"):
+    with pytest.raises(AuditError, match="holds trial 4, which is not part of this study"):
         read_shards([one, two], range(4), ["loss"], SUBSET)
 
 
-def test_shards_of_another_removal_are_noticed(shards):
+def test_shards_of_another_removal_are_refused(shards):
     one = shards.train(0, 1, removal="none")
-    with pytest.raises(AuditError, match="removal 'none', not 'subset'"):
+    with pytest.raises(AuditError, match="removal 'none', expected 'subset'"):
         read_shards([one], range(2), ["loss"], SUBSET)
 
 
-def test_shards_of_two_seeds_do_not_mix(shards):
+def test_shards_of_two_seeds_are_refused(shards):
     one, two = shards.train(0, 1), shards.train(2, 3, seed=1)
     with pytest.raises(AuditError, match=r"another seed or dataset"):
         read_shards([one, two], range(4), ["loss"], SUBSET)
 
 
-def test_a_network_that_needs_larger_images_says_so(shards):
-    with pytest.raises(AuditError, match="resnet9 needs images of 11 pixels or more"):
+def test_a_network_too_large_for_the_images_is_refused(shards):
+    with pytest.raises(AuditError, match="network resnet9: cannot process images of 8x8"):
         shards.train(0, 0, recipe=dataclasses.replace(RECIPE, network="resnet9"))
 
 
-def test_shards_of_two_recipes_do_not_mix(shards):
+def test_shards_of_another_recipe_are_refused(shards):
     one = shards.train(0, 1)
     two = shards.train(2, 3, recipe=dataclasses.replace(RECIPE, epochs=2))
-    with pytest.raises(AuditError, match=r"000002-000003\.h5: .*setting epochs 2, not 3"):
+    with pytest.raises(AuditError, match=r"000002-000003\.h5: .*setting epochs 2, expected 3"):
         read_shards([one, two], range(4), ["test_correct"], SUBSET)
 
 

@@ -59,10 +59,10 @@ def measure(given: argparse.Namespace) -> None:
     import torch
 
     from memaudit.data.dataset import Dataset
-    from memaudit.models import training
     from memaudit.models.loaders import choose_loader
     from memaudit.models.recipe import Recipe
     from memaudit.models.step import Step
+    from memaudit.models.training import train_epoch
 
     started = time.perf_counter()
     device = torch.device(given.device)
@@ -94,8 +94,7 @@ def measure(given: argparse.Namespace) -> None:
         batches = loader.train_batches(order, given.batch, 0, number, True)
         if given.feed == "compute":
             batches = [ready] * steps
-        with training._precision(recipe, device):
-            training._train_epoch(step, batches, [0.01] * steps)
+        train_epoch(step, batches, [0.01] * steps)
         return steps * given.batch
 
     steps = given.images // given.batch
@@ -172,7 +171,7 @@ def check(given: argparse.Namespace) -> None:
     """Exit with a message if the options cannot be measured on this machine."""
     import torch
 
-    from memaudit.models.networks import NETWORKS
+    from memaudit.models.network_names import NETWORKS
 
     if unknown := set(given.networks) - set(NETWORKS):
         sys.exit(f"--networks {' '.join(sorted(unknown))}: the networks are {', '.join(NETWORKS)}")

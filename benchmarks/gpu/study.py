@@ -95,7 +95,7 @@ def train_study(plan: dict, given: argparse.Namespace) -> None:
     from memaudit.data.dataset import load
     from memaudit.errors import Stopped
     from memaudit.models.checkpoint import until_sigterm
-    from memaudit.models.job import train_shard
+    from memaudit.models.job import ShardJob, TrainingOptions, train_shard
     from memaudit.models.recipe import Recipe
     from memaudit.models.removals import CONTROL, read_examples, training_mask
 
@@ -105,6 +105,15 @@ def train_study(plan: dict, given: argparse.Namespace) -> None:
         parts = range(1, given.processes)
         others = [subprocess.Popen([*command, "--part", str(part)]) for part in parts]
     settings = plan["training"]
+    options = TrainingOptions(
+        device=settings["device"],
+        loader=settings["loader"],
+        beton=given.data / f"{plan['dataset']}.beton",
+        test_every=settings["test_every"],
+        checkpoint_minutes=settings["checkpoint_minutes"],
+        cuda_graphs=settings["cuda_graphs"],
+        processes_per_gpu=given.processes,
+    )
     data = load(given.data / f"{plan['dataset']}.h5")
     waiting: dict[str, None] = {}
     left = 0
@@ -131,28 +140,26 @@ def train_study(plan: dict, given: argparse.Namespace) -> None:
             first, last = map(int, chunk.split("-"))
             masks = {
                 trial: training_mask(
-                    removal, trial, data.train_labels, plan["seed"], examples, plan["fraction"]
+                    removal,
+                    trial,
+                    data.train_labels,
+                    plan["seed"],
+                    examples=examples,
+                    fraction=plan["fraction"],
                 )
                 for trial in range(first, last + 1)
             }
             try:
-                train_shard(
-                    path,
-                    data,
-                    recipe,
-                    Recipe.of(plan["recipes"][recipe]),
-                    removal,
-                    masks,
-                    plan["seed"],
-                    settings["device"],
-                    settings["loader"],
-                    given.data / f"{plan['dataset']}.beton",
-                    settings["test_every"],
-                    settings["checkpoint_minutes"],
-                    lambda line: print(line, flush=True),
-                    settings["cuda_graphs"],
-                    given.processes,
+                shard = ShardJob(
+                    path=path,
+                    recipe_name=recipe,
+                    recipe=Recipe.of(plan["recipes"][recipe]),
+                    removal=removal,
+                    masks=masks,
+                    seed=plan["seed"],
+                    subset_fraction=plan["fraction"],
                 )
+                train_shard(data, shard, options, lambda line: print(line, flush=True))
             except Stopped as stopped:
                 print(stopped, flush=True)
                 left += 1

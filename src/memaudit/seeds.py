@@ -17,6 +17,7 @@ PURPOSES = {
     "half": 7,
     "split": 8,
     "chance": 9,
+    "dropout": 10,
 }
 
 

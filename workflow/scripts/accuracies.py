@@ -17,7 +17,9 @@ def origin(data, digest: str, recipe: str, removal: str) -> Origin:
         gathered["recipes"][recipe],
         gathered["seed"],
         digest,
-        lambda trial: training_mask(removal, trial, data.train_labels, gathered["seed"], examples),
+        lambda trial: training_mask(
+            removal, trial, data.train_labels, gathered["seed"], examples=examples
+        ),
     )
 
 

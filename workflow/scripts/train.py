@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from memaudit.data.dataset import load
-from memaudit.models.job import train_shard
+from memaudit.models.job import ShardJob, TrainingOptions, train_shard
 from memaudit.models.recipe import Recipe
 from memaudit.models.removals import read_examples, training_mask
 from memaudit.models.shards import partial_folder
 from memaudit.study.config import trials_of
 from memaudit.study.jobs import job
 
-history = partial_folder(snakemake.output[0]) / "log"
-with job(snakemake.log[0], history, quiet=True) as report:
+shard = snakemake.output[0]
+with job(snakemake.log[0], partial_folder(shard) / "log", quiet=True) as report:
     wildcards, params = snakemake.wildcards, snakemake.params
     settings = snakemake.config["training"]
     data = load(snakemake.input.dataset)
@@ -19,24 +19,31 @@ with job(snakemake.log[0], history, quiet=True) as report:
     examples = read_examples(listed, data.n_train) if listed else None
     masks = {
         trial: training_mask(
-            wildcards.removal, trial, data.train_labels, params.seed, examples, params.fraction
+            wildcards.removal,
+            trial,
+            data.train_labels,
+            params.seed,
+            examples=examples,
+            fraction=params.fraction,
         )
         for trial in trials_of(wildcards.chunk)
     }
-    train_shard(
-        snakemake.output[0],
-        data,
-        wildcards.recipe,
-        Recipe.of(params.recipe),
-        wildcards.removal,
-        masks,
-        params.seed,
-        settings["device"],
-        settings["loader"],
-        Path(snakemake.input.dataset).with_suffix(".beton"),
-        settings["test_every"],
-        settings["checkpoint_minutes"],
-        report,
-        settings["cuda_graphs"],
-        settings["processes_per_gpu"],
+    shard_job = ShardJob(
+        path=shard,
+        recipe_name=wildcards.recipe,
+        recipe=Recipe.of(params.recipe),
+        removal=wildcards.removal,
+        masks=masks,
+        seed=params.seed,
+        subset_fraction=params.fraction,
     )
+    options = TrainingOptions(
+        device=settings["device"],
+        loader=settings["loader"],
+        beton=Path(snakemake.input.dataset).with_suffix(".beton"),
+        test_every=settings["test_every"],
+        checkpoint_minutes=settings["checkpoint_minutes"],
+        cuda_graphs=settings["cuda_graphs"],
+        processes_per_gpu=settings["processes_per_gpu"],
+    )
+    train_shard(data, shard_job, options, report)

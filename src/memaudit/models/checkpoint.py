@@ -1,9 +1,9 @@
-"""A model's training kept from epoch to epoch, so that a killed job goes on where it was.
+"""Checkpoints of a model in training, so that a killed job resumes where it was.
 
 A checkpoint holds everything that training depends on besides the recipe, the seed and the data:
-weights and batch statistics, the optimizer's buffers, the curves so far. Order and augmentation
-are functions of (seed, trial, epoch), so training that goes on from a checkpoint gives, on the
-CPU, the bits that uninterrupted training gives.
+weights and batch statistics, the optimizer's buffers, the curves so far. Order, augmentation and
+dropout are functions of (seed, trial, epoch), so resumed training gives, on the CPU, the bits that
+uninterrupted training gives.
 """
 
 import hashlib
@@ -25,12 +25,12 @@ from memaudit.models.optimizer import SGD
 
 
 class Checkpoint:
-    """Saves one model's training at `path`, at an epoch's end, every `minutes` at most.
+    """Saves one model's training at `path` at the end of an epoch, at most every `minutes`.
 
-    `identity` says what is trained (recipe, seed, dataset) and `mask` (bool (n_train,)) on which
-    examples; a file that was saved for anything else is refused. `stopping` says whether this
-    process has been asked to end: training is then saved and `Stopped` raised. `live` is called
-    after each epoch.
+    `identity` says what is trained (`memaudit.models.identity`) and `mask`, bool (n_train,), on
+    which examples; a checkpoint of anything else is ignored. `device` describes where; `devices`
+    lists all devices that have trained the model. When `stopping()`, training is saved and Stopped
+    raised. `heartbeat` is called after each epoch.
     """
 
     def __init__(
@@ -38,38 +38,50 @@ class Checkpoint:
         path: Path,
         identity: str,
         mask: np.ndarray,
+        *,
+        device: str = "",
         minutes: float = 5.0,
         stopping: Callable[[], bool] = lambda: False,
-        live: Callable[[], None] = lambda: None,
+        heartbeat: Callable[[], None] = lambda: None,
         report: Callable[[str], None] = lambda line: None,
     ):
         self.path = path
         self.minutes = minutes
-        self._identity = identity + hashlib.sha256(bits.pack(mask)).hexdigest()
+        self.devices = [device]
+        self._identity = identity + hashlib.sha256(bits.pack(mask).tobytes()).hexdigest()
         self._stopping = stopping
-        self._live = live
+        self._heartbeat = heartbeat
         self._report = report
         self._saved = time.monotonic()
 
     def restore(self, network: nn.Module, optimizer: SGD) -> dict[str, Any] | None:
-        """Fill network and optimizer; returns {"epoch", "seconds", "curves"}, None without a file.
+        """Fill network and optimizer; return epoch, seconds and curves, None without a checkpoint.
 
-        `epoch` counts the epochs that are done. A file that is damaged, or of another recipe, seed,
-        dataset or set of examples, is not used; a line of the log says so.
+        `epoch` counts the epochs done. A checkpoint that is damaged, or of another model, is
+        ignored and a line of the log says so.
         """
         if not self.path.exists():
             return None
         try:
             kept = torch.load(self.path, map_location="cpu", weights_only=True)
             if kept["identity"] != self._identity:
-                self._report(f"{self.path} is of another configuration: refused, not used")
+                self._report(f"{self.path} belongs to another configuration; training restarts")
                 return None
             network.load_state_dict(kept["network"])
             for buffer, values in zip(optimizer.buffers, kept["buffers"], strict=True):
                 buffer.copy_(values)
+            earlier: list[str] = kept["devices"]
         except Exception as error:  # torch.load fails in many ways on a damaged file
-            self._report(f"{self.path} is damaged, training starts anew ({error})".split("\n")[0])
+            self._report(f"{self.path} is damaged; training restarts ({error})".split("\n")[0])
             return None
+        here = self.devices[0]
+        if earlier[-1] != here:
+            self._report(
+                f"training begun on {earlier[-1]} resumes on {here} after epoch {kept['epoch']}; "
+                "its rounding differs from training on one device"
+            )
+            earlier = [*earlier, here]
+        self.devices = earlier
         return {
             "epoch": kept["epoch"],
             "seconds": kept["seconds"],
@@ -84,13 +96,14 @@ class Checkpoint:
         seconds: float,
         curves: dict[str, np.ndarray],
     ) -> None:
-        """Save if it is time to, or if the process is to end; then raises Stopped."""
-        self._live()
+        """Save when it is time, or when the process is to end; the latter raises Stopped."""
+        self._heartbeat()
         stopping = self._stopping()
         if not stopping and time.monotonic() - self._saved < 60 * self.minutes:
             return
         kept = {
             "identity": self._identity,
+            "devices": self.devices,
             "network": network.state_dict(),
             "buffers": optimizer.buffers,
             "epoch": epoch,
@@ -101,21 +114,21 @@ class Checkpoint:
             torch.save(kept, temporary)
         self._saved = time.monotonic()
         if stopping:
-            raise Stopped(f"asked to end (SIGTERM): saved after {epoch} epochs in {self.path}")
+            raise Stopped(f"stopped by SIGTERM; saved after {epoch} epochs in {self.path}")
 
 
 @contextmanager
 def until_sigterm() -> Iterator[Callable[[], bool]]:
-    """Within it SIGTERM ends nothing; what is yielded says whether one has come.
+    """Within it SIGTERM does not end the process; yield a function that says whether one came.
 
-    Clusters send it some time before they kill: at the time limit, and on preemption.
+    Clusters send SIGTERM some time before they kill: at the time limit, and on preemption.
     """
-    come = threading.Event()
+    received = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield come.is_set
+        yield received.is_set
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: come.set())
+    before = signal.signal(signal.SIGTERM, lambda *_: received.set())
     try:
-        yield come.is_set
+        yield received.is_set
     finally:
         signal.signal(signal.SIGTERM, before)

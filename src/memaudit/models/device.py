@@ -1,91 +1,131 @@
-"""Where a process trains: one GPU of its own where there is one, else one thread of the CPU."""
+"""The device a process trains on: a GPU shared with few others, or one thread of the CPU."""
 
 import itertools
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
 
 import torch
+from filelock import FileLock
 
-from memaudit.errors import AuditError
-from memaudit.models import locks
+from memaudit.errors import AuditError, Stopped
+from memaudit.models.locks import try_acquire
 
-_held: list[IO[str]] = []  # the lock of the GPU that this process has taken, until it ends
+NO_GPU = ("", "-1", "nodevfiles", "none", "void")  # values of CUDA_VISIBLE_DEVICES
+
+# The GPU of this process, chosen once and kept until the process ends, and the lock on it.
+_chosen: list[tuple[torch.device, FileLock]] = []
 
 
 def choose_device(
-    setting: str, report: Callable[[str], None] = lambda line: None, processes_per_gpu: int = 1
+    setting: str,
+    report: Callable[[str], None] = lambda line: None,
+    processes_per_gpu: int = 1,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> torch.device:
-    """The device for `training.device`: "auto" is the GPU where there is one, else the CPU.
+    """Return the device for `training.device`: "auto" is a GPU where there is one, else the CPU.
 
-    The GPU is one that fewer than `processes_per_gpu` processes of ours have taken. On the GPU
-    the deterministic kernels are chosen, so a seed gives the same bits again. On the CPU a process
-    uses one thread: two processes of one thread beat one of two, by far under load. `report` is
-    told when there is no GPU where one could be expected.
+    A process gets one GPU, on which fewer than `processes_per_gpu` others train, and keeps it.
+    Deterministic kernels are chosen there, so a seed gives the same bits again. On the CPU a
+    process uses one thread: two processes with one thread each are faster than one with two.
 
-    Raises AuditError where `setting` is "cuda" and torch finds no GPU.
+    Raises AuditError where a GPU was asked for or assigned and cannot be used, Stopped when
+    `stopping()` while waiting for one.
     """
-    found = torch.cuda.device_count() if setting != "cpu" and torch.cuda.is_available() else 0
-    if setting == "cuda" and not found:
+    if setting != "cpu" and torch.cuda.is_available():
+        if not _chosen:
+            names = gpu_names()
+            torch.backends.cudnn.deterministic = True
+            torch.backends.cudnn.benchmark = False
+            index, lock = take_gpu(names, report, processes_per_gpu, stopping)
+            _chosen.append((torch.device("cuda", index), lock))
+        torch.cuda.set_device(_chosen[0][0])
+        return _chosen[0][0]
+    if setting == "cuda":
         raise AuditError(
-            "training.device is 'cuda' but torch finds no GPU here; "
-            "set it to 'auto' or 'cpu', or run where there is one"
+            "training.device is 'cuda' but torch finds no GPU here; set it to 'auto' or 'cpu', or "
+            "run on a machine with a GPU"
         )
-    if found:
-        torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.benchmark = False
-        names = gpu_names(found, os.environ)
-        device = torch.device("cuda", take_gpu(names, report, processes_per_gpu))
-        torch.cuda.set_device(device)
-        return device
-    torch.set_num_threads(1)
     if setting == "auto":
-        given = os.environ.get("CUDA_VISIBLE_DEVICES") or os.environ.get("SLURM_JOB_GPUS")
-        report(
-            f"torch finds no GPU, though {given} was given to this job: training on the CPU"
-            if given
-            else "no GPU here: training on the CPU, one thread"
-        )
+        for variable in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS"):
+            if (given := os.environ.get(variable, "")).strip().lower() not in NO_GPU:
+                raise AuditError(
+                    f"{variable} is {given} but torch {torch.__version__} finds no GPU: check the "
+                    "driver (nvidia-smi) and that torch was built for CUDA, or set training.device "
+                    "to 'cpu'"
+                )
+        report("no GPU found; training on the CPU with one thread")
+    torch.set_num_threads(1)
     return torch.device("cpu")
 
 
 def describe(device: torch.device) -> str:
-    """The device in words, for the log and the shard."""
+    """Return the name of the device, for the log and the shard."""
     if device.type == "cpu":
         return "CPU, one thread"
-    return f"{torch.cuda.get_device_name(device)}, GPU {device.index}"
+    return torch.cuda.get_device_name(device)
 
 
-def gpu_names(count: int, environment: dict[str, str]) -> list[str]:
-    """A name for each visible GPU that all our processes on this machine agree on.
+def gpu_names() -> dict[int, str]:
+    """Return the UUIDs of the visible GPUs that this torch has kernels for, by index.
 
-    Slurm may number each job's GPUs from 0; there the job's number goes before it.
+    Raises AuditError where there is none.
     """
-    visible = [part.strip() for part in environment.get("CUDA_VISIBLE_DEVICES", "").split(",")]
-    names = visible if len(visible) == count and all(visible) else list(map(str, range(count)))
-    job = environment.get("SLURM_JOB_ID")
-    return [f"job{job}-{name}" for name in names] if job else names
+    names, unusable = {}, []
+    for index in range(torch.cuda.device_count()):
+        capability = torch.cuda.get_device_capability(index)
+        if is_supported(capability, torch.cuda.get_arch_list()):
+            names[index] = str(torch.cuda.get_device_properties(index).uuid)
+        else:
+            number = ".".join(map(str, capability))
+            unusable.append(f"{torch.cuda.get_device_name(index)} (compute capability {number})")
+    if not names:
+        raise AuditError(
+            f"torch {torch.__version__} supports {' '.join(torch.cuda.get_arch_list())}, not "
+            f"{', '.join(unusable)}: install a torch built for it, or set training.device to 'cpu'"
+        )
+    return names
 
 
-def take_gpu(names: list[str], report: Callable[[str], None], share: int = 1) -> int:
-    """Index of a GPU of `names` that fewer than `share` processes have; waits until there is one.
+def is_supported(capability: tuple[int, int], architectures: Sequence[str]) -> bool:
+    """Whether a GPU of `capability` runs code built for `architectures` (sm_90, compute_120, ...).
 
-    It is this process's until the process ends, however that comes about. GPUs that nobody has are
-    taken first.
+    Machine code (sm) runs on the same major and a higher minor version, PTX (compute) on all later
+    ones. Other names are ROCm's, which are not checked.
+    """
+    have = 10 * capability[0] + capability[1]
+    for architecture in architectures:
+        kind, _, version = architecture.rstrip("af").partition("_")
+        if kind not in ("sm", "compute"):
+            return True
+        built = int(version)
+        if built <= have and (kind == "compute" or built // 10 == capability[0]):
+            return True
+    return False
+
+
+def take_gpu(
+    names: dict[int, str],
+    report: Callable[[str], None],
+    share: int = 1,
+    stopping: Callable[[], bool] = lambda: False,
+) -> tuple[int, FileLock]:
+    """Lock a GPU of `names` that fewer than `share` processes use, waiting until there is one.
+
+    Returns its index and the lock, which is held until the process ends. Unused GPUs come first.
     """
     folder = Path(tempfile.gettempdir()) / f"memaudit-{os.getuid()}"
-    told = False
+    waiting = False
     while True:
-        for place, (index, name) in itertools.product(range(share), enumerate(names)):
-            lock = folder / f"gpu-{name}{f'-{place}' if place else ''}.lock"
-            file = locks.take(lock, f"process {os.getpid()}\n")
-            if file is not None:
-                _held.append(file)
-                return index
-        if not told:
-            report(f"all {len(names)} GPUs are taken: waiting for one")
-            told = True
+        for place, (index, name) in itertools.product(range(share), names.items()):
+            lock = FileLock(folder / f"gpu-{name}{f'-{place}' if place else ''}.lock")
+            if try_acquire(lock):
+                return index, lock
+        if stopping():
+            raise Stopped("stopped by SIGTERM while waiting for a GPU")
+        if not waiting:
+            report(f"all {len(names)} GPUs are in use; waiting for one")
+            waiting = True
         time.sleep(1)

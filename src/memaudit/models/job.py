@@ -1,16 +1,16 @@
-"""A job of training: the models of one (recipe, removal) for a range of trials, into one shard.
+"""A training job: the models of one recipe and removal for a range of trials, into one shard.
 
-Finished models are kept beside the shard until it is whole, so a killed job goes on where it was,
-and models that another shard of the same removal already holds are taken from there: raising the
+Finished models are kept beside the shard until it is complete, so a killed job resumes where it
+was, and models that another shard of the same removal holds are taken from there: raising the
 number of models or changing `models_per_job` trains only what is new.
 """
 
-import json
 import os
 import platform
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -24,121 +24,173 @@ from memaudit.errors import AuditError, Stopped
 from memaudit.models import locks, networks
 from memaudit.models.checkpoint import Checkpoint, until_sigterm
 from memaudit.models.device import choose_device, describe
+from memaudit.models.identity import model_identity
 from memaudit.models.loaders import choose_loader
+from memaudit.models.network_names import network_source
 from memaudit.models.recipe import Recipe
+from memaudit.models.resident_loader import to_network
 from memaudit.models.shards import Row, partial_folder, write_shard
 from memaudit.models.step import Step
-from memaudit.models.training import TrainedModel, train_model
+from memaudit.models.training import ModelJob, TrainedModel, train_model
 
-PATIENCE = 1800.0  # seconds without a sign of life from whoever trains the same shard
+PATIENCE = 1800.0  # seconds for which another process that trains the same shard may be silent
 PER_MODEL = [name for name in store.SHARD if name != "trial"]
 
 
-def train_shard(
-    path: str | Path,
-    dataset: Dataset,
-    recipe_name: str,
-    recipe: Recipe,
-    removal: str,
-    masks: dict[int, np.ndarray],
-    seed: int,
-    device: str = "auto",
-    loader: str = "resident",
-    beton: str | Path = "images.beton",
-    test_every: int = 0,
-    minutes: float = 5.0,
-    report: Callable[[str], None] = print,
-    cuda_graphs: bool = True,
-    processes_per_gpu: int = 1,
-) -> None:
-    """Train the models of `masks` (trial -> training mask, bool (n_train,)) and write their shard.
+@dataclass(frozen=True, kw_only=True)
+class ShardJob:
+    """The models of one shard: a training mask, bool (n_train,), for each trial.
 
-    `path` is `.../<recipe>/<removal>/<first>-<last>.h5`. `test_every` is that of `train_model`;
-    models of the removal "subset", many, are evaluated at their end only: nobody looks at their
-    curves. `loader` and `beton` are those of
-    `memaudit.models.loaders.choose_loader`. `minutes` of training at most are lost when the job is
-    killed (at an epoch's end), none on SIGTERM if an epoch ends in time: Stopped is raised.
-    `report` is given a line of text as the work goes on. `cuda_graphs` is `Step`'s `graph`,
-    `processes_per_gpu` as for `choose_device`.
-
-    A model is the same if its recipe, seed, dataset, trial and mask are: such a model is never
-    trained twice while a file that holds it is there. A second process that is given the same
-    shard waits for the first and takes over what that made.
+    `path` is `.../<recipe>/<removal>/<first>-<last>.h5`. `seed` is the study's. `subset_fraction`
+    is the fraction that the removal "subset" keeps; other removals ignore it.
     """
-    path = Path(path)
-    identity = json.dumps(
-        {"recipe": recipe.settings(), "seed": seed, "dataset": dataset.digest()}, sort_keys=True
-    )
+
+    path: str | Path
+    recipe_name: str
+    recipe: Recipe
+    removal: str
+    masks: Mapping[int, np.ndarray]
+    seed: int
+    subset_fraction: float | None = None
+
+    @property
+    def name(self) -> str:
+        return f"recipe {self.recipe_name}, removal {self.removal}"
+
+    def identity(self, dataset: Dataset) -> str:
+        """Return the identity of the models (see `memaudit.models.identity`)."""
+        is_subset = self.removal == "subset"
+        if is_subset and self.subset_fraction is None:
+            raise ValueError("the removal subset needs subset_fraction")
+        return model_identity(
+            self.recipe,
+            seed=self.seed,
+            dataset=dataset.digest(),
+            network_source=network_source(self.recipe.network),
+            subset_fraction=self.subset_fraction if is_subset else None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """How to train; none of it changes what a model learns, but for rounding.
+
+    `device` and `processes_per_gpu` are those of `choose_device`, `loader` and `beton` those of
+    `choose_loader`, `cuda_graphs` is the `graph` of `Step`. `test_every` is that of `ModelJob`;
+    models of the removal "subset" are evaluated after the last epoch only. A killed job loses at
+    most `checkpoint_minutes` of training, or an epoch where that takes longer.
+    """
+
+    device: str = "auto"
+    loader: str = "resident"
+    beton: str | Path = "images.beton"
+    test_every: int = 0
+    checkpoint_minutes: float = 5.0
+    cuda_graphs: bool = True
+    processes_per_gpu: int = 1
+
+
+def train_shard(
+    dataset: Dataset,
+    job: ShardJob,
+    options: TrainingOptions,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Train the models of `job` on `dataset` and write their shard.
+
+    `report` is called with a line of text as the work proceeds. A model whose identity, trial and
+    mask are found in another shard is taken from there. A second process with the same job waits
+    for the first and takes over what that trained.
+
+    Raises Stopped after SIGTERM, AuditError when training is impossible or diverges.
+    """
+    path = Path(job.path)
+    identity = job.identity(dataset)
     attributes = {
         "identity": identity,
-        "recipe_name": recipe_name,
-        "removal": removal,
+        "recipe_name": job.recipe_name,
+        "removal": job.removal,
         "n_train": dataset.n_train,
         "n_test": dataset.n_test,
         "memaudit": memaudit.__version__,
         "torch": str(torch.__version__),
         "python": platform.python_version(),
     }
-    name = f"recipe {recipe_name}, removal {removal}"
     partial = partial_folder(path)
-    lock = partial / "lock"
     with (
         until_sigterm() as stopping,
-        locks.alone(lock, _this_process(), PATIENCE, report, stopping) as live,
+        locks.exclusive(
+            partial, _this_process(), patience=PATIENCE, report=report, stopping=stopping
+        ) as heartbeat,
     ):
-        rows, devices = _finished(path, identity, masks)
-        missing = [trial for trial in masks if trial not in rows]
+        rows, devices = _finished(path, identity, job.masks)
+        missing = [trial for trial in job.masks if trial not in rows]
         if rows:
-            report(f"{name}: {len(rows)} of {len(masks)} models were trained before")
+            report(f"{job.name}: {len(rows)} of {len(job.masks)} models found, not trained again")
         if missing:
-            where = choose_device(device, report, processes_per_gpu)
-            devices.add(describe(where))
-            attributes["device"] = describe(where)
-            _check_size(dataset, recipe, name)
-            examples = f"{int(masks[missing[0]].sum()):,} of {dataset.n_train:,} examples"
+            device = choose_device(options.device, report, options.processes_per_gpu, stopping)
+            examples = int(job.masks[missing[0]].sum())
             report(
-                f"{name}: training {len(missing)} models ({recipe.network}, {examples}, "
-                f"{recipe.epochs} epochs) on {attributes['device']}, {_this_process()}"
+                f"{job.name}: training {len(missing)} models ({job.recipe.network}, "
+                f"{examples:,} of {dataset.n_train:,} examples, {job.recipe.epochs} epochs, "
+                f"{job.recipe.precision}) on {describe(device)}, {_this_process()}"
             )
-            feed = choose_loader(loader, dataset, recipe.crop_padding, where, beton)
-            step = Step(recipe, len(dataset.class_names), where, cuda_graphs)
+            loader = choose_loader(
+                options.loader, dataset, job.recipe.crop_padding, device, options.beton
+            )
+            step = _step(job, dataset, device, options.cuda_graphs)
         for trial in missing:
             if stopping():
-                raise Stopped(
-                    f"asked to end (SIGTERM): {len(rows)} of {len(masks)} models are kept"
-                )
+                raise Stopped(f"stopped by SIGTERM; {len(rows)} of {len(job.masks)} models saved")
             checkpoint = Checkpoint(
-                partial / f"{trial:06d}.pt", identity, masks[trial], minutes, stopping, live, report
+                partial / f"{trial:06d}.pt",
+                identity,
+                job.masks[trial],
+                device=describe(device),
+                minutes=options.checkpoint_minutes,
+                stopping=stopping,
+                heartbeat=heartbeat,
+                report=report,
             )
-            model = train_model(
-                feed,
-                recipe,
-                masks[trial],
-                len(dataset.class_names),
-                seed,
-                trial,
-                0 if removal == "subset" else test_every,
-                name,
-                checkpoint,
-                step,
+            model_job = ModelJob(
+                seed=job.seed,
+                trial=trial,
+                mask=job.masks[trial],
+                name=job.name,
+                test_every=0 if job.removal == "subset" else options.test_every,
             )
-            rows[trial] = _row(model, trial, masks[trial])
+            model = train_model(loader, step, model_job, checkpoint)
+            rows[trial] = _row(model, model_job)
+            attributes["device"] = "; ".join(dict.fromkeys(checkpoint.devices))
+            devices.update(checkpoint.devices)
             write_shard(partial / f"{trial:06d}.h5", attributes, [rows[trial]])
             checkpoint.path.unlink(missing_ok=True)
             report(
-                f"{name}: trial {trial}, {len(rows)} of {len(masks)} models, test accuracy "
-                f"{100 * model.test_correct.mean():.2f} %, {model.seconds:.1f} s"
+                f"{job.name}: trial {trial}, {len(rows)} of {len(job.masks)} models, test accuracy "
+                f"{100 * model.test_correct.mean():.2f}%, {model.seconds:.1f} s"
             )
         attributes["device"] = "; ".join(sorted(devices))
-        write_shard(path, attributes, [rows[trial] for trial in masks])
+        write_shard(path, attributes, [rows[trial] for trial in job.masks])
         seconds = sum(float(row["seconds"]) for row in rows.values())
-        right = np.stack([row["test_correct"] for row in rows.values()])
-        accuracy = bits.unpack(right, dataset.n_test).mean()
+        packed = np.stack([row["test_correct"] for row in rows.values()])
+        accuracy = bits.unpack(packed, dataset.n_test).mean()
         report(
-            f"{name}: {len(rows)} models, mean test accuracy {100 * accuracy:.2f} %, "
-            f"{seconds:.1f} s of training"
+            f"{job.name}: {len(rows)} models, mean test accuracy {100 * accuracy:.2f}%, trained in "
+            f"{seconds:.1f} s"
         )
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _step(job: ShardJob, dataset: Dataset, device: torch.device, cuda_graphs: bool) -> Step:
+    """Build the job's step, after checking that its network fits the images."""
+    classes = len(dataset.class_names)
+    try:
+        step = Step(job.recipe, classes, device, cuda_graphs)
+        images = to_network(torch.from_numpy(dataset.train_images[:2]).to(device))
+        networks.check(job.recipe.network, step.network, classes, images)
+    except AuditError as error:
+        raise AuditError(f"recipe {job.recipe_name}: {error}") from error
+    return step
 
 
 def _this_process() -> str:
@@ -147,20 +199,10 @@ def _this_process() -> str:
     return f"Slurm job {job}, {where}" if job else where
 
 
-def _check_size(dataset: Dataset, recipe: Recipe, name: str) -> None:
-    smallest = networks.SMALLEST.get(recipe.network, 1)
-    side = min(dataset.train_images.shape[1:3])
-    if side < smallest:
-        raise AuditError(
-            f"{name}: the network {recipe.network} needs images of {smallest} pixels or more; "
-            f"these have {side}. Take another network or size"
-        )
-
-
-def _row(model: TrainedModel, trial: int, mask: np.ndarray) -> Row:
+def _row(model: TrainedModel, job: ModelJob) -> Row:
     return {
-        "trial": np.int64(trial),
-        "train_mask": bits.pack(mask),
+        "trial": np.int64(job.trial),
+        "train_mask": bits.pack(job.mask),
         "train_correct": bits.pack(model.train_correct),
         "test_correct": bits.pack(model.test_correct),
         "rate": model.rate,
@@ -172,18 +214,15 @@ def _row(model: TrainedModel, trial: int, mask: np.ndarray) -> Row:
 
 
 def _finished(
-    path: Path, identity: str, masks: dict[int, np.ndarray]
+    path: Path, identity: str, masks: Mapping[int, np.ndarray]
 ) -> tuple[dict[int, Row], set[str]]:
-    """The models of `masks` that were trained before, and on what devices.
-
-    In this shard or others, whole or partial.
-    """
+    """Collect models of `masks` from complete and partial shards, and the devices they name."""
     first, last = min(masks), max(masks)
     sources = []
     for folder in {path.parent, path.parent.parent / "none"}:  # an empty list removes none
         for other in [*folder.glob("*.h5"), *folder.glob(".*.partial/*.h5")]:
-            found = re.fullmatch(r"(\d+)(?:-(\d+))?", other.stem)
-            if found and int(found[1]) <= last and int(found[2] or found[1]) >= first:
+            named = re.fullmatch(r"(\d+)(?:-(\d+))?", other.stem)
+            if named and int(named[1]) <= last and int(named[2] or named[1]) >= first:
                 sources.append(other)
     rows: dict[int, Row] = {}
     devices: set[str] = set()
@@ -198,7 +237,7 @@ def _finished(
     return rows, devices
 
 
-def _wanted(file: h5py.File, masks: dict[int, np.ndarray]) -> dict[int, Row]:
+def _wanted(file: h5py.File, masks: Mapping[int, np.ndarray]) -> dict[int, Row]:
     rows = {}
     trials, kept = file["trial"][:], file["train_mask"][:]
     for at, trial in enumerate(trials.tolist()):

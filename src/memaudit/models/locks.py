@@ -1,86 +1,76 @@
-"""Locks between processes, which the system frees when their holder dies, however it dies."""
+"""Locks between processes (filelock), which the system releases when their holder ends."""
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
+
+from memaudit.errors import Stopped
+
+POLL = 0.5  # seconds
+HEARTBEAT = 10.0  # seconds
 
 
-def take(path: Path, content: str = "") -> IO[str] | None:
-    """Lock `path`, made if need be; None while another process holds it. Closing it frees it.
-
-    `content` is left in the file, for people and for those who wait. On a file system without
-    locks it is given to everyone.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        file = open(path, "a+")  # noqa: SIM115, it is the caller's to close
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            return None
-        except OSError:
-            return file
-        try:
-            current = path.stat().st_ino == os.fstat(file.fileno()).st_ino
-        except FileNotFoundError:
-            current = False
-        if current:
-            break
-        file.close()  # its last holder removed it after we had opened it
-        path.parent.mkdir(parents=True, exist_ok=True)
-    file.truncate(0)
-    file.write(content)
-    file.flush()
-    return file
+def try_acquire(lock: FileLock) -> bool:
+    """Acquire `lock` unless another process holds it."""
+    try:
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except (Timeout, FileNotFoundError):  # the last holder may be deleting the folder just now
+        return False
+    return True
 
 
 @contextmanager
-def alone(
-    path: Path,
-    content: str,
+def exclusive(
+    folder: Path,
+    owner: str,
+    *,
     patience: float,
     report: Callable[[str], None],
-    stopping: Callable[[], bool] = lambda: False,
+    stopping: Callable[[], bool],
 ) -> Iterator[Callable[[], None]]:
-    """Run with `path` locked, waiting for the process that holds it while that shows life.
+    """Hold the lock of `folder`; yield a function to call regularly, as a heartbeat.
 
-    What is yielded is to be called now and then, as the sign of life. Without one for `patience`
-    seconds, or when `stopping()`, those who wait go on beside the holder: a node that died may keep
-    a lock of a shared file system for long, and what is written here appears by rename, so that
-    two writers cost time but break nothing.
+    filelock knows no heartbeat, and a shared file system may keep the lock of a crashed node until
+    that node is back. So a process that waits continues without the lock when the holder has been
+    inactive for `patience` seconds: files appear by renaming, so two writers cost time only.
+
+    Raises Stopped when `stopping()` while waiting.
     """
-    file = take(path, content)
-    if file is None:
-        report(f"waiting for {_read(path) or 'another process'}, which holds {path}")
-        seen, sign = time.monotonic(), _sign_of_life(path)
-        while file is None and time.monotonic() - seen < patience and not stopping():
-            time.sleep(0.5)
-            file = take(path, content)
-            if (now := _sign_of_life(path)) != sign:
-                seen, sign = time.monotonic(), now
-        if file is None:
-            report(f"no sign of life at {path} for {patience:.0f} s: going on beside its holder")
-    beat = time.monotonic()
+    lock, note = FileLock(folder / "lock"), folder / "owner.txt"
+    last, active = None, time.monotonic()
+    while not try_acquire(lock):
+        if stopping():
+            raise Stopped(f"stopped by SIGTERM while waiting for {lock.lock_file}")
+        if last is None:
+            report(f"waiting for {_read(note)}, which holds {lock.lock_file}")
+        if (beat := _modified(note)) != last:
+            last, active = beat, time.monotonic()
+        if time.monotonic() - active > patience:
+            report(f"lock holder inactive for {patience:.0f} s; continuing without the lock")
+            break
+        time.sleep(POLL)
+    if lock.is_locked:
+        note.write_text(owner, encoding="utf-8")
+    last_beat = time.monotonic()
 
-    def live() -> None:
-        nonlocal beat
-        if file is not None and time.monotonic() - beat > 10:
-            beat = time.monotonic()
-            os.utime(file.fileno())
+    def heartbeat() -> None:
+        nonlocal last_beat
+        if lock.is_locked and time.monotonic() - last_beat > HEARTBEAT:
+            last_beat = time.monotonic()
+            os.utime(note)
 
     try:
-        yield live
+        yield heartbeat
     finally:
-        if file is not None:
-            file.close()
+        lock.release()
 
 
-def _sign_of_life(path: Path) -> int:
+def _modified(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
     except FileNotFoundError:
@@ -89,6 +79,6 @@ def _sign_of_life(path: Path) -> int:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        return path.read_text(encoding="utf-8").strip()
     except OSError:
-        return ""
+        return "another process"

@@ -1,8 +1,21 @@
-"""The networks, by the names the configuration uses. Images are (batch, 3, h, w) floats in 0..1."""
+"""The networks. Images are (batch, 3, height, width) float32 in 0..1, outputs (batch, classes).
+
+Besides those shipped, `network: package.module:function` calls a function of the user's own with
+the number of classes. It returns a torch.nn.Module and draws its initial weights from torch's
+global random state. The module lies in the study's folder or is installed.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
+from memaudit.errors import AuditError
+from memaudit.models.network_names import NETWORKS, check_name, source_path
 from memaudit.models.preactivation import PreActivationResNet50
 
 
@@ -20,11 +33,12 @@ class _Residual(nn.Module):
         self.body = body
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.body(x)
+        output: torch.Tensor = x + self.body(x)
+        return output
 
 
 def tiny(classes: int) -> nn.Module:
-    """Three 3x3 convolutions of stride 2 with batch norm: seconds a model on a CPU at 16x16."""
+    """Three 3x3 convolutions of stride 2 with batch norm: a CPU trains it in seconds at 16x16."""
     return nn.Sequential(
         _conv_bn(3, 16, stride=2),
         _conv_bn(16, 32, stride=2),
@@ -61,13 +75,13 @@ def resnet9(classes: int) -> nn.Module:
 
 
 def _torchvision(name: str, classes: int) -> nn.Module:
-    """With a 3x3 first convolution of stride 1 and no max-pool, as small images need."""
-    import torchvision  # here, because importing it takes as long as training a tiny network
+    """Build torchvision's network with a 3x3 stem of stride 1 and no max-pool (small images)."""
+    import torchvision  # importing it takes as long as training a tiny network
 
-    network = getattr(torchvision.models, name)(num_classes=classes)
+    network: Any = getattr(torchvision.models, name)(num_classes=classes)
     network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     network.maxpool = nn.Identity()
-    return network
+    return network  # type: ignore[no-any-return]
 
 
 def resnet18(classes: int) -> nn.Module:
@@ -85,22 +99,83 @@ def fz_resnet50(classes: int) -> nn.Module:
     return PreActivationResNet50(classes)
 
 
-NETWORKS = {
-    "fz_resnet50": fz_resnet50,
-    "resnet50": resnet50,
-    "resnet18": resnet18,
-    "resnet9": resnet9,
-    "tiny": tiny,
+_SHIPPED: dict[str, Callable[[int], nn.Module]] = {
+    function.__name__: function for function in (fz_resnet50, resnet50, resnet18, resnet9, tiny)
 }
-
-SMALLEST = {"resnet9": 11}  # pixels; below, an unpadded convolution has nothing to look at
 
 
 def build(name: str, classes: int, seed: int) -> nn.Module:
-    """The network `name` with weights drawn from `seed`, on the CPU and whatever the device.
+    """Build network `name` on the CPU, with weights drawn from `seed`.
 
-    The global random state of torch is left as it was.
+    torch's global random state is left as it was.
+
+    Raises AuditError when a network of the user's own cannot be built.
     """
+    function = _SHIPPED.get(name) or _own(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return NETWORKS[name](classes)
+        try:
+            network = function(classes)
+        except Exception as error:
+            if name in NETWORKS:
+                raise
+            raise _failed(name, f"{name.partition(':')[2]}({classes}) failed", error) from error
+    if not isinstance(network, nn.Module):
+        raise AuditError(f"network {name}: returned {type(network).__name__}, not torch.nn.Module")
+    return network
+
+
+def _own(name: str) -> Callable[[int], nn.Module]:
+    """Import the function package.module:function from the working folder or the environment."""
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise AuditError(str(error)) from None
+    source = source_path(name)
+    module_name, _, function_name = name.partition(":")
+    if (folder := str(Path.cwd())) not in sys.path:
+        sys.path.append(folder)  # last, so that files of the study shadow no library
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise _failed(name, f"importing {source} failed", error) from error
+    if module.__file__ is None or not source.samefile(module.__file__):
+        raise AuditError(
+            f"network {name}: {module_name} is also the name of {module.__file__}; rename {source}"
+        )
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise AuditError(f"network {name}: {source} has no function {function_name}")
+    return function  # type: ignore[no-any-return]
+
+
+def check(name: str, network: nn.Module, classes: int, images: torch.Tensor) -> None:
+    """Pass `images`, float32 (batch, 3, height, width), through `network` and check the output.
+
+    A network of the user's own is also built twice, to check that its weights follow torch's seed.
+
+    Raises AuditError, naming the network and what is wrong.
+    """
+    size = "x".join(map(str, images.shape[2:]))
+    network.eval()
+    try:
+        with torch.no_grad():
+            output = network(images)
+    except Exception as error:
+        raise _failed(name, f"cannot process images of {size} pixels", error) from error
+    expected = (len(images), classes)
+    shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+    if shape != expected:
+        raise AuditError(f"network {name}: output is {shape} for {size} images, not {expected}")
+    if name not in NETWORKS:
+        one, two = (build(name, classes, seed=0).state_dict() for _ in range(2))
+        if any(not torch.equal(one[key], two[key]) for key in one):
+            raise AuditError(
+                f"network {name}: initial weights differ for the same torch.manual_seed; draw them "
+                "with torch's global random state only"
+            )
+
+
+def _failed(name: str, what: str, error: Exception) -> AuditError:
+    reason = str(error).strip().split("\n")[0]
+    return AuditError(f"network {name}: {what} ({type(error).__name__}: {reason})")

@@ -1,19 +1,28 @@
-"""A recipe: a named way to train."""
+"""A recipe: a named way to train. Needs no torch."""
 
 import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+PRECISIONS = ("float32", "tf32", "bfloat16")
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides how a model is trained, besides the data and the seeds.
+    """Everything that decides how a model is trained, besides the data and the seeds.
 
-    SGD with momentum on the cross-entropy; the rate rises linearly from 0 to `learning_rate` over
-    the first `warmup` part of the steps, then falls linearly to 0 (F&Z's triangular schedule).
-    `weight_decay` is torch's, on all parameters. `crop_padding` in pixels. `precision` is that of
-    the network's products and sums: "float32", or "bfloat16" (torch's autocast; weights, their
-    updates and the loss stay float32).
+    SGD with momentum on the cross-entropy loss. The learning rate rises linearly from 0 to
+    `learning_rate` over the fraction `warmup` of the steps, then falls linearly to 0 (the
+    triangular schedule of Feldman & Zhang). `weight_decay` is torch's and applies to all
+    parameters; `crop_padding` is in pixels.
+
+    `network` is a shipped network or package.module:function (see `memaudit.models.networks`).
+
+    `precision` is that of convolutions and matrix products; weights, updates and loss are always
+    float32. "float32" is IEEE single precision, "tf32" rounds their inputs to TF32 (GPUs of compute
+    capability 8.0 or later), "bfloat16" is torch's autocast.
+
+    A field added here later needs a default: see `memaudit.models.identity`.
     """
 
     network: str
@@ -29,15 +38,15 @@ class Recipe:
 
     @classmethod
     def of(cls, settings: dict[str, Any]) -> "Recipe":
-        """From the configuration's `recipes.<name>`; extra keys are an error."""
+        """Build a recipe from the configuration's `recipes.<name>`; extra keys are an error."""
         return cls(**settings)
 
     def settings(self) -> dict[str, Any]:
-        """As plain values, for attributes and comparisons."""
+        """Return the fields as plain values."""
         return dataclasses.asdict(self)
 
     def rate(self, step: int, steps: int) -> float:
-        """Learning rate of step `step` (from 0) of `steps`, taken at the middle of the step."""
+        """Return the learning rate at the middle of step `step` (from 0) of `steps`."""
         progress = (step + 0.5) / steps
         if progress < self.warmup:
             return self.learning_rate * progress / self.warmup

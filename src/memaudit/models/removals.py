@@ -1,9 +1,8 @@
-"""Which training examples a model is trained without.
+"""Removals: the training examples that a model is trained without.
 
-A removal is a name: `none`, `subset` (a random part, another for each model), `selected`,
-`leakage_shift`, `memorized`, `above_<threshold>` or one of the user's own (a list of examples), and
-`random_<name>`, the control of a list: as many examples of the same classes, drawn anew for each
-trial.
+A removal is a name: `none`, `subset` (a random part, another one for each model), a list of
+examples (`selected`, `leakage_shift`, `memorized`, `above_<threshold>` or the user's own), or
+`random_<name>`, the size- and class-matched random control of a list, another one for each trial.
 """
 
 from fractions import Fraction
@@ -19,18 +18,39 @@ CONTROL = "random_"
 
 
 def block_size(fraction: float) -> tuple[int, int]:
-    """(parts, kept parts) of the smallest balanced block that gives `fraction`: 0.7 is (10, 7)."""
+    """Return parts and kept parts of the smallest block that gives `fraction`: (10, 7) for 0.7."""
     exact = Fraction(fraction).limit_denominator(100)
     return exact.denominator, exact.numerator
 
 
 def subset_mask(n: int, model: int, fraction: float, seed: int) -> np.ndarray:
-    """Training mask of subset model `model`: bool (n,), True where the example is kept.
+    """Draw the training mask of a subset model.
 
-    Models come in balanced blocks: the examples are shuffled and cut into (say) ten parts, and ten
-    models leave out three neighbouring parts each, so that each part, and hence each example, is left
-    out exactly three times a block. The mask depends on (seed, model) alone: a study of 400 models
-    contains the study of 200.
+    Models come in balanced blocks. For a fraction of 0.7 the examples are shuffled and cut into ten
+    parts, and each of ten models leaves out three neighbouring parts, so each example is left out
+    exactly three times per block. The mask depends on `seed` and `model` alone: a study of 400
+    models contains the study of 200.
+
+    Parameters
+    ----------
+    n : int
+        Number of training examples.
+    model : int
+        Number of the model, from 0.
+    fraction : float
+        Fraction of the examples to keep, with at most two decimals.
+    seed : int
+        Seed of the study.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        True where the example is kept.
+
+    Examples
+    --------
+    >>> subset_mask(10, model=0, fraction=0.7, seed=0).sum()
+    7
     """
     parts, kept = block_size(fraction)
     block, member = divmod(model, parts)
@@ -43,10 +63,33 @@ def subset_mask(n: int, model: int, fraction: float, seed: int) -> np.ndarray:
 
 
 def control_examples(examples: np.ndarray, labels: np.ndarray, trial: int, seed: int) -> np.ndarray:
-    """As many random examples as `examples`, class by class: sorted indices, int64 (len(examples),).
+    """Draw the size- and class-matched random control of a list of examples.
 
-    Drawn from all examples of the class. The draws of nested lists are nested too: the control of a
-    bucket is part of the control of a larger one, trial by trial.
+    It is drawn from all examples of each class. The controls of nested lists are nested, too, trial
+    by trial.
+
+    Parameters
+    ----------
+    examples : ndarray of int, shape (k,)
+        The training examples to match.
+    labels : ndarray of int, shape (n_train,)
+        Class of each training example.
+    trial : int
+        Number of the trial, from 0.
+    seed : int
+        Seed of the study.
+
+    Returns
+    -------
+    ndarray of int64, shape (k,)
+        Training examples, ascending.
+
+    Examples
+    --------
+    >>> labels = np.array([0, 0, 0, 1, 1, 1])
+    >>> control = control_examples(np.array([0, 1, 3]), labels, trial=0, seed=0)
+    >>> labels[control]
+    array([0, 0, 1])
     """
     examples, drawn = np.asarray(examples, dtype=np.int64), []
     for label, count in zip(*np.unique(labels[examples], return_counts=True), strict=True):
@@ -57,15 +100,15 @@ def control_examples(examples: np.ndarray, labels: np.ndarray, trial: int, seed:
 
 
 def examples_above(memorization: np.ndarray, threshold: float) -> list[int]:
-    """The examples of memorization `threshold` or more, ascending; `memorization` is (n_train,).
+    """Return the examples with memorization, (n_train,), of at least `threshold`, ascending.
 
     Raises AuditError where that leaves none to train on.
     """
     examples = np.flatnonzero(memorization >= threshold).tolist()
     if len(examples) == len(memorization):
         raise AuditError(
-            f"sweeps.thresholds: all {len(examples)} training examples have memorization of "
-            f"{threshold:g} or more, none would be left; take {threshold:g} off the list"
+            f"sweeps.thresholds: all {len(examples)} training examples have memorization of at "
+            f"least {threshold:g}, so none would be left; remove {threshold:g} from the list"
         )
     return examples
 
@@ -75,33 +118,42 @@ def training_mask(
     trial: int,
     labels: np.ndarray,
     seed: int,
+    *,
     examples: np.ndarray | None = None,
     fraction: float | None = None,
 ) -> np.ndarray:
-    """Training mask of one model: bool (n,), True where the example is trained on.
+    """Return the training mask of one model: bool (n,), True where the example is trained on.
 
-    `examples` are those of the removal's list (for `random_<name>`: the list it controls for);
-    `fraction` is what `subset` keeps.
+    `examples` is the removal's list (for `random_<name>` the list it matches), `fraction` what the
+    removal `subset` keeps; each is needed by those removals only.
+
+    Raises AuditError when no example is left.
     """
     n = len(labels)
     if removal == "subset":
+        if fraction is None:
+            raise ValueError("the removal subset needs a fraction")
         return subset_mask(n, trial, fraction, seed)
     mask = np.ones(n, dtype=bool)
     if removal == "none":
         return mask
+    if examples is None:
+        raise ValueError(f"the removal {removal} needs its list of examples")
     if removal.startswith(CONTROL):
         examples = control_examples(examples, labels, trial, seed)
     mask[examples] = False
     if not mask.any():
-        raise AuditError(f"removal {removal}: it removes all {n} training examples; none are left")
+        raise AuditError(f"removal {removal}: removes all {n} training examples")
     return mask
 
 
 def read_examples(path: str | Path, n_train: int | None = None) -> np.ndarray:
-    """Read a removal list: one train index (from 0) a line, `#` starts a comment. int64 (examples,).
+    """Read a list of training examples, one index (from 0) per line; `#` starts a comment.
 
-    Raises AuditError, naming file, line and value, for what is no index, an index given twice, and
-    (when `n_train` is known) an index out of range or more examples than there are.
+    Returns int64 (examples,), in the file's order.
+
+    Raises AuditError, naming file, line and value, for text that is not an index, a duplicate, and
+    (when `n_train` is known) an index out of range or a list of all examples.
     """
     examples: dict[int, None] = {}
     try:
@@ -114,7 +166,7 @@ def read_examples(path: str | Path, n_train: int | None = None) -> np.ndarray:
             continue
         if not text.isdecimal() or len(text) > 12:
             raise AuditError(
-                f"{path}, line {number}: {text[:40]!r} is not a train index (0, 1, 2, ...)"
+                f"{path}, line {number}: {text[:40]!r} is not a training example (0, 1, 2, ...)"
             )
         if int(text) in examples:
             raise AuditError(f"{path}, line {number}: example {text} is listed twice")
@@ -122,19 +174,19 @@ def read_examples(path: str | Path, n_train: int | None = None) -> np.ndarray:
     if n_train is not None:
         if len(examples) >= n_train:
             raise AuditError(
-                f"{path}: {len(examples)} examples to remove, but there are {n_train} training examples; "
-                "at least one must be left"
+                f"{path}: lists {len(examples)} examples of {n_train} training examples; at least "
+                "one must be left"
             )
         if examples and max(examples) >= n_train:
             raise AuditError(
-                f"{path}: example {max(examples)} is out of range; train indices go from 0 to "
-                f"{n_train - 1}"
+                f"{path}: example {max(examples)} is out of range; training examples are numbered "
+                f"from 0 to {n_train - 1}"
             )
     return np.fromiter(examples, dtype=np.int64, count=len(examples))
 
 
 def write_examples(examples: list[int], path: str | Path, comment: str = "") -> None:
-    """Write a list of examples: one index a line, after a comment line where there is one."""
+    """Write a list of examples, one index per line, after an optional comment line."""
     first = f"# {comment}\n" if comment else ""
     with store.atomic_write(path) as temporary:
         temporary.write_text(first + "".join(f"{example}\n" for example in examples))

@@ -1,0 +1,191 @@
+"""The choice of the device and of the precision, with a pretended GPU."""
+
+import contextlib
+import dataclasses
+import types
+
+import pytest
+import torch
+from test_training import RECIPE
+
+from memaudit.errors import AuditError, Stopped
+from memaudit.models import device, job
+from memaudit.models.device import choose_device, is_supported, take_gpu
+from memaudit.models.precision import computing_in
+from memaudit.models.step import Step
+
+GPU = torch.device("cuda", 0)
+ARCHITECTURES = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120"]
+
+
+@pytest.fixture
+def gpus(monkeypatch, tmp_path):
+    """Pretend that torch sees two H100s; attributes of the result change what it sees."""
+    seen = types.SimpleNamespace(capability=(9, 0), count=2, available=True)
+    cuda = torch.cuda
+    monkeypatch.setattr(device.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(device, "_chosen", [])
+    monkeypatch.setattr(cuda, "is_available", lambda: seen.available)
+    monkeypatch.setattr(cuda, "device_count", lambda: seen.count)
+    monkeypatch.setattr(cuda, "get_device_capability", lambda index: seen.capability)
+    monkeypatch.setattr(cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(cuda, "get_device_name", lambda index: "Some GPU")
+    monkeypatch.setattr(cuda, "get_arch_list", lambda: ARCHITECTURES)
+    monkeypatch.setattr(cuda, "set_device", lambda index: None)
+    monkeypatch.setattr(
+        cuda,
+        "get_device_properties",
+        lambda index: types.SimpleNamespace(uuid=f"uuid-{index}"),
+    )
+    for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS", "NVIDIA_TF32_OVERRIDE"):
+        monkeypatch.delenv(name, raising=False)
+    return seen
+
+
+@pytest.fixture(autouse=True)
+def same_backends():
+    """Restore torch's settings of precision and determinism."""
+    backends = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+    before = [backend.fp32_precision for backend in backends]
+    deterministic = torch.backends.cudnn.deterministic
+    yield
+    torch.backends.cudnn.deterministic = deterministic
+    for backend, value in zip(backends, before, strict=True):
+        backend.fp32_precision = value
+
+
+def test_a_process_chooses_its_gpu_once(gpus):
+    """A second shard in the same process must not wait for the GPU that the first one locked."""
+    gpus.count = 1
+    log = []
+    for _ in range(2):
+        assert choose_device("auto", log.append, stopping=lambda: bool(log)) == GPU
+    assert log == []
+
+
+def test_unused_gpus_are_taken_first_and_waiting_ends_on_sigterm(gpus):
+    names = {0: "a", 1: "b"}
+    locks = []
+    for expected in (0, 1, 0, 1):
+        index, lock = take_gpu(names, print, share=2)
+        locks.append(lock)
+        assert index == expected
+    log = []
+    with pytest.raises(Stopped, match="waiting for a GPU"):
+        take_gpu(names, log.append, share=2, stopping=lambda: bool(log))
+    assert log == ["all 2 GPUs are in use; waiting for one"]
+    locks[2].release()
+    assert take_gpu(names, print, share=2)[0] == 0
+
+
+def test_a_lock_names_the_card_however_it_is_numbered(gpus, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    choose_device("cuda")
+    assert [path.name for path in tmp_path.glob("*/*")] == ["gpu-uuid-0.lock"]
+
+
+@pytest.mark.parametrize(
+    ("capability", "architectures", "supported"),
+    [
+        ((7, 0), ARCHITECTURES, False),
+        ((7, 5), ARCHITECTURES, True),
+        ((8, 9), ARCHITECTURES, True),
+        ((10, 3), ARCHITECTURES, True),
+        ((13, 0), ARCHITECTURES, False),
+        ((13, 0), [*ARCHITECTURES, "compute_120"], True),
+        ((9, 0), ["sm_90a"], True),
+        ((9, 4), ["gfx942"], True),
+    ],
+)
+def test_supported_cards(capability, architectures, supported):
+    assert is_supported(capability, architectures) is supported
+
+
+def test_a_card_without_kernels_is_refused(gpus):
+    gpus.capability = (7, 0)
+    with pytest.raises(AuditError, match=r"sm_75 .* not Some GPU \(compute capability 7\.0\)"):
+        choose_device("auto")
+
+
+def test_a_gpu_that_was_assigned_but_is_not_found_is_an_error(gpus, monkeypatch):
+    gpus.available = False
+    monkeypatch.setenv("SLURM_JOB_GPUS", "3")
+    with pytest.raises(AuditError, match=r"SLURM_JOB_GPUS is 3 but torch .* finds no GPU"):
+        choose_device("auto")
+    assert choose_device("cpu").type == "cpu"
+    monkeypatch.delenv("SLURM_JOB_GPUS")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    log = []
+    assert choose_device("auto", log.append).type == "cpu"
+    assert log == ["no GPU found; training on the CPU with one thread"]
+    with pytest.raises(AuditError, match="'cuda' but torch finds no GPU"):
+        choose_device("cuda")
+
+
+@pytest.mark.filterwarnings("ignore:User provided device_type")
+@pytest.mark.parametrize(
+    ("precision", "mode"), [("float32", "ieee"), ("bfloat16", "ieee"), ("tf32", "tf32")]
+)
+def test_float32_is_not_tf32(gpus, precision, mode):
+    torch.backends.cudnn.conv.fp32_precision = "tf32"  # torch's default
+    with computing_in(precision, GPU):
+        assert torch.backends.cudnn.conv.fp32_precision == mode
+        assert torch.backends.cudnn.rnn.fp32_precision == mode
+        assert torch.backends.cuda.matmul.fp32_precision == mode
+
+
+def test_tf32_is_refused_where_it_would_be_float32(gpus, monkeypatch, small_dataset, tmp_path):
+    with pytest.raises(AuditError, match="cpu cannot compute in TF32"):
+        computing_in("tf32", torch.device("cpu")).__enter__()
+    gpus.capability = (7, 5)
+    with pytest.raises(AuditError, match=r"cuda:0 cannot compute in TF32"):
+        computing_in("tf32", GPU).__enter__()
+    gpus.capability = (9, 0)
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    with pytest.raises(AuditError, match="NVIDIA_TF32_OVERRIDE"):
+        computing_in("tf32", GPU).__enter__()
+    shard = job.ShardJob(
+        path=tmp_path / "none" / "000000-000000.h5",
+        recipe_name="original",
+        recipe=dataclasses.replace(RECIPE, precision="tf32"),
+        removal="none",
+        masks={0: small_dataset.train_labels >= 0},
+        seed=0,
+    )
+    with pytest.raises(AuditError, match="set the recipe's precision to float32"):
+        job.train_shard(small_dataset, shard, job.TrainingOptions(device="cpu"), print)
+
+
+def test_a_capture_tolerates_other_threads_and_leaves_the_model_as_it_was(monkeypatch):
+    """With a stand-in for CUDA graphs whose replay runs the step eagerly."""
+    given = {}
+
+    @contextlib.contextmanager
+    def graph(captured, **options):
+        given.update(options)
+        yield
+
+    class Stream:
+        def __init__(self, device=None):
+            pass
+
+        def wait_stream(self, other):
+            pass
+
+    cuda = torch.cuda
+    monkeypatch.setattr(cuda, "graph", graph)
+    monkeypatch.setattr(cuda, "CUDAGraph", lambda: "graph")
+    monkeypatch.setattr(cuda, "Stream", Stream)
+    monkeypatch.setattr(cuda, "stream", lambda stream: contextlib.nullcontext())
+    monkeypatch.setattr(cuda, "current_stream", Stream)
+    monkeypatch.setattr(cuda, "get_rng_state", lambda device: None)
+    monkeypatch.setattr(cuda, "set_rng_state", lambda state, device: None)
+    step = Step(dataclasses.replace(RECIPE, momentum=0.0), 3, torch.device("cpu"))
+    step.reset(1)
+    before = [values.clone() for values in step.network.state_dict().values()]
+    step._rate.fill_(0.1)
+    images = torch.rand(4, 3, 8, 8).to(memory_format=torch.channels_last)
+    assert step._capture(images, torch.zeros(4, dtype=torch.int64)) == "graph"
+    assert given["capture_error_mode"] == "thread_local"
+    assert all(map(torch.equal, step.network.state_dict().values(), before))
