@@ -3,24 +3,19 @@
 import csv
 import re
 
-import numpy as np
 import pytest
 from conftest import ROOT
 
 from memaudit.buckets import assign, leaks, subpopulations
 from memaudit.published import cifair
 from memaudit.results import affected, claims, planted
-from memaudit.scores import reliability, rescored, selection
+from memaudit.scores import reliability, selection
 from memaudit.tables import describe
 
-NONE = np.empty(0)
 WRITERS = {  # each writes its file without a row
     "affected": lambda path: affected.write([], affected.Example, path),
     "groups": lambda path: affected.write([], affected.Group, path),
     "affected_summary": lambda path: affected.write([], affected.Summary, path),
-    "reliability_examples": lambda path: reliability.write_examples(NONE, NONE, NONE, 0.25, path),
-    "reliability": lambda path: reliability.write_quantities([], path),
-    "rescored": lambda path: rescored.write_quantities([], path),
     "claims": lambda path: claims.write_claims([], path),
     "planted": lambda path: planted.write_checks([], path),
     "agreement": lambda path: cifair.write_agreement([], path),
@@ -31,6 +26,9 @@ ROWS = {
     "buckets": assign.Assignment,
     "subpopulations": subpopulations.Member,
     "leaks": leaks.Leak,
+    "reliability_examples": reliability.ExampleReliability,
+    "reliability": reliability.Quantity,
+    "rescored": reliability.Quantity,
 }
 
 

@@ -11,6 +11,7 @@ from memaudit.scores import reliability
 from memaudit.scores.estimate import influence_blocks, memorization, standard_error
 from memaudit.scores.reliability import SubsetModels, agreement, agreements, disjoint_sets
 from memaudit.scores.selection import is_strong
+from memaudit.tables import write_rows
 
 THRESHOLDS = {"memorization": 0.25, "influence": 0.15, "z": 2}
 
@@ -157,30 +158,30 @@ def test_as_many_pairs_are_chance_as_with_other_subsets(accuracy, rng):
     (block,) = influence_blocks(mask, test, *labels)
     strong = is_strong(block, value, **limits)
     false = strong.sum() - strong[planted, planted].sum()
-    found = reliability.chance_pairs(study, value, limits, seed=0)
+    found = reliability.false_pairs(study, value, limits, seed=0)
     assert len(set(found)) > 1 and false > 20
     assert np.mean(found) == pytest.approx(false, rel=0.35)
-    assert reliability.chance_pairs(study, np.zeros(n_train), limits, seed=0) == [0] * 10
+    assert reliability.false_pairs(study, np.zeros(n_train), limits, seed=0) == [0] * 10
 
 
 @pytest.mark.parametrize("models", [40, 10])
 def test_rows_and_figure_say_what_they_can(models, tmp_path):
     study, *_ = known_study(models)
     found = agreements(study, THRESHOLDS, seed=0)
-    scores = memorization(study.mask, study.train_correct)
-    selected = scores.value > 0.4
-    rows = reliability.quantities(
-        found, models, scores.value, scores.se, (0.1, 0.2), selected, 0.25, 7, [2, 4]
-    )
-    reliability.write_quantities(rows, tmp_path / "r.csv")
-    reliability.write_examples(scores.value, scores.se, selected, 0.25, tmp_path / "examples.csv")
+    scores = study.scores(np.arange(models))
+    pairs = scores.select(0.4, 0, 0)
+    selected = {pair.train for pair in pairs}
+    rows = reliability.quantities(scores, pairs, found, [2, 4], 0.25)
+    write_rows(tmp_path / "r.csv", reliability.Quantity, rows)
+    rows = reliability.example_rows(scores.memorization, pairs, 0.25)
+    write_rows(tmp_path / "examples.csv", reliability.ExampleReliability, rows)
     with open(tmp_path / "r.csv", newline="") as file:
         by_name = {(r["quantity"], r["models"]): r for r in csv.DictReader(file)}
     with open(tmp_path / "examples.csv", newline="") as file:
         examples = list(csv.DictReader(file))
-    assert int(by_name["examples_selected", str(models)]["value"]) == selected.sum()
+    assert int(by_name["examples_selected", str(models)]["value"]) == len(selected)
     wrong = sum(float(p["p_other_side"]) for p in examples if p["selected"] == "yes")
-    expected = float(by_name["expected_wrongly_in", str(models)]["value"])
+    expected = float(by_name["expected_false_examples", str(models)]["value"])
     assert wrong == pytest.approx(expected, rel=1e-3)
     halves = by_name.get(("memorization_correlation", "20"))
     whole = by_name["memorization_reliability", str(models)]
@@ -190,6 +191,7 @@ def test_rows_and_figure_say_what_they_can(models, tmp_path):
     else:
         assert float(halves["low"]) <= float(halves["value"]) <= float(halves["high"])
         assert float(whole["value"]) > float(halves["value"])
-    draw((scores.value, scores.value), found, 0.25, models, tmp_path / "r.png")
+    value = scores.memorization.value
+    draw((value, value), found, 0.25, models, tmp_path / "r.png")
     is_said = "too few" in (tmp_path / "r.svg").read_text()
     assert is_said == (models == 10)

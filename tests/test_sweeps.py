@@ -16,7 +16,7 @@ from memaudit import bits, store, tables
 from memaudit.errors import AuditError
 from memaudit.figures.curves import learning_curves
 from memaudit.figures.sweeps import _log_places
-from memaudit.models.removals import examples_above, read_examples, subset_mask
+from memaudit.models.removals import examples_above, read_examples
 from memaudit.results import curves, statistics, sweep_tables, table2
 from memaudit.scores import rescored
 from memaudit.scores.rescored import Scored
@@ -132,15 +132,6 @@ def test_the_interval_of_a_mean_is_students(rng):
     assert np.isnan(statistics.mean_interval(values[:1])).all()
 
 
-@pytest.mark.parametrize(("models", "size"), [(40, 20), (59, 20), (60, 30), (19, 0)])
-def test_halves_are_of_whole_blocks(models, size):
-    one, other = rescored.halves(models, 0.7)
-    assert (one, other) == (range(size), range(size, 2 * size))
-    for half in (one, other):
-        masks = np.array([subset_mask(50, model, 0.7, 0) for model in half]).reshape(-1, 50)
-        assert (masks.sum(axis=0) == 7 * size // 10).all()
-
-
 def scored(memorization, *pairs):
     return Scored(np.array(memorization), frozenset(pairs))
 
@@ -153,19 +144,19 @@ def test_two_recipes_are_compared():
     rows = rescored.compare(("a", "b"), (first, second), 40, ((same, same), (same, none)), 20)
     found = {row.quantity: (row.value, row.models) for row in rows}
     assert found["mean memorization under a"] == (pytest.approx(0.4), 40)
-    assert found["mean memorization under a of what b selects"][0] == pytest.approx(0.5)
+    assert found["mean memorization under a of examples selected under b"][0] == pytest.approx(0.5)
     assert found["examples selected under b"] == (3, 40)
     assert found["examples selected under both"] == (2, 40)
     assert found["pairs selected under both"] == (1, 40)
     assert found["correlation of memorization (Pearson): a and b"][0] == pytest.approx(1)
-    assert found["Jaccard overlap of the selected examples: a and b"][0] == pytest.approx(2 / 3)
-    assert found["Jaccard overlap of the selected pairs: a and b"][0] == pytest.approx(1 / 4)
-    assert found["Jaccard overlap of the selected pairs: two halves of a"] == (1, 20)
-    assert found["Jaccard overlap of the selected pairs: two halves of b"] == (0, 20)
+    assert found["Jaccard index of selected examples: a and b"][0] == pytest.approx(2 / 3)
+    assert found["Jaccard index of selected pairs: a and b"][0] == pytest.approx(1 / 4)
+    assert found["Jaccard index of selected pairs: two halves of a"] == (1, 20)
+    assert found["Jaccard index of selected pairs: two halves of b"] == (0, 20)
     spearman = "correlation of memorization (Spearman): two halves of b"
     assert found[spearman][0] == pytest.approx(-1)
     # a's first half with b's second, and a's second with b's first: 0 and 1
-    assert found["Jaccard overlap of the selected pairs: half of a and half of b"] == (0.5, 20)
+    assert found["Jaccard index of selected pairs: half of a and half of b"] == (0.5, 20)
     few = rescored.compare(("a", "b"), (none, none), 10)
     assert not [row for row in few if "hal" in row.quantity]
     assert np.isnan([row.value for row in few if row.quantity.startswith("Jaccard")]).all()
@@ -288,18 +279,18 @@ def test_a_recipe_is_compared_with_itself(study):
     study.snakemake("rescored")
     with open(study.results / "rescored.csv", newline="") as file:
         found = {row["quantity"]: row["value"] for row in csv.DictReader(file)}
-    for quantity in ("correlation of memorization (Pearson)", "Jaccard overlap of the selected"):
+    for quantity in ("correlation of memorization (Pearson)", "Jaccard index of selected"):
         same = [v for name, v in found.items() if name.startswith(quantity) and "hal" not in name]
-        assert same == ["1.0000"] * (1 if "Pearson" in quantity else 2)
+        assert same == ["1"] * (1 if "Pearson" in quantity else 2)
     with open(study.results / "buckets.csv", newline="") as file:
         examples = len(list(csv.DictReader(file)))
     assert [found[f"examples selected under {name}"] for name in ("original", "weight_decay")] == [
         str(examples)
     ] * 2
     for quantity in (
-        "Jaccard overlap of the selected examples",
+        "Jaccard index of selected examples",
         "correlation of memorization (Pearson)",
     ):
         within = found[f"{quantity}: two halves of original"]
-        assert within == found[f"{quantity}: half of original and half of weight_decay"] != "1.0000"
+        assert within == found[f"{quantity}: half of original and half of weight_decay"] != "1"
     assert "</svg>" in (study.results / "figures/rescored.svg").read_text()

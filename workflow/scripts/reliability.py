@@ -1,4 +1,4 @@
-"""Say how far the scores can be relied on: split halves, standard errors, uncertain examples."""
+"""Compute the reliability of the scores: split halves, standard errors, false selections."""
 
 import numpy as np
 
@@ -7,11 +7,10 @@ from memaudit.figures.reliability import reliability as draw
 from memaudit.models.removals import subset_mask
 from memaudit.models.shards import Origin, read_shards
 from memaudit.scores import reliability
-from memaudit.scores.estimate import memorization
 from memaudit.scores.facade import Scores
 from memaudit.scores.selection import Pair, selecting_half
 from memaudit.study.jobs import job
-from memaudit.tables import read_rows
+from memaudit.tables import read_rows, write_rows
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)
@@ -38,31 +37,19 @@ with job(snakemake.log[0]) as report:
         data.test_labels[tests],
         fraction,
     )
+    threshold = thresholds["memorization"]
     agreements = reliability.agreements(study, thresholds, seed)
     scores = Scores.from_file(snakemake.input.scores)
-    value, se = scores.memorization.value, scores.memorization.se
-    errors = np.concatenate([block.influence_se.ravel() for block in scores.influence])
     pairs = read_rows(snakemake.input.pairs, Pair)
-    selected = np.zeros(data.n_train, dtype=bool)
-    selected[[pair.train for pair in pairs]] = True
-    limit = thresholds["memorization"]
-    rows = reliability.quantities(
-        agreements,
-        models,
-        value,
-        se,
-        (float(np.median(errors)), float(errors.max())),
-        selected,
-        limit,
-        len(pairs),
-        reliability.chance_pairs(study, value, thresholds, seed),
-    )
-    reliability.write_quantities(rows, snakemake.output.csv)
-    reliability.write_examples(value, se, selected, limit, snakemake.output.examples)
-    halves = np.empty((2, 0))
+    false = reliability.false_pairs(study, scores.memorization.value, thresholds, seed)
+    rows = reliability.quantities(scores, pairs, agreements, false, threshold)
+    write_rows(snakemake.output.csv, reliability.Quantity, rows)
+    examples = reliability.example_rows(scores.memorization, pairs, threshold)
+    write_rows(snakemake.output.examples, reliability.ExampleReliability, examples)
+    halves = None
     if agreements:
         sets = reliability.disjoint_sets(models, fraction, agreements[-1].models, 0, seed)
-        halves = [memorization(study.mask[m], study.train_correct[m]).value for m in sets]
-    draw(halves, agreements, limit, models, snakemake.output.figure)
+        halves = tuple(study.scores(models).memorization.value for models in sets)
+    draw(halves, agreements, threshold, models, snakemake.output.figure)
     for row in rows:
         report(f"{row.quantity}, {row.models} models: {row.value:.3g}")

@@ -1,4 +1,4 @@
-"""Memorization under another recipe than the one that selects, and what that would select."""
+"""Compare the memorization and the selections of two recipes."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ from memaudit.buckets.assign import Assignment
 from memaudit.data.dataset import load
 from memaudit.figures.sweeps import rescored as figure
 from memaudit.models.shards import Origin, read_shards
-from memaudit.scores import rescored
+from memaudit.scores import reliability, rescored
 from memaudit.scores.facade import Scores
 from memaudit.scores.selection import selecting_half
 from memaudit.study.jobs import job
-from memaudit.tables import read_rows
+from memaudit.tables import read_rows, write_rows
 
 FIELDS = ["train_mask", "train_correct", "test_correct"]
 
@@ -28,26 +28,22 @@ with job(snakemake.log[0]) as report:
         kept = frozenset((pair.train, pair.test) for pair in pairs if counts[pair.test])
         return rescored.Scored(scores.memorization.value, kept)
 
-    def by_models(models: range, *arrays: np.ndarray) -> rescored.Scored:
-        at = slice(models.start, models.stop)
-        return scored(Scores.from_arrays(*(array[at] for array in arrays), *labels))
-
     files = snakemake.input.first, snakemake.input.second
     whole = tuple(scored(Scores.from_file(path)) for path in files)
-    split = rescored.halves(params.models, params.fraction)
-    parts = None
-    if split[0]:
-        parts = []
+    sizes = reliability.sizes(params.models, params.fraction)
+    halves = None
+    if sizes:
+        sets = reliability.disjoint_sets(params.models, params.fraction, sizes[-1], 0, params.seed)
         both = snakemake.input.first_shards, snakemake.input.second_shards
+        halves = []
         for recipe, shards in zip(params.recipes.values(), both, strict=True):
             origin = Origin("subset", recipe, params.seed, data.digest())
             models = read_shards(list(shards), range(params.models), FIELDS, origin)
-            parts.append(
-                tuple(by_models(half, *(models[field] for field in FIELDS)) for half in split)
-            )
+            study = reliability.SubsetModels(*models.values(), *labels, params.fraction)
+            halves.append(tuple(scored(study.scores(half)) for half in sets))
     names = tuple(params.recipes)
-    rows = rescored.compare(names, whole, params.models, parts, len(split[0]))
-    rescored.write_quantities(rows, snakemake.output.csv)
+    rows = rescored.compare(names, whole, params.models, halves, sizes[-1] if sizes else 0)
+    write_rows(snakemake.output.csv, reliability.Quantity, rows)
     buckets = {row.example: row.bucket for row in read_rows(snakemake.input.buckets, Assignment)}
     figure(names, whole, buckets, thresholds["memorization"], snakemake.output.png)
     for row in rows:

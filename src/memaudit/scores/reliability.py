@@ -1,34 +1,35 @@
-"""How far the scores can be relied on: do other models give the same ones, and select the same?
+"""Reliability of the scores: split-half agreement, standard errors, expected false selections.
 
-The subset models are split at random into two sets, by whole balanced blocks (`subset_mask` of
-`memaudit.models.removals`), so that each set is a study of its own, and what the two
-say is compared: at half of the models, and at fewer, to see what more models would bring.
+The subset models are split at random into two disjoint sets of whole balanced blocks (see
+`memaudit.models.removals.subset_mask`), so that each set is a complete study. Scores and selections
+of the two sets are compared at half, a quarter and an eighth of the models, which shows what more
+models would change.
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtr
 
-from memaudit import tables
 from memaudit.models.removals import block_size, subset_mask
-from memaudit.scores.estimate import influence_blocks, memorization
-from memaudit.scores.selection import is_strong
+from memaudit.scores.estimate import Memorization, influence_blocks
+from memaudit.scores.facade import Scores
+from memaudit.scores.selection import Pair, is_strong
 from memaudit.seeds import generator, seed64
+from memaudit.tables import Rows, column
 
-SPLITS = 10  # random splits of each size
+SPLITS = 10  # random splits per size
 PARTS = (8, 4, 2)  # the sets compared have 1/8, 1/4 and 1/2 of the models
+NAN = float("nan")
 
 
 @dataclass(frozen=True)
 class SubsetModels:
-    """What the subset models of a study got right.
+    """Subset models of a study; test examples that take no part in the selection are left out.
 
-    mask, train_correct bool (models, n_train), test_correct bool (models, n_test), the labels int64
-    (n_train,) and (n_test,); `fraction` of the examples is in each mask. Test examples that have no
-    part in the selection are left out.
+    mask, train_correct bool (models, n_train); test_correct bool (models, n_test); labels int64
+    (n_train,) and (n_test,); `fraction` of the examples is in each mask.
     """
 
     mask: np.ndarray
@@ -38,16 +39,21 @@ class SubsetModels:
     test_labels: np.ndarray
     fraction: float
 
+    def scores(self, models: np.ndarray) -> Scores:
+        """Return the scores estimated from some of the models, int64 (models,)."""
+        arrays = (array[models] for array in (self.mask, self.train_correct, self.test_correct))
+        return Scores.from_arrays(*arrays, self.train_labels, self.test_labels)
+
 
 @dataclass(frozen=True)
 class Agreement:
-    """What two sets of `models` models each agree on; NaN where there is nothing to compare.
+    """Agreement of two disjoint sets of `models` models each; NaN if there is nothing to compare.
 
-    `memorization`, `influence`, `of_memorized`: Pearson correlations of the two sets' scores, of
-    all training examples, of all pairs of a class, and of the pairs of those training examples whose
-    memorization reaches the threshold in either set.
-    `examples`, `pairs`: Jaccard index (common to both / in either) of what they select. `here`,
-    `there`: mean influence of the pairs that one set selects, by that set and by the other.
+    `memorization`, `influence`, `of_memorized`: Pearson correlation between the sets, over all
+    training examples, over all pairs within classes, and over the pairs of those training examples
+    whose memorization reaches the threshold in either set. `examples`, `pairs`: Jaccard index of
+    the selections. `here`, `there`: mean influence of the pairs that one set selects, estimated by
+    that set and by the other.
     """
 
     models: int
@@ -60,8 +66,41 @@ class Agreement:
     there: float
 
 
+@dataclass(frozen=True)
+class Quantity:
+    """Row of reliability.csv and rescored.csv."""
+
+    quantity: str = column("name of the quantity")
+    models: int = column("number of models: all, or those in each of the sets compared")
+    value: float = column(
+        "value, averaged over the random splits if there are several: correlations and Jaccard "
+        "indices up to 1, scores and standard errors as fractions, otherwise numbers of examples "
+        "or pairs",
+        digits=".4g",
+    )
+    low: float = column("minimum over the splits; empty without splits", digits=".4g", default=NAN)
+    high: float = column("maximum over the splits; empty without splits", digits=".4g", default=NAN)
+    meaning: str = column("definition of the quantity", default="")
+
+
+@dataclass(frozen=True)
+class ExampleReliability:
+    """Row of reliability_examples.csv."""
+
+    example: int = column("training example", "index")
+    memorization: float = column("as in `selected_pairs.csv`", "fraction", digits=".6g")
+    memorization_se: float = column("its standard error", "fraction", digits=".6g")
+    selected: bool = column("whether it is selected", "yes or no")
+    p_other_side: float = column(
+        "probability that its true memorization is on the other side of the threshold "
+        "`selection.memorization` (normal approximation)",
+        "0 to 1",
+        digits=".4g",
+    )
+
+
 def sizes(models: int, fraction: float) -> list[int]:
-    """How many models the sets to compare have: whole blocks, by `PARTS`, ascending."""
+    """Return the sizes of the sets to compare, ascending: whole blocks, by `PARTS`."""
     parts, _ = block_size(fraction)
     return [parts * blocks for blocks in sorted({models // parts // p for p in PARTS} - {0})]
 
@@ -69,9 +108,9 @@ def sizes(models: int, fraction: float) -> list[int]:
 def disjoint_sets(
     models: int, fraction: float, size: int, split: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two sets of `size` models without a common one, of whole blocks: int64 (size,) each.
+    """Draw two disjoint sets of `size` models, of whole blocks: int64 (size,) each.
 
-    Of one `split` the smaller sets are parts of the larger ones' blocks.
+    Within one `split`, smaller sets are subsets of larger ones.
     """
     parts, _ = block_size(fraction)
     blocks = generator(seed, "split", split).permutation(models // parts)
@@ -79,50 +118,57 @@ def disjoint_sets(
     return np.sort(members[:size]), np.sort(members[-size:])
 
 
+def pearson(x: np.ndarray, y: np.ndarray) -> float:
+    """Return Pearson's correlation; NaN if there are fewer than three values or no variation."""
+    x, y = (np.asarray(values, dtype=np.float64).ravel() for values in (x, y))
+    if x.size < 3 or min(np.ptp(x), np.ptp(y)) < 1e-9:
+        return NAN
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def jaccard(both: int, either: int) -> float:
+    """Return both / either; NaN if both are 0."""
+    return both / either if either else NAN
+
+
 def agreement(
     study: SubsetModels, sets: tuple[np.ndarray, np.ndarray], thresholds: dict[str, float]
 ) -> Agreement:
-    """Compare two sets of models, int64 (models,) each, as `disjoint_sets` gives them.
-
-    `thresholds` are the arguments of `selection.select`. Memory is that of the sets' masks
-    and the influence of one class.
-    """
-    values = [memorization(study.mask[m], study.train_correct[m]).value for m in sets]
-    labels = study.train_labels, study.test_labels
-    blocks = [influence_blocks(study.mask[m], study.test_correct[m], *labels) for m in sets]
-    # by memorization, not influence: pairs picked by the noise of either side would not correlate
-    memorized = np.maximum(*values) >= thresholds["memorization"]
-    everything, of_memorized = _Correlation(), _Correlation()
-    examples = np.zeros((2, len(study.train_labels)), dtype=bool)
-    both = either = 0
-    here = there = 0.0
-    for pair in zip(*blocks, strict=True):
-        one, two = (block.influence for block in pair)
-        everything.add(one, two)
-        reached = memorized[pair[0].train_index]
-        of_memorized.add(one[reached], two[reached])
-        chosen = [is_strong(b, v, **thresholds) for b, v in zip(pair, values, strict=True)]
-        for side, found in enumerate(chosen):
-            examples[side, pair[side].train_index] = found.any(axis=1)
-            here += float(pair[side].influence[found].sum(dtype=np.float64))
-            there += float(pair[1 - side].influence[found].sum(dtype=np.float64))
-        both += int((chosen[0] & chosen[1]).sum())
-        either += int((chosen[0] | chosen[1]).sum())
-    in_all = both + either  # each set's selected pairs, added up
+    """Compare two sets of models, int64 (models,) each; `thresholds` as in `Scores.select`."""
+    scores = [study.scores(models) for models in sets]
+    values = [one.memorization.value for one in scores]
+    train = np.concatenate(
+        [np.repeat(b.train_index, len(b.test_index)) for b in scores[0].influence]
+    )
+    influence = np.stack(
+        [np.concatenate([b.influence.ravel() for b in s.influence]) for s in scores]
+    )
+    chosen = np.stack(
+        [
+            np.concatenate([is_strong(b, value, **thresholds).ravel() for b in one.influence])
+            for one, value in zip(scores, values, strict=True)
+        ]
+    )
+    # by memorization, not influence: pairs chosen for the noise of one set would not correlate
+    reached = (np.maximum(*values) >= thresholds["memorization"])[train]
+    examples = [set(train[one].tolist()) for one in chosen]
+    there = influence[::-1]
     return Agreement(
         len(sets[0]),
-        _Correlation().add(*values).value,
-        everything.value,
-        of_memorized.value,
-        _ratio(int(examples.all(axis=0).sum()), int(examples.any(axis=0).sum())),
-        _ratio(both, either),
-        _ratio(here, in_all),
-        _ratio(there, in_all),
+        pearson(*values),
+        pearson(*influence),
+        pearson(*influence[:, reached]),
+        jaccard(len(examples[0] & examples[1]), len(examples[0] | examples[1])),
+        jaccard(int(chosen.all(axis=0).sum()), int(chosen.any(axis=0).sum())),
+        *(
+            float(x[chosen].mean(dtype=np.float64)) if chosen.any() else NAN
+            for x in (influence, there)
+        ),
     )
 
 
 def agreements(study: SubsetModels, thresholds: dict[str, float], seed: int) -> list[Agreement]:
-    """`SPLITS` random splits of each of the `sizes`, ascending; none with fewer than two blocks."""
+    """Compare `SPLITS` random splits of each of the `sizes`; empty with fewer than two blocks."""
     models = len(study.mask)
     return [
         agreement(study, disjoint_sets(models, study.fraction, size, split, seed), thresholds)
@@ -131,46 +177,22 @@ def agreements(study: SubsetModels, thresholds: dict[str, float], seed: int) -> 
     ]
 
 
-class _Correlation:
-    """Pearson's correlation of values that come in parts."""
-
-    def __init__(self):
-        self.sums = np.zeros(6)
-
-    def add(self, x: np.ndarray, y: np.ndarray) -> "_Correlation":
-        x, y = (np.asarray(v, dtype=np.float64).ravel() for v in (x, y))
-        self.sums += [x.size, x.sum(), y.sum(), x @ x, y @ y, x @ y]
-        return self
-
-    @property
-    def value(self) -> float:
-        n, x, y, xx, yy, xy = self.sums
-        if n < 3 or min(n * xx - x * x, n * yy - y * y) <= 1e-9 * n:
-            return float("nan")
-        return float((n * xy - x * y) / np.sqrt((n * xx - x * x) * (n * yy - y * y)))
-
-
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else float("nan")
-
-
 def spearman_brown(correlation: float, times: float = 2.0) -> float:
-    """What a correlation of scores says of scores from `times` as many models.
+    """Predict the correlation between scores from `times` as many models in each set.
 
-    t r / (1 + (t - 1) r), for halves 2 r / (1 + r): the correlation that the latter would have with
-    those of as many other models (Spearman 1910, Brown 1910).
+    t r / (1 + (t - 1) r), which is 2 r / (1 + r) for halves (Spearman 1910, Brown 1910).
     """
     return times * correlation / (1 + (times - 1) * correlation)
 
 
-def chance_pairs(
+def false_pairs(
     study: SubsetModels, value: np.ndarray, thresholds: dict[str, float], seed: int
 ) -> list[int]:
-    """How many pairs are selected where no example has an influence, in `SPLITS` drawings.
+    """Count the pairs selected when no training example has any influence, in `SPLITS` draws.
 
-    The models' answers are kept, and their subsets drawn anew, balanced as they are: then none
-    depends on any example, and what the rule selects is chance. `value` (n_train,) is the
-    memorization of the training examples, which stays as it is.
+    The models' predictions are kept and their subsets are drawn again with another seed, so that
+    predictions are independent of the subsets and every selected pair is false. `value` (n_train,)
+    is the memorization of the training examples, which is kept too.
     """
     models, n_train = study.mask.shape
     labels = study.train_labels, study.test_labels
@@ -184,160 +206,117 @@ def chance_pairs(
 
 
 def p_other_side(value: np.ndarray, se: np.ndarray, threshold: float) -> np.ndarray:
-    """Probability (n,) that a score's true value is on the other side of `threshold`.
+    """Return the probability (n,) that the true score is on the other side of `threshold`.
 
-    `value`, `se` (n,): estimates and standard errors; normal approximation, no prior. By
-    simulation (binomial counts, three distributions of true memorization) its sum over the examples
-    above and over those below is 0.8 to 1.4 times the true number at 400 models and more, and 0.8
-    to 2.5 times at 60 to 100. A normal prior fitted to the scores, or one fitted without a form,
-    did no better: the standard error depends on the value itself.
+    `value`, `se` (n,): estimates and standard errors; normal approximation without a prior. In
+    simulations (binomial counts, three distributions of true memorization), its sum over the
+    examples on one side is 0.8 to 1.4 times the true number at 400 models and more, and 0.8 to 2.5
+    times at 60 to 100. A fitted prior, normal or nonparametric, did no better, because the standard
+    error depends on the value itself.
     """
-    return ndtr(-np.abs(value - threshold) / se)
+    return np.asarray(ndtr(-np.abs(value - threshold) / se))
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """A row of reliability.csv; `models` is the number that the value is about.
-
-    Where there were several splits, `value` is their mean, `low` and `high` their least and
-    greatest.
-    """
-
-    quantity: str
-    models: int
-    value: float
-    low: float
-    high: float
-    meaning: str
+def is_selected(pairs: Sequence[Pair], n_train: int) -> np.ndarray:
+    """Return which training examples are selected, bool (n_train,)."""
+    return np.isin(np.arange(n_train), [pair.train for pair in pairs])
 
 
-MEANINGS = {
-    "memorization": "correlation of the memorization of all training examples between two sets of "
-    "so many models each without a common one: mean, least and greatest over random splits",
-    "influence": "the same of the influence of all pairs of a class; most have next to none, so "
-    "this is mostly about noise",
-    "of_memorized": "the same of the pairs of those training examples whose memorization reaches the "
-    "threshold in either set",
-    "examples": "Jaccard index, common to both / in either, of the examples that two such sets select",
-    "pairs": "the same of the selected pairs",
-    "here": "mean influence of the pairs that one set selects, by that set",
-    "there": "mean influence of the same pairs by the other set, which did not choose them: what "
-    "is missing to the former is the luck of having been chosen",
+def example_rows(
+    scores: Memorization, pairs: Sequence[Pair], threshold: float
+) -> Rows[ExampleReliability]:
+    """Return the rows of reliability_examples.csv, one per training example."""
+    n = len(scores.value)
+    other = p_other_side(scores.value, scores.se, threshold)
+    columns = np.arange(n), scores.value, scores.se, is_selected(pairs, n), other
+    rows = zip(*(values.tolist() for values in columns), strict=True)
+    return Rows(ExampleReliability, (ExampleReliability(*row) for row in rows))
+
+
+# field of `Agreement`: quantity, meaning
+_AGREEMENTS = {
+    "memorization": (
+        "memorization_correlation",
+        "correlation of memorization between two disjoint sets of models, over training examples",
+    ),
+    "influence": (
+        "influence_correlation",
+        "correlation of influence between the sets, over all pairs within classes (mostly noise)",
+    ),
+    "of_memorized": (
+        "memorized_influence_correlation",
+        "the same for training examples with memorization above the threshold in either set",
+    ),
+    "examples": ("examples_jaccard", "Jaccard index of the examples that the two sets select"),
+    "pairs": ("pairs_jaccard", "Jaccard index of the pairs that the two sets select"),
+    "here": ("influence_of_selected", "mean influence of the pairs that one set selects"),
+    "there": (
+        "influence_of_selected_in_other_set",
+        "mean influence of the same pairs estimated by the other set, free of selection bias",
+    ),
 }
-NAMES = {
-    "memorization": "memorization_correlation",
-    "influence": "influence_correlation",
-    "of_memorized": "memorized_influence_correlation",
-    "examples": "examples_jaccard",
-    "pairs": "pairs_jaccard",
-    "here": "influence_of_selected",
-    "there": "influence_of_selected_by_others",
-}
-WHOLE = (
-    "what the correlation of the halves says of all models (Spearman-Brown): the correlation with "
-    "the scores that as many other models would give"
-)
-
-
-BY_CHANCE = (
-    "pairs that the same rule selects where the models' answers are kept and their subsets drawn "
-    "anew, so that no example has an influence: about as many of the selected ones are chance, or "
-    "somewhat more; mean, least and greatest of the drawings"
-)
+_RELIABILITY = "reliability of the scores from all models (Spearman-Brown prediction)"
 
 
 def quantities(
+    scores: Scores,
+    pairs: Sequence[Pair],
     found: Sequence[Agreement],
-    models: int,
-    memorization: np.ndarray,
-    memorization_se: np.ndarray,
-    influence_se: tuple[float, float],
-    selected: np.ndarray,
+    false: Sequence[int],
     threshold: float,
-    pairs: int,
-    by_chance: Sequence[int],
-) -> list[Quantity]:
-    """The rows of reliability.csv.
+) -> Rows[Quantity]:
+    """Return the rows of reliability.csv.
 
-    `memorization`, `memorization_se` (n_train,) and the (median, greatest) standard error of
-    influence are of all `models` models; `selected` bool (n_train,) are the selected examples,
-    `pairs` the number of selected pairs, `by_chance` those of `chance_pairs`.
+    `scores` and the selected `pairs` are those of all models; `found` and `false` are the results
+    of `agreements` and `false_pairs`; `threshold` is that of memorization.
     """
-    rows = []
-    for name, text in MEANINGS.items():
+    value, se = scores.memorization.value, scores.memorization.se
+    models = int((scores.memorization.n_in + scores.memorization.n_out).max())
+    rows: Rows[Quantity] = Rows(Quantity)
+
+    def add(name: str, values: Sequence[float], meaning: str, count: int = models) -> None:
+        known = [value for value in values if value == value]
+        mean = float(np.mean(known)) if known else NAN
+        spread = (min(known), max(known)) if len(known) > 1 else (NAN, NAN)
+        rows.append(Quantity(name, count, mean, *spread, meaning))
+
+    half = max((a.models for a in found), default=0)
+    for field, (name, meaning) in _AGREEMENTS.items():
         for size in sorted({a.models for a in found}):
-            values = [getattr(a, name) for a in found if a.models == size]
-            rows.append(Quantity(NAMES[name], size, *_mean_and_range(values), text))
-        if name in ("memorization", "influence", "of_memorized"):
-            half = max((a.models for a in found), default=0)
-            values = [
-                spearman_brown(getattr(a, name), models / half) for a in found if a.models == half
-            ]
-            whole = NAMES[name].replace("correlation", "reliability")
-            rows.append(Quantity(whole, models, *_mean_and_range(values), WHOLE))
-    nothing = float("nan"), float("nan")
-
-    def add(name: str, value: float, meaning: str) -> None:
-        rows.append(Quantity(name, models, float(value), *nothing, meaning))
-
-    examples = (
-        "of memorization, over the training examples",
-        "of influence, over all pairs of a class",
-    )
-    errors = (np.median(memorization_se), memorization_se.max()), influence_se
-    for score, text, values in zip(("memorization", "influence"), examples, errors, strict=True):
-        for word, value in zip(("median", "greatest"), values, strict=True):
-            add(f"{score}_se_{word}", value, f"{word} standard error {text}")
-    wrong = p_other_side(memorization, memorization_se, threshold)
-    below = memorization < threshold
-    add("examples_selected", selected.sum(), "training examples selected by all models")
-    add("pairs_selected", pairs, "pairs selected by all models")
-    rows.append(Quantity("pairs_by_chance", models, *_mean_and_range(by_chance), BY_CHANCE))
+            add(name, [getattr(a, field) for a in found if a.models == size], meaning, size)
+        if name.endswith("correlation"):
+            halves = [getattr(a, field) for a in found if a.models == half]
+            predicted = [spearman_brown(r, models / half) for r in halves]
+            add(name.replace("correlation", "reliability"), predicted, _RELIABILITY)
+    errors = np.concatenate([block.influence_se.ravel() for block in scores.influence])
+    for score, values, of in (
+        ("memorization", se, "over training examples"),
+        ("influence", errors, "over all pairs within classes"),
+    ):
+        add(f"{score}_se_median", [float(np.median(values))], f"median standard error {of}")
+        add(f"{score}_se_max", [float(values.max())], f"largest standard error {of}")
+    other = p_other_side(value, se, threshold)
+    selected, below = is_selected(pairs, len(value)), value < threshold
+    add("examples_selected", [int(selected.sum())], "selected training examples")
+    add("pairs_selected", [len(pairs)], "selected pairs")
     add(
-        "expected_wrongly_in",
-        wrong[selected].sum(),
-        "selected examples whose true memorization is expected to be below the threshold: the sum "
-        "of their probabilities of it (p_other_side in reliability_examples.csv); whether their "
-        "influence reaches its threshold is another question, which examples_jaccard holds too",
+        "expected_false_pairs",
+        false,
+        "pairs selected when the subsets are drawn again and no example has any influence",
     )
     add(
-        "expected_wrongly_out",
-        wrong[below].sum(),
-        "examples whose memorization is below the threshold though its true value is expected to "
-        "reach it: the sum of their probabilities; not all of them influence a test example",
+        "expected_false_examples",
+        [float(other[selected].sum())],
+        "selected examples whose true memorization is expected to be below the threshold",
+    )
+    add(
+        "expected_missed_examples",
+        [float(other[below].sum())],
+        "examples below the threshold whose true memorization is expected to reach it",
     )
     add(
         "uncertain_examples",
-        ((wrong > 0.05) & (selected | below)).sum(),
-        "examples, selected or below the threshold, that are on the wrong side of it with a "
-        "probability of more than 0.05",
+        [int(((other > 0.05) & (selected | below)).sum())],
+        "examples on the wrong side of the threshold with a probability above 0.05",
     )
     return rows
-
-
-def _mean_and_range(values: Sequence[float]) -> tuple[float, float, float]:
-    """(mean, least, greatest) of the values that are there; NaN where none is."""
-    there = [value for value in values if value == value]
-    if not there:
-        return (float("nan"),) * 3
-    return float(np.mean(there)), min(there), max(there)
-
-
-def write_quantities(rows: Sequence[Quantity], path: str | Path) -> None:
-    """Write the rows as CSV; what cannot be said is an empty cell."""
-    tables.write(path, [field.name for field in fields(Quantity)], map(astuple, rows))
-
-
-def write_examples(
-    value: np.ndarray,
-    se: np.ndarray,
-    selected: np.ndarray,
-    threshold: float,
-    path: str | Path,
-) -> None:
-    """Write a row a training example as CSV: memorization, its error, selected, `p_other_side`."""
-    wrong = p_other_side(value, se, threshold)
-    columns = ("example", "memorization", "memorization_se", "selected", "p_other_side")
-    numbers = (array.tolist() for array in (np.arange(len(value)), value, se, selected, wrong))
-    digits = {"memorization": ".6g", "memorization_se": ".6g"}
-    tables.write(path, columns, zip(*numbers, strict=True), digits)
