@@ -49,8 +49,8 @@ def test_why_a_job_did_not_finish(tmp_path):
     assert endings.failure(log, 0) == "the loss is nan"
     log.write_text(EARLIER + "2026-01-01 10:01:00 trial 3, 4 of 9 models\n")
     assert 'after "trial 3, 4 of 9 models": killed' in endings.failure(log, 0)
-    log.write_text(EARLIER + "2026-01-01 10:01:00 asked to end (SIGTERM): saved after 3 epochs\n")
-    assert endings.failure(log, 0) == "asked to end (SIGTERM): saved after 3 epochs"
+    log.write_text(EARLIER + "2026-01-01 10:01:00 stopped by SIGTERM; saved after 3 epochs\n")
+    assert endings.failure(log, 0) == "stopped by SIGTERM; saved after 3 epochs"
     log.write_text(EARLIER + "2026-01-01 10:01:00 done in 3.4 s\n")
     assert endings.failure(log, 0) is None  # it finished; Slurm had not been asked again
     log.write_text("2026-01-01 10:00:00 error: first line\nsecond line\n")

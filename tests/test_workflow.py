@@ -285,7 +285,7 @@ def test_more_trials_keep_the_models_there_are(study):
     arm = study.results / "models/weight_decay/memorized"
     study.snakemake("results/small/models/weight_decay/memorized/000000-000003.h5")
     log = (study.results / "logs/train/weight_decay/memorized/000000-000003.log").read_text()
-    assert "3 of 4 models were trained before" in log
+    assert "3 of 4 models found, not trained again" in log
     with h5py.File(arm / "000000-000003.h5") as new, h5py.File(arm / "000000-000002.h5") as old:
         assert np.array_equal(new["test_correct"][:3], old["test_correct"])
         assert new.attrs["device"] == old.attrs["device"] == "CPU, one thread"

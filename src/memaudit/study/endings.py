@@ -46,7 +46,7 @@ def failure(log: Path, since: float) -> str | None:
     last = text[starts[-1] :] if starts else ""
     if last.startswith("error: "):
         return last.removeprefix("error: ")
-    if last.startswith(("asked to end", "interrupted")):
+    if last.startswith(("stopped by SIGTERM", "interrupted")):
         return last
     if last.startswith("done in"):
         return None  # it finished, and whoever sent it had not asked yet
@@ -61,7 +61,7 @@ def what_failed(logs: Iterable[Path], since: float) -> str:
     for log in logs:
         if why := failure(log, since):
             lines += ["", why, f"    ({log})"]
-            is_stopped &= why.startswith(("asked to end", "interrupted"))
+            is_stopped &= why.startswith(("stopped by SIGTERM", "interrupted"))
     if lines:
         then = "The same" if is_stopped else "Once this is mended, the same"
         lines += ["", f"What was trained is kept. {then} command goes on."]
