@@ -129,6 +129,13 @@ def _visible(folder: Path) -> list[Path]:
     return entries
 
 
+def count_images(folder: str | Path, side: str, per_class: int | None) -> int:
+    """Count the images of a side, "train" or "test", that `read_image_folder` would read."""
+    classes = [images for images in Path(folder, side).glob("*/") if images.is_dir()]
+    counts = [sum(1 for _ in images.iterdir()) for images in classes]
+    return sum(min(count, per_class or count) for count in counts)
+
+
 def read_image(file: Path, size: int | None) -> np.ndarray:
     """Read one image as uint8 (h, w, 3), oriented by its EXIF tag."""
     try:

@@ -25,6 +25,19 @@ def write_shard(path: Path, attributes: Mapping[str, Any], rows: Sequence[Row]) 
             out.add(name, np.stack([row[name] for row in rows]))
 
 
+def chunk_names(models: int, per_job: int) -> list[str]:
+    """Name the shards of trials 0 to `models` - 1, `per_job` in each: "000000-000049"."""
+    return [
+        f"{first:06d}-{min(first + per_job, models) - 1:06d}" for first in range(0, models, per_job)
+    ]
+
+
+def trials_of(chunk: str) -> range:
+    """Return the trials of a shard, from its name."""
+    first, last = chunk.split("-")
+    return range(int(first), int(last) + 1)
+
+
 def partial_folder(path: str | Path) -> Path:
     """Return the folder beside an unfinished shard, for its finished models and checkpoints."""
     path = Path(path)

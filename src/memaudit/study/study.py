@@ -1,0 +1,364 @@
+"""A study as configured: its arms, models, files and sweeps."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from memaudit import store
+from memaudit.data.fetch import Source, read_sources
+from memaudit.errors import AuditError
+from memaudit.models.removals import CONTROL
+from memaudit.models.shards import chunk_names
+from memaudit.study.config import ABOVE, LISTED, WEIGHT_DECAY, Config, n_train, read_config
+
+Arm = tuple[str, str]
+Files = str | list[str]  # a file, or [] for none, as Snakemake has it
+
+FIGURES = ("most_memorized", "memorization", "drops", "similarity")
+EXAMPLES = ("exact_duplicates", "near_duplicates", "subpopulations")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep: its rows (value, recipe, removal), the arms they need, and what it lacks.
+
+    `lacks` is empty if the sweep can be run with the configured source of the scores.
+    """
+
+    name: str
+    rows: list[tuple[str, str, str]]
+    arms: list[Arm]
+    lacks: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What follows from a configuration; paths are relative to the working folder.
+
+    `config` may be given as a dict; it is checked then (AuditError). `sources` is the list of remote
+    files, `data/sources.yaml`.
+    """
+
+    config: Config
+    sources: str | Path = "data/sources.yaml"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.config, Mapping):
+            object.__setattr__(self, "config", read_config(self.config))
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The configuration as plain values, the same however it was written."""
+        return self.config.model_dump()
+
+    # --- files ------------------------------------------------------------------------------------
+
+    @property
+    def results(self) -> str:
+        """The folder of the results."""
+        return self.config.results.rstrip("/")
+
+    @property
+    def name(self) -> str:
+        """The dataset's name."""
+        return self.config.dataset.name
+
+    @property
+    def dataset(self) -> str:
+        """The file of the images."""
+        return f"data/{self.name}.h5"
+
+    @property
+    def digest(self) -> str:
+        """The file that changes only if the images do."""
+        return f"data/{self.name}.sha256"
+
+    @property
+    def image_settings(self) -> dict[str, Any]:
+        """The settings of the configured kind of dataset."""
+        return self.settings["dataset"].get(self.config.dataset.kind) or {}
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether the images are generated."""
+        return self.config.dataset.kind == "longtail"
+
+    @property
+    def n_train(self) -> int | None:
+        """Training examples; None if only the images tell."""
+        return n_train(self.config)
+
+    @cached_property
+    def remote_files(self) -> dict[str, Source]:
+        """The remote files there are, by name."""
+        return read_sources(self.sources)
+
+    def remote_file(self, name: str) -> str:
+        """The path of a remote file once it is downloaded."""
+        return f"data/{self.remote_files[name].file}"
+
+    @property
+    def archive(self) -> Files:
+        """The archive of the images, for CIFAR."""
+        kind = self.config.dataset.kind
+        return self.remote_file(kind) if kind in ("cifar10", "cifar100") else []
+
+    @property
+    def cifair(self) -> Files:
+        """ciFAIR's list of duplicates, if it is used."""
+        if self.archive and self.config.duplicates.cifair:
+            return self.remote_file(self.config.dataset.kind.replace("cifar", "cifair"))
+        return []
+
+    @property
+    def published(self) -> Files:
+        """The published pairs or scores, if they are used."""
+        match self.config.memorization.source:
+            case "published":
+                return self.remote_file("fz_pairs")
+            case "published_matrix" | "published_runs":
+                return self.config.memorization.path or self.remote_file("fz_matrix")
+        return []
+
+    @property
+    def needed_files(self) -> dict[str, Source]:
+        """The remote files that the study needs, by path."""
+        known = {f"data/{source.file}": source for source in self.remote_files.values()}
+        wanted = (self.archive, self.published, self.cifair)
+        return {path: known[path] for path in wanted if isinstance(path, str) and path in known}
+
+    # --- scores -----------------------------------------------------------------------------------
+
+    @property
+    def trains_subsets(self) -> bool:
+        """Whether the scores are estimated by subset models trained here."""
+        return self.config.memorization.source == "estimate"
+
+    @property
+    def scored(self) -> str:
+        """The name of the scores by which examples are selected: a recipe, or their source."""
+        memorization = self.config.memorization
+        return memorization.recipe if self.trains_subsets else memorization.source
+
+    @property
+    def scores(self) -> Files:
+        """The file of those scores; none for F&Z's published pairs, which come selected."""
+        if self.config.memorization.source == "published":
+            return []
+        return f"{self.results}/scores/{self.scored}.h5"
+
+    # --- arms and their models --------------------------------------------------------------------
+
+    @property
+    def rows(self) -> list[Arm]:
+        """(recipe, removal) of every row of Table 2, in order.
+
+        The paper's four, their controls, then the user's removals, each with its control.
+        """
+        paper = [("original", "selected"), *(("weight_decay", removal) for removal in LISTED)]
+        controls = [(recipe, CONTROL + removal) for recipe, removal in paper]
+        own = [(f"{control}{name}") for name in self.config.removals for control in ("", CONTROL)]
+        return paper + controls + [("weight_decay", removal) for removal in own]
+
+    @property
+    def paper_rows(self) -> list[Arm]:
+        """The paper's rows of Table 2."""
+        return self.rows[:4]
+
+    @property
+    def arms(self) -> list[Arm]:
+        """(recipe, removal) of every arm of Table 2: its recipes on all examples, then its rows."""
+        return self.full_arms + self.rows
+
+    @property
+    def full_arms(self) -> list[Arm]:
+        """The arms of Table 2 that are trained on all examples."""
+        return _full(recipe for recipe, _ in self.rows)
+
+    @cached_property
+    def recipes(self) -> dict[str, dict[str, Any]]:
+        """The settings of every recipe, configured or of a sweep, by name."""
+        configured: dict[str, dict[str, Any]] = self.settings["recipes"]
+        base = configured["weight_decay"]
+        derived = {
+            name: base | {"weight_decay": float(value)}
+            for value, name in self.weight_decay_recipes.items()
+        }
+        return derived | configured
+
+    def n_models(self, recipe: str, removal: str) -> int:
+        """Models of an arm of Table 2 or of a sweep, or of the subsets."""
+        if removal == "subset":
+            return self.config.memorization.models
+        is_in_table = (recipe, removal) in self.arms
+        return self.config.trials if is_in_table else self.config.sweeps.trials
+
+    @property
+    def models(self) -> dict[Arm, int]:
+        """Models of each (recipe, removal) of the study, without sweeps."""
+        subsets = [(self.scored, "subset")] if self.trains_subsets else []
+        return {arm: self.n_models(*arm) for arm in subsets + self.arms}
+
+    def shards(self, recipe: str, removal: str) -> list[str]:
+        """The shards of all models of one recipe and removal."""
+        chunks = chunk_names(self.n_models(recipe, removal), self.config.training.models_per_job)
+        return [f"{self.results}/models/{recipe}/{removal}/{chunk}.h5" for chunk in chunks]
+
+    def shards_by_arm(self, arms: Iterable[Arm]) -> dict[str, list[str]]:
+        """The shards of several arms, by "recipe/removal"."""
+        return {f"{recipe}/{removal}": self.shards(recipe, removal) for recipe, removal in arms}
+
+    def shards_of(self, arms: Iterable[Arm]) -> list[str]:
+        """The shards of several arms."""
+        return [path for paths in self.shards_by_arm(arms).values() for path in paths]
+
+    def removal_list(self, removal: str) -> Files:
+        """The list of examples that a removal, or the control of one, depends on."""
+        name = removal.removeprefix(CONTROL)
+        if name in ("none", "subset"):
+            return []
+        return self.config.removals.get(name, f"{self.results}/removals/{name}.txt")
+
+    def removal_lists(self, arms: Iterable[Arm]) -> list[str]:
+        """The lists that several arms depend on."""
+        return sorted({str(self.removal_list(r)) for _, r in arms if self.removal_list(r)})
+
+    def gathered(self, arms: list[Arm]) -> dict[str, Any]:
+        """What is needed to read and check the models of some arms."""
+        return {
+            "arms": [(*arm, self.n_models(*arm)) for arm in arms],
+            "shards": self.shards_by_arm(arms),
+            "lists": {removal: self.removal_list(removal) for _, removal in arms},
+            "recipes": {recipe: self.recipes[recipe] for recipe, _ in arms},
+            "seed": self.config.seed,
+        }
+
+    # --- sweeps -----------------------------------------------------------------------------------
+
+    @property
+    def weight_decay_recipes(self) -> dict[str, str]:
+        """The recipe for each value of `sweeps.weight_decay`, by the digits of the value.
+
+        A configured recipe with the same settings, so that no model is trained twice, or else a
+        recipe of its own, `weight_decay_<value>`.
+        """
+        configured = self.settings["recipes"]
+        found = {}
+        for value in self.config.sweeps.weight_decay:
+            wanted = configured["weight_decay"] | {"weight_decay": value}
+            same = (name for name, recipe in configured.items() if recipe == wanted)
+            found[_digits(value)] = next(same, WEIGHT_DECAY + _digits(value))
+        return found
+
+    @property
+    def threshold_removals(self) -> dict[str, str]:
+        """The removal for each value of `sweeps.thresholds`, by the digits of the value."""
+        values = map(_digits, self.config.sweeps.thresholds)
+        return {value: ABOVE + value for value in values}
+
+    @property
+    def other_recipe(self) -> str:
+        """The recipe under which the sweep `rescored` estimates memorization again."""
+        is_decay = self.config.memorization.recipe == "weight_decay"
+        return "original" if is_decay else "weight_decay"
+
+    @property
+    def rescored_recipes(self) -> dict[str, dict[str, Any]]:
+        """The settings of the two recipes that the sweep `rescored` compares."""
+        names = self.config.memorization.recipe, self.other_recipe
+        return {name: self.recipes[name] for name in names}
+
+    @cached_property
+    def sweeps(self) -> dict[str, Sweep]:
+        """All sweeps, by name, also those that lack something."""
+        source = self.config.memorization.source
+        decay = [
+            (value, recipe, removal)
+            for value, recipe in self.weight_decay_recipes.items()
+            for removal in ("selected", f"{CONTROL}selected")
+        ]
+        thresholds = [
+            (value, recipe, removal)
+            for recipe in self.config.sweeps.recipes
+            for value, name in self.threshold_removals.items()
+            for removal in (name, CONTROL + name)
+        ]
+        subsets = [(recipe, "subset") for recipe in self.rescored_recipes]
+        no_models = "the subset models: set memorization.source to estimate"
+        no_scores = (
+            "the memorization of all examples: set memorization.source to estimate, "
+            "published_matrix or published_runs"
+        )
+        found = (
+            Sweep("weight_decay", decay, _arms_of(decay)),
+            Sweep("rescored", [], subsets, "" if self.trains_subsets else no_models),
+            Sweep(
+                "threshold_curve",
+                thresholds,
+                _arms_of(thresholds),
+                no_scores if source == "published" else "",
+            ),
+        )
+        return {sweep.name: sweep for sweep in found}
+
+    @property
+    def possible_sweeps(self) -> list[str]:
+        """The names of the sweeps that lack nothing."""
+        return [sweep.name for sweep in self.sweeps.values() if not sweep.lacks]
+
+    # --- targets ----------------------------------------------------------------------------------
+
+    @property
+    def targets(self) -> list[str]:
+        """What plain `snakemake` makes."""
+        names = ["table2.csv", "table2.md", "summary.md", "report/table2.html", "affected.csv"]
+        names += ["review/index.html", "figures/learning_curves.png", "figures/affected.png"]
+        names += [f"figures/{figure}.png" for figure in FIGURES + EXAMPLES]
+        if self.trains_subsets:
+            names += [f"scores/{self.scored}_fz.npz", "reliability.csv", "figures/reliability.png"]
+        if self.config.memorization.influence == "all_pairs":
+            names.append(f"scores/{self.scored}_all_pairs.h5")
+        if self.is_synthetic:
+            names.append("planted.csv")
+        if self.cifair:
+            names.append("agreement.csv")
+        return [f"{self.results}/{name}" for name in names]
+
+    # --- the results folder -----------------------------------------------------------------------
+
+    def check_results(self) -> None:
+        """Raise AuditError if the results folder belongs to a study of another dataset."""
+        note = Path(self.results) / "dataset.txt"
+        owner = note.read_text(encoding="utf-8").strip() if note.exists() else self.name
+        if owner != self.name:
+            raise AuditError(
+                f"results = {self.results!r}: this folder holds the study of the dataset "
+                f"{owner!r}, but this study is of {self.name!r}. Set results to another folder, "
+                f"such as results/{self.name}, or delete {note} to overwrite the other study"
+            )
+
+    def claim_results(self) -> None:
+        """Write the name of the dataset into the results folder."""
+        note = Path(self.results) / "dataset.txt"
+        if not note.exists():
+            with store.atomic_write(note) as temporary:
+                temporary.write_text(f"{self.name}\n", encoding="utf-8")
+
+
+def _digits(value: float) -> str:
+    """A number as used in names: its shortest digits, without an exponent."""
+    return np.format_float_positional(value, trim="-")
+
+
+def _full(recipes: Iterable[str]) -> list[Arm]:
+    return [(recipe, "none") for recipe in dict.fromkeys(recipes)]
+
+
+def _arms_of(rows: list[tuple[str, str, str]]) -> list[Arm]:
+    """The arms that the rows of a sweep need: each recipe on all examples first."""
+    arms = [(recipe, removal) for _, recipe, removal in rows]
+    return _full(recipe for recipe, _ in arms) + arms
