@@ -99,13 +99,13 @@ class Study:
         return done
 
     def planned(self, *targets: str) -> dict[str, int]:
-        """Return the number of jobs per rule in a dry run, without `all`."""
+        """Return the number of jobs per rule in a dry run, without `default`."""
         text = self.snakemake(*targets, "-n", "--quiet", "reason").stdout
         if "Nothing to be done" in text:
             return {}
         lines = text.split("Job stats:")[1].split("total")[0].splitlines()[3:]
         counts = {line.split()[0]: int(line.split()[1]) for line in lines if line.split()}
-        counts.pop("all", None)
+        counts.pop("default", None)
         return counts
 
 

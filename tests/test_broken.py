@@ -18,14 +18,14 @@ import pytest
 import yaml
 from conftest import Study
 from faults import CONFIG, FAULTS, IMAGES, OTHER, RECIPE, folder, merge, npz, refused, shard, write
-from test_config import SCHEMA, merged
+from test_config import merged
 from test_datasets import write_folder
 
 from memaudit.data.dataset import load, save
 from memaudit.models.removals import read_examples
-from memaudit.study import checks
-from memaudit.study import config as settings
+from memaudit.study.config import read_config
 from memaudit.study.jobs import job
+from memaudit.study.study import claim
 
 
 @pytest.fixture
@@ -84,8 +84,7 @@ def test_what_is_right_is_read(lab):
 )
 def test_values_of_the_command_line_count(text):
     config = merged(copy.deepcopy(CONFIG), {"training": yaml.load(text, yaml.BaseLoader)})
-    checks.check(config, SCHEMA)
-    assert config["training"]["max_hours"] in (None, 3.0, 1000.0)
+    assert read_config(config).training.max_hours in (None, 3.0, 1000.0)
 
 
 @pytest.mark.parametrize("limit", [0, 600, 5_000, 20_000])
@@ -224,7 +223,7 @@ def test_a_full_disk_ends_snakemake_in_words(quick):
 
 
 def test_snakemake_stops_before_it_writes_over_another_study(quick):
-    settings.claim(quick.results, "first")
+    claim(quick.results, "first")
     text = failed(quick.snakemake("data/small.h5", check=False))
     assert "this folder holds the study of the dataset 'first'" in text
     assert not (quick.folder / "data").exists()

@@ -15,7 +15,7 @@ from test_training import content, same
 
 SCRIPT = ROOT / "benchmarks" / "gpu"
 # packages that a machine with a GPU may lack
-LACKING = "import sys, runpy; sys.modules |= dict.fromkeys(['yaml', 'scipy', 'jsonschema', 'PIL', "
+LACKING = "import sys, runpy; sys.modules |= dict.fromkeys(['yaml', 'scipy', 'pydantic', 'PIL', "
 LACKING += "'torchvision', 'matplotlib', 'snakemake']); sys.argv = sys.argv[1:]; "
 LACKING += "runpy.run_path(sys.argv[0], run_name='__main__')"
 

@@ -1,16 +1,13 @@
 """Sweeps and learning curves: what they are made of, their statistics, and that they run."""
 
-import copy
 import csv
 import shutil
 
 import h5py
 import numpy as np
 import pytest
-import yaml
-from conftest import ROOT, SMALL
+from conftest import ROOT
 from scipy import stats
-from test_config import merged
 
 from memaudit import bits, store, tables
 from memaudit.errors import AuditError
@@ -20,101 +17,6 @@ from memaudit.models.removals import examples_above, read_examples
 from memaudit.results import curves, statistics, sweep_tables, table2
 from memaudit.scores import rescored
 from memaudit.scores.rescored import Scored
-from memaudit.study import checks, plan, sweeps
-
-SWEEPS = {"weight_decay": ["0", 1e-05, 0.005], "thresholds": [1, 0.25], "trials": 2}
-
-
-@pytest.fixture
-def config():
-    base = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
-    small = merged(merged(base, SMALL), {"sweeps": SWEEPS})
-    checks.check(small, ROOT / "config" / "schema.yaml")
-    return small
-
-
-def test_a_value_that_a_recipe_has_is_that_recipe(config):
-    """0 is original and 0.005 weight_decay, as they differ in weight decay alone; 1e-5 is new."""
-    found = sweeps.decayed(config)
-    assert found == {"0": "original", "0.00001": "weight_decay_0.00001", "0.005": "weight_decay"}
-    derived = sweeps.recipes(config)["weight_decay_0.00001"]
-    assert derived == config["recipes"]["weight_decay"] | {"weight_decay": 1e-05}
-    assert {name: sweeps.recipes(config)[name] for name in config["recipes"]} == config["recipes"]
-    config["recipes"]["original"]["epochs"] = 19
-    assert sweeps.decayed(config)["0"] == "weight_decay_0"
-
-
-def test_the_arms_of_a_sweep_and_their_models(config):
-    """An arm that Table 2 has too has as many models as there (3), the others `sweeps.trials`."""
-    found = sweeps.models(config)
-    assert found["weight_decay"] == {
-        (recipe, removal): 2 if recipe == "weight_decay_0.00001" else 3
-        for recipe in ("original", "weight_decay_0.00001", "weight_decay")
-        for removal in ("none", "selected", "random_selected")
-    }
-    lists = ("above_1", "random_above_1", "above_0.25", "random_above_0.25")
-    assert found["threshold_curve"] == {
-        (recipe, removal): 3 if removal == "none" else 2
-        for recipe in ("original", "weight_decay")
-        for removal in ("none", *lists)
-    }
-    assert found["rescored"] == {("original", "subset"): 60, ("weight_decay", "subset"): 60}
-    config["memorization"]["recipe"] = "weight_decay"
-    assert sweeps.other_recipe(config) == "original"
-
-
-def test_the_plan_says_what_a_sweep_costs_on_top(config, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    lines = plan.sweep_words(config, plan.Machine("cpu", 1)).splitlines()
-    models = {line.split()[1]: line.split()[2] for line in lines[1:]}
-    expected = {"weight_decay": "6", "rescored": "60", "threshold_curve": "16", "sweeps": "82"}
-    assert models == expected
-    # a recipe of a sweep takes as long as the one that it is derived from
-    machine = plan.Machine("cpu", 1)
-    ours, theirs = (
-        plan.part(config, machine, recipe, "none", 2)
-        for recipe in ("weight_decay_0.00001", "weight_decay")
-    )
-    assert (ours.recipe, ours.seconds) == ("weight_decay_0.00001", theirs.seconds)
-
-
-@pytest.mark.parametrize(
-    ("source", "lacking"),
-    [
-        ("estimate", set()),
-        ("published_matrix", {"rescored"}),
-        ("published_runs", {"rescored"}),
-        ("published", {"rescored", "threshold_curve"}),
-    ],
-)
-def test_published_scores_do_not_do_for_every_sweep(config, source, lacking):
-    config["memorization"]["source"] = source
-    assert set(sweeps.lacking(config)) == lacking
-    assert set(sweeps.models(config)) == {"weight_decay", "rescored", "threshold_curve"} - lacking
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"sweeps": {"weight_decay": [0.1, "1e-1"]}}, r"sweeps\.weight_decay = .*non-unique"),
-        ({"sweeps": {"weight_decay": [-1]}}, r"sweeps\.weight_decay\.0 = -1: must be at least 0"),
-        ({"sweeps": {"thresholds": []}}, r"sweeps\.thresholds = \[\]"),
-        ({"sweeps": {"thresholds": [0]}}, r"sweeps\.thresholds\.0 = 0: must be greater than 0"),
-        ({"sweeps": {"thresholds": [1.1]}}, r"sweeps\.thresholds\.0 = 1\.1: must be at most 1"),
-        ({"sweeps": {"recipes": ["best"]}}, r"sweeps\.recipes = 'best': must be names under recip"),
-        ({"sweeps": {"trials": 0}}, r"sweeps\.trials = 0: must be at least 1"),
-        ({"removals": {"above_1": "x"}}, r"removals\.above_1 = 'x': the name is taken"),
-    ],
-)
-def test_what_is_wrong_is_named(config, change, message):
-    with pytest.raises(AuditError, match=message):
-        checks.check(merged(config, change), ROOT / "config" / "schema.yaml")
-
-
-def test_a_recipe_does_not_take_a_name_of_the_sweep(config):
-    config["recipes"]["weight_decay_0"] = copy.deepcopy(config["recipes"]["original"])
-    with pytest.raises(AuditError, match=r"recipes\.weight_decay_0: names that begin with"):
-        checks.check(config, ROOT / "config" / "schema.yaml")
 
 
 def test_examples_at_and_above_a_threshold():

@@ -23,29 +23,19 @@ def prepare(given: argparse.Namespace) -> dict:
     """Return the study that `--config` describes, in the form of OUT/study.json."""
     import yaml
 
-    from memaudit.study import checks
-    from memaudit.study import config as settings
-    from memaudit.study.plan import whole_study
+    from memaudit.models.shards import chunk_names
+    from memaudit.study.config import check_files
+    from memaudit.study.study import Study
 
-    def laid_over(under: dict, over: dict) -> dict:
-        both = {
-            k: laid_over(under[k], over[k])
-            for k in under.keys() & over.keys()
-            if isinstance(under[k], dict) and isinstance(over[k], dict)
-        }
-        return under | over | both
-
-    shipped = ROOT / "config" / "config.yaml"
-    checks.check_files([shipped, given.config])
-    config = yaml.safe_load(shipped.read_text(encoding="utf-8"))
+    check_files([given.config])
     try:
         own = yaml.safe_load(given.config.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         sys.exit(f"--config {given.config}: cannot read it ({error})")
     if not isinstance(own, dict):
         sys.exit(f"--config {given.config}: no keys found; see config/demo.yaml for an example")
-    config = laid_over(config, own)
-    checks.check(config, ROOT / "config" / "schema.yaml")
+    study = Study(own)
+    config = study.settings
     return {
         "dataset": config["dataset"]["name"],
         "seed": config["seed"],
@@ -55,8 +45,8 @@ def prepare(given: argparse.Namespace) -> dict:
         "removals": config["removals"],
         "shards": [
             [recipe, removal, chunk]
-            for (recipe, removal), count in whole_study(config).items()
-            for chunk in settings.chunks(count, config["training"]["models_per_job"])
+            for (recipe, removal), count in study.models.items()
+            for chunk in chunk_names(count, config["training"]["models_per_job"])
         ],
     }
 

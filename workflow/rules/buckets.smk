@@ -1,21 +1,21 @@
-"""Scores to selected examples, their buckets, and the lists of examples to remove."""
+"""From scores to selected examples, their buckets and the lists of examples to remove."""
 
-if SOURCE == "published":
+if not study.scores:
 
     rule published_pairs:
         input:
-            dataset=DATASET,
-            pairs=sourced("fz_pairs"),
+            dataset=study.dataset,
+            pairs=study.published,
         output:
-            f"{RESULTS}/selected_pairs.csv",
+            f"{study.results}/selected_pairs.csv",
         log:
-            f"{RESULTS}/logs/published_pairs.log",
+            f"{study.results}/logs/published_pairs.log",
         localrule: True
         conda:
             "../../envs/memaudit.yaml"
         params:
-            thresholds=lookup(dpath="selection", within=config),
-            seed=config["seed"],
+            thresholds=study.settings["selection"],
+            seed=study.config.seed,
         script:
             "../scripts/published_pairs.py"
 
@@ -23,125 +23,125 @@ else:
 
     rule selection:
         input:
-            SCORES,
+            study.scores,
         output:
-            f"{RESULTS}/selected_pairs.csv",
+            f"{study.results}/selected_pairs.csv",
         log:
-            f"{RESULTS}/logs/selection.log",
+            f"{study.results}/logs/selection.log",
         localrule: True
         conda:
             "../../envs/memaudit.yaml"
         params:
-            thresholds=lookup(dpath="selection", within=config),
-            seed=config["seed"],
+            thresholds=study.settings["selection"],
+            seed=study.config.seed,
         script:
             "../scripts/selection.py"
 
 
 rule duplicates:
     input:
-        DATASET,
+        study.dataset,
     output:
-        duplicates=f"{RESULTS}/duplicates.csv",
-        pairs=f"{RESULTS}/ranked_pairs.csv",
+        duplicates=f"{study.results}/duplicates.csv",
+        pairs=f"{study.results}/ranked_pairs.csv",
     log:
-        f"{RESULTS}/logs/duplicates.log",
+        f"{study.results}/logs/duplicates.log",
     conda:
         "../../envs/memaudit.yaml"
     resources:
         mem_mb=6000,
         runtime=120,
     params:
-        near=lookup(dpath="duplicates/near", within=config),
-        review=lookup(dpath="duplicates/review", within=config),
+        near=study.config.duplicates.near,
+        review=study.config.duplicates.review,
     script:
         "../scripts/duplicates.py"
 
 
 rule agreement:
     input:
-        duplicates=f"{RESULTS}/duplicates.csv",
-        cifair=CIFAIR,
+        duplicates=f"{study.results}/duplicates.csv",
+        cifair=study.cifair,
     output:
-        f"{RESULTS}/agreement.csv",
+        f"{study.results}/agreement.csv",
     log:
-        f"{RESULTS}/logs/agreement.log",
+        f"{study.results}/logs/agreement.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
-        judgments=config["duplicates"]["cifair"],
+        judgments=study.config.duplicates.cifair,
     script:
         "../scripts/agreement.py"
 
 
 rule leaks:
     input:
-        dataset=DATASET,
-        duplicates=f"{RESULTS}/duplicates.csv",
-        cifair=CIFAIR,
-        decisions=DECISIONS,
+        dataset=study.dataset,
+        duplicates=f"{study.results}/duplicates.csv",
+        cifair=study.cifair,
+        decisions=study.config.review.decisions or [],
     output:
-        leaks=f"{RESULTS}/leaks.csv",
-        leak_free=f"{RESULTS}/leak_free_test.txt",
+        leaks=f"{study.results}/leaks.csv",
+        leak_free=f"{study.results}/leak_free_test.txt",
     log:
-        f"{RESULTS}/logs/leaks.log",
+        f"{study.results}/logs/leaks.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
-        judgments=config["duplicates"]["cifair"] if CIFAIR else [],
+        judgments=study.config.duplicates.cifair if study.cifair else [],
     script:
         "../scripts/leaks.py"
 
 
 rule subpopulations:
     input:
-        dataset=DATASET,
-        pairs=f"{RESULTS}/selected_pairs.csv",
+        dataset=study.dataset,
+        pairs=f"{study.results}/selected_pairs.csv",
     output:
-        f"{RESULTS}/subpopulations.csv",
+        f"{study.results}/subpopulations.csv",
     log:
-        f"{RESULTS}/logs/subpopulations.log",
+        f"{study.results}/logs/subpopulations.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
-        similarity=lookup(dpath="subpopulations/similarity", within=config),
+        similarity=study.config.subpopulations.similarity,
     script:
         "../scripts/subpopulations.py"
 
 
 rule buckets:
     input:
-        dataset=DATASET,
-        pairs=f"{RESULTS}/selected_pairs.csv",
-        leaks=f"{RESULTS}/leaks.csv",
-        subpopulations=f"{RESULTS}/subpopulations.csv",
-        decisions=DECISIONS,
+        dataset=study.dataset,
+        pairs=f"{study.results}/selected_pairs.csv",
+        leaks=f"{study.results}/leaks.csv",
+        subpopulations=f"{study.results}/subpopulations.csv",
+        decisions=study.config.review.decisions or [],
     output:
-        f"{RESULTS}/buckets.csv",
+        f"{study.results}/buckets.csv",
     log:
-        f"{RESULTS}/logs/buckets.log",
+        f"{study.results}/logs/buckets.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
-        by=lookup(dpath="subpopulations/by", within=config),
+        by=study.config.subpopulations.by,
     script:
         "../scripts/buckets.py"
 
 
-# A checkpoint, though its outputs are known beforehand: when it has run, Snakemake looks again at
-# what depends on it, and a list that came out as it was (same checksum) retrains nothing.
+# A checkpoint although its outputs are known: once it has run, Snakemake checks again what depends on
+# it, and a list that is unchanged (same checksum) retrains nothing.
 checkpoint removals:
     input:
-        buckets=f"{RESULTS}/buckets.csv",
-        dataset=DATASET,
+        buckets=f"{study.results}/buckets.csv",
+        dataset=study.dataset,
     output:
-        expand(f"{RESULTS}/removals/{{name}}.txt", name=settings.LISTED),
+        expand(f"{study.results}/removals/{{name}}.txt", name=LISTED),
     log:
-        f"{RESULTS}/logs/removals.log",
+        f"{study.results}/logs/removals.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"

@@ -1,4 +1,4 @@
-"""Remote files into data/, and images to data/<name>.h5."""
+"""Remote files into data/, and images into data/<name>.h5."""
 
 
 rule fetch:
@@ -7,36 +7,37 @@ rule fetch:
     log:
         "logs/fetch/{file}.log",
     wildcard_constraints:
-        file="|".join(re.escape(file) for file in SOURCE_NAMES),
+        file="|".join(map(re.escape, study.file_names)),
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
-        name=lambda wildcards: SOURCE_NAMES[wildcards.file],
-        sources=str(SOURCES),
+        name=lambda wildcards: study.file_names[wildcards.file],
+        sources=study.sources,
+        # a params function of `resources` is not a rerun trigger
+        mirror=lambda wildcards, resources: study.config.mirror,
     message:
-        "Fetch {output}, from MEMAUDIT_MIRROR or as data/sources.yaml says"
+        "Fetch {output} from a mirror folder or as data/sources.yaml states"
     script:
         "../scripts/fetch.py"
 
 
-# The digest stands for the images where models are trained: a file that is touched, copied or made
-# anew with the same images trains nothing again (a checkpoint, so that Snakemake looks again).
+# Models depend on the digest, not on the file: touching, copying or rebuilding the same images
+# retrains nothing. A checkpoint, so that Snakemake compares the digest again once it has run.
 checkpoint dataset:
     input:
-        archive=sourced(KIND) if IS_CIFAR else [],
+        archive=study.archive,
     output:
-        data=DATASET,
-        digest=DIGEST,
+        data=study.dataset,
+        digest=study.digest,
     log:
-        f"logs/{config['dataset']['name']}/dataset.log",
+        f"logs/{study.name}/dataset.log",
     conda:
         "../../envs/memaudit.yaml"
     params:
-        kind=KIND,
-        sources=str(SOURCES) if IS_CIFAR else None,
-        # what the kind needs; for images on disk, whether they changed is the user's to say
-        settings=config["dataset"].get(KIND, {}),
-        seed=config["seed"] if IS_GENERATED else None,
+        kind=study.config.dataset.kind,
+        sources=study.sources if study.archive else None,
+        settings=study.image_settings,
+        seed=study.config.seed if study.is_synthetic else None,
     script:
         "../scripts/dataset.py"

@@ -3,32 +3,34 @@
 
 rule train:
     input:
-        dataset=ancient(DATASET),
-        digest=DIGEST,
-        examples=removal_list,
-    # updated, never deleted first: the models it holds are taken over, so a job that is run again
-    # because nobody saw it finish trains none of them twice
+        dataset=ancient(study.dataset),
+        digest=study.digest,
+        examples=lambda wildcards: study.removal_list(wildcards.removal),
+    # `update` keeps the old file: its models are taken over, so that a job whose end was not noticed
+    # retrains none of them
     output:
-        update(f"{RESULTS}/models/{{recipe}}/{{removal}}/{{chunk}}.h5"),
+        update(f"{study.results}/models/{{recipe}}/{{removal}}/{{chunk}}.h5"),
     log:
-        f"{RESULTS}/logs/train/{{recipe}}/{{removal}}/{{chunk}}.log",
+        f"{study.results}/logs/train/{{recipe}}/{{removal}}/{{chunk}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/train/{{recipe}}/{{removal}}/{{chunk}}.tsv"
+        f"{study.results}/benchmarks/train/{{recipe}}/{{removal}}/{{chunk}}.tsv"
     conda:
         "../../envs/memaudit.yaml"
     threads: 1
-    # a job that ran out of its time or memory gets more of it, and goes on where it was
+    # a job that ran out of time or memory gets more of it and resumes
     resources:
         gpu=train_gpus,
         runtime=lambda wildcards, attempt: attempt * train_cost(wildcards).minutes,
         mem_mb=lambda wildcards, attempt: attempt * train_cost(wildcards).memory_mb,
     params:
-        recipe=lookup(dpath="{recipe}", within=ALL_RECIPES),
-        seed=config["seed"],
+        recipe=lookup(dpath="{recipe}", within=study.recipes),
+        seed=study.config.seed,
         fraction=branch(
             lambda wildcards: wildcards.removal == "subset",
-            then=config["memorization"]["subset_fraction"],
+            then=study.config.memorization.subset_fraction,
             otherwise=None,
         ),
+        # a params function of `resources` is not a rerun trigger: no result depends on these
+        training=lambda wildcards, resources: study.settings["training"],
     script:
         "../scripts/train.py"

@@ -3,49 +3,49 @@
 
 rule claims:
     input:
-        accuracies=f"{RESULTS}/accuracies.h5",
-        buckets=f"{RESULTS}/buckets.csv",
-        leaks=f"{RESULTS}/leaks.csv",
-        scores=SCORES,
-        # for its number of test examples only; where it changes, so do the accuracies
-        dataset=ancient(DATASET),
+        accuracies=f"{study.results}/accuracies.h5",
+        buckets=f"{study.results}/buckets.csv",
+        leaks=f"{study.results}/leaks.csv",
+        scores=study.scores,
+        # only its number of test examples is read; where it changes, so do the accuracies
+        dataset=ancient(study.dataset),
     output:
-        csv=f"{RESULTS}/claims.csv",
-        markdown=f"{RESULTS}/claims.md",
+        csv=f"{study.results}/claims.csv",
+        markdown=f"{study.results}/claims.md",
     log:
-        f"{RESULTS}/logs/claims.log",
+        f"{study.results}/logs/claims.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
-        rows=ROWS,
-        name=config["dataset"]["name"],
-        threshold=lookup(dpath="selection/memorization", within=config),
-        statistics=lookup(dpath="statistics", within=config),
-        seed=config["seed"],
+        rows=study.rows,
+        name=study.name,
+        threshold=study.config.selection.memorization,
+        statistics=study.settings["statistics"],
+        seed=study.config.seed,
     script:
         "../scripts/claims.py"
 
 
 rule summary:
     input:
-        shards=[path for paths in SUMMED_UP.values() for path in paths],
-        dataset=DATASET,
-        buckets=f"{RESULTS}/buckets.csv",
-        leaks=f"{RESULTS}/leaks.csv",
-        pairs=f"{RESULTS}/selected_pairs.csv",
-        table=f"{RESULTS}/table2.md",
-        claims=f"{RESULTS}/claims.md",
+        shards=study.shards_of(study.models),
+        dataset=study.dataset,
+        buckets=f"{study.results}/buckets.csv",
+        leaks=f"{study.results}/leaks.csv",
+        pairs=f"{study.results}/selected_pairs.csv",
+        table=f"{study.results}/table2.md",
+        claims=f"{study.results}/claims.md",
     output:
-        f"{RESULTS}/summary.md",
+        f"{study.results}/summary.md",
     log:
-        f"{RESULTS}/logs/summary.log",
+        f"{study.results}/logs/summary.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
         config={
-            key: config[key]
+            key: study.settings[key]
             for key in (
                 "seed",
                 "dataset",
@@ -57,37 +57,37 @@ rule summary:
                 "recipes",
             )
         },
-        shards=SUMMED_UP,
+        shards=study.shards_by_arm(study.models),
     script:
         "../scripts/summary.py"
 
 
 rule pages:
     input:
-        table=f"{RESULTS}/table2.md",
-        claims=f"{RESULTS}/claims.md",
-        summary=f"{RESULTS}/summary.md",
+        table=f"{study.results}/table2.md",
+        claims=f"{study.results}/claims.md",
+        summary=f"{study.results}/summary.md",
     output:
         table=report(
-            f"{RESULTS}/report/table2.html",
+            f"{study.results}/report/table2.html",
             caption="../report/table2.rst",
             category="1 The answer: Table 2",
             labels={"what": "Table 2, with its columns explained"},
         ),
         claims=report(
-            f"{RESULTS}/report/claims.html",
+            f"{study.results}/report/claims.html",
             caption="../report/claims.rst",
             category="2 What the papers claim",
             labels={"what": "Claims and verdicts"},
         ),
         summary=report(
-            f"{RESULTS}/report/summary.html",
+            f"{study.results}/report/summary.html",
             caption="../report/summary.rst",
             category="7 Settings, counts, versions",
             labels={"what": "Summary of the study"},
         ),
     log:
-        f"{RESULTS}/logs/pages.log",
+        f"{study.results}/logs/pages.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"

@@ -3,55 +3,55 @@
 
 rule accuracies:
     input:
-        shards_of(ARMS),
-        # to check the shards by; models are trained anew when they change, and that counts
-        dataset=ancient(DATASET),
-        lists=ancient(lists_of(ARMS)),
+        study.shards_of(study.arms),
+        # to check the shards; where these change, so do the models
+        dataset=ancient(study.dataset),
+        lists=ancient(study.removal_lists(study.arms)),
     output:
-        f"{RESULTS}/accuracies.h5",
+        f"{study.results}/accuracies.h5",
     log:
-        f"{RESULTS}/logs/accuracies.log",
+        f"{study.results}/logs/accuracies.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
-        gathered=gathered(ARMS),
+        gathered=study.gathered(study.arms),
     script:
         "../scripts/accuracies.py"
 
 
 rule table2:
     input:
-        accuracies=f"{RESULTS}/accuracies.h5",
-        leak_free=f"{RESULTS}/leak_free_test.txt",
-        # for its test labels only; where they change, so do the accuracies
-        dataset=ancient(DATASET),
+        accuracies=f"{study.results}/accuracies.h5",
+        leak_free=f"{study.results}/leak_free_test.txt",
+        # only its test labels are read; where they change, so do the accuracies
+        dataset=ancient(study.dataset),
     output:
-        csv=f"{RESULTS}/table2.csv",
-        markdown=f"{RESULTS}/table2.md",
+        csv=f"{study.results}/table2.csv",
+        markdown=f"{study.results}/table2.md",
     log:
-        f"{RESULTS}/logs/table2.log",
+        f"{study.results}/logs/table2.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
-        rows=ROWS,
-        name=config["dataset"]["name"],
-        statistics=lookup(dpath="statistics", within=config),
-        held_out_half=lookup(dpath="selection/held_out_half", within=config),
-        seed=config["seed"],
+        rows=study.rows,
+        name=study.name,
+        statistics=study.settings["statistics"],
+        held_out_half=study.config.selection.held_out_half,
+        seed=study.config.seed,
     script:
         "../scripts/table2.py"
 
 
 rule published_counts:
     input:
-        pairs=sourced("fz_pairs"),
-        cifair=sourced("cifair100"),
+        pairs=study.remote_file("fz_pairs"),
+        cifair=study.remote_file("cifair100"),
     output:
-        f"{RESULTS}/published_counts.csv",
+        f"{study.results}/published_counts.csv",
     log:
-        f"{RESULTS}/logs/published_counts.log",
+        f"{study.results}/logs/published_counts.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
@@ -61,44 +61,44 @@ rule published_counts:
 
 rule affected:
     input:
-        accuracies=f"{RESULTS}/accuracies.h5",
-        pairs=f"{RESULTS}/selected_pairs.csv",
-        buckets=f"{RESULTS}/buckets.csv",
-        # for its classes only
-        dataset=ancient(DATASET),
+        accuracies=f"{study.results}/accuracies.h5",
+        pairs=f"{study.results}/selected_pairs.csv",
+        buckets=f"{study.results}/buckets.csv",
+        # only its classes are read
+        dataset=ancient(study.dataset),
     output:
-        examples=f"{RESULTS}/affected.csv",
-        groups=f"{RESULTS}/groups.csv",
-        summary=f"{RESULTS}/affected_summary.csv",
+        examples=f"{study.results}/affected.csv",
+        groups=f"{study.results}/groups.csv",
+        summary=f"{study.results}/affected_summary.csv",
         figure=report(
-            f"{RESULTS}/figures/affected.png",
+            f"{study.results}/figures/affected.png",
             caption="../report/affected.rst",
-            category="4 Which test examples pay",
-            labels={"what": "Test examples that pay for the drop"},
+            category="4 Affected test examples",
+            labels={"what": "Affected test examples"},
         ),
-        svg=f"{RESULTS}/figures/affected.svg",
+        svg=f"{study.results}/figures/affected.svg",
     log:
-        f"{RESULTS}/logs/affected.log",
+        f"{study.results}/logs/affected.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
-        rows=ROWS[:4],  # the paper's
+        rows=study.paper_rows,
     script:
         "../scripts/affected.py"
 
 
 rule planted:
     input:
-        dataset=DATASET,
-        scores=SCORES,
-        pairs=f"{RESULTS}/selected_pairs.csv",
-        duplicates=f"{RESULTS}/duplicates.csv",
-        buckets=f"{RESULTS}/buckets.csv",
+        dataset=study.dataset,
+        scores=study.scores,
+        pairs=f"{study.results}/selected_pairs.csv",
+        duplicates=f"{study.results}/duplicates.csv",
+        buckets=f"{study.results}/buckets.csv",
     output:
-        f"{RESULTS}/planted.csv",
+        f"{study.results}/planted.csv",
     log:
-        f"{RESULTS}/logs/planted.log",
+        f"{study.results}/logs/planted.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
@@ -108,31 +108,31 @@ rule planted:
 
 rule examples:
     input:
-        dataset=DATASET,
-        pairs=f"{RESULTS}/selected_pairs.csv",
-        buckets=f"{RESULTS}/buckets.csv",
+        dataset=study.dataset,
+        pairs=f"{study.results}/selected_pairs.csv",
+        buckets=f"{study.results}/buckets.csv",
     output:
         exact=report(
-            f"{RESULTS}/figures/exact_duplicates.png",
+            f"{study.results}/figures/exact_duplicates.png",
             caption="../report/exact_duplicates.rst",
             category="3 What was removed",
             labels={"what": "Exact duplicates (figure 1 of the paper)"},
         ),
         near=report(
-            f"{RESULTS}/figures/near_duplicates.png",
+            f"{study.results}/figures/near_duplicates.png",
             caption="../report/near_duplicates.rst",
             category="3 What was removed",
             labels={"what": "Near duplicates (figure 2 of the paper)"},
         ),
         groups=report(
-            f"{RESULTS}/figures/subpopulations.png",
+            f"{study.results}/figures/subpopulations.png",
             caption="../report/subpopulations.rst",
             category="3 What was removed",
             labels={"what": "Subpopulations (figure 3 of the paper)"},
         ),
-        svg=expand(f"{RESULTS}/figures/{{name}}.svg", name=EXAMPLES),
+        svg=expand(f"{study.results}/figures/{{name}}.svg", name=EXAMPLE_FIGURES),
     log:
-        f"{RESULTS}/logs/examples.log",
+        f"{study.results}/logs/examples.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
@@ -142,72 +142,72 @@ rule examples:
 
 rule learning_curves:
     input:
-        shards=shards_of((recipe, "none") for recipe in RECIPES),
-        # to check the shards by
-        dataset=ancient(DATASET),
+        shards=study.shards_of(study.full_arms),
+        # to check the shards
+        dataset=ancient(study.dataset),
     output:
-        csv=f"{RESULTS}/learning_curves.csv",
+        csv=f"{study.results}/learning_curves.csv",
         png=report(
-            f"{RESULTS}/figures/learning_curves.png",
+            f"{study.results}/figures/learning_curves.png",
             caption="../report/learning_curves.rst",
             category="6 Convergence, other settings",
             labels={"what": "Learning curves"},
         ),
-        svg=f"{RESULTS}/figures/learning_curves.svg",
+        svg=f"{study.results}/figures/learning_curves.svg",
     log:
-        f"{RESULTS}/logs/learning_curves.log",
+        f"{study.results}/logs/learning_curves.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
-        gathered=gathered([(recipe, "none") for recipe in RECIPES]),
+        gathered=study.gathered(study.full_arms),
     script:
         "../scripts/learning_curves.py"
 
 
 rule figures:
     input:
-        dataset=DATASET,
-        scores=SCORES,
-        pairs=f"{RESULTS}/selected_pairs.csv",
-        buckets=f"{RESULTS}/buckets.csv",
-        table=f"{RESULTS}/table2.csv",
-        accuracies=f"{RESULTS}/accuracies.h5",
-        ranked=f"{RESULTS}/ranked_pairs.csv",
+        dataset=study.dataset,
+        scores=study.scores,
+        pairs=f"{study.results}/selected_pairs.csv",
+        buckets=f"{study.results}/buckets.csv",
+        table=f"{study.results}/table2.csv",
+        accuracies=f"{study.results}/accuracies.h5",
+        ranked=f"{study.results}/ranked_pairs.csv",
     output:
         most_memorized=report(
-            f"{RESULTS}/figures/most_memorized.png",
+            f"{study.results}/figures/most_memorized.png",
             caption="../report/most_memorized.rst",
             category="5 The scores",
             labels={"what": "Most memorized images"},
         ),
         memorization=report(
-            f"{RESULTS}/figures/memorization.png",
+            f"{study.results}/figures/memorization.png",
             caption="../report/memorization.rst",
             category="5 The scores",
             labels={"what": "Memorization of all training examples"},
         ),
         drops=report(
-            f"{RESULTS}/figures/drops.png",
+            f"{study.results}/figures/drops.png",
             caption="../report/drops.rst",
             category="1 The answer: Table 2",
-            labels={"what": "The drops of Table 2 as a figure"},
+            labels={"what": "Accuracy drops of Table 2"},
         ),
         similarity=report(
-            f"{RESULTS}/figures/similarity.png",
+            f"{study.results}/figures/similarity.png",
             caption="../report/similarity.rst",
             category="3 What was removed",
             labels={"what": "Similarity and influence of all selected pairs"},
         ),
-        svg=expand(f"{RESULTS}/figures/{{name}}.svg", name=FIGURES),
+        svg=expand(f"{study.results}/figures/{{name}}.svg", name=FIGURES),
     log:
-        f"{RESULTS}/logs/figures.log",
+        f"{study.results}/logs/figures.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
-        near=lookup(dpath="duplicates/near", within=config),
-        review=lookup(dpath="duplicates/review", within=config),
-        influence=lookup(dpath="selection/influence", within=config),
+        near=study.config.duplicates.near,
+        review=study.config.duplicates.review,
+        influence=study.config.selection.influence,
     script:
         "../scripts/figures.py"

@@ -3,22 +3,22 @@
 
 rule review:
     input:
-        dataset=DATASET,
-        duplicates=f"{RESULTS}/duplicates.csv",
-        groups=f"{RESULTS}/subpopulations.csv",
-        pairs=f"{RESULTS}/selected_pairs.csv",
-        scores=SCORES,
+        dataset=study.dataset,
+        duplicates=f"{study.results}/duplicates.csv",
+        groups=f"{study.results}/subpopulations.csv",
+        pairs=f"{study.results}/selected_pairs.csv",
+        scores=study.scores,
     output:
-        page=f"{RESULTS}/review/index.html",
-        images=directory(f"{RESULTS}/review/images"),
+        page=f"{study.results}/review/index.html",
+        images=directory(f"{study.results}/review/images"),
     log:
-        f"{RESULTS}/logs/review.log",
+        f"{study.results}/logs/review.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
-        study=config["dataset"]["name"],
-        near=lookup(dpath="duplicates/near", within=config),
-        review=lookup(dpath="duplicates/review", within=config),
+        study=study.name,
+        near=study.config.duplicates.near,
+        review=study.config.duplicates.review,
     script:
         "../scripts/review.py"

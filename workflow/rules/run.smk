@@ -1,69 +1,26 @@
-"""Before, during and after a run: what stops it, what it says."""
+"""Before, during and after a run. Snakemake does not run this where the study is a module."""
 
-# Rules that go by what Table 2 goes by, with a file of each: they may be older than the table.
-BESIDE_TABLE2 = {
-    "claims": "claims.csv",
-    "summary": "summary.md",
-    "pages": "report/table2.html",
-    "figures": "figures/drops.png",
-    "affected": "affected.csv",
-    "learning_curves": "learning_curves.csv",
-    **{sweep: f"{sweep}.csv" for sweep in SWEEPS},
-}
+STARTED = time.time()
+
+# On this machine, not on a cluster: training jobs that run at a time, by its GPUs and the configuration
+# (--resources gpu=N overrides). A profile could only state a fixed number.
+if not workflow.resource_settings.nodes and "gpu" not in workflow.global_resources:
+    if (local := plan.this_machine(study.config.training.device)).kind == "gpu":
+        workflow.register_resource("gpu", local.workers * study.config.training.processes_per_gpu)
+
+
+def jobs():
+    """Return all jobs of the run; workflow.dag is private, but nothing public lists them."""
+    return list(workflow.dag.jobs)
 
 
 def shards_to_train():
-    """The study's shards: the seconds a model is estimated to take, and whether it is to be made."""
-    jobs = [job for job in workflow.dag.jobs if job.rule.name == "train"]
+    """Return for each shard the estimated seconds per model and whether it is to be trained."""
     return {
-        Path(job.output[0]): (
-            train_cost(job.wildcards).seconds_a_model,
-            workflow.dag.needrun(job),
-        )
-        for job in jobs
+        Path(job.output[0]): (train_cost(job.wildcards).seconds_a_model, workflow.dag.needrun(job))
+        for job in jobs()
+        if job.rule.name == "train"
     }
-
-
-def closing_words():
-    """What a run that made Table 2 says at its end."""
-    if not any(job.rule.name == "table2" for job in workflow.dag.jobs):
-        return ""
-    models = config["memorization"]["models"]
-    looked_at = {job.rule.name for job in workflow.dag.jobs}
-    others = {rule: file for rule, file in BESIDE_TABLE2.items() if rule not in looked_at}
-    text = endings.closing_words(Path(RESULTS), IS_GENERATED, models, others, STARTED)
-    # a terminal that is not UTF-8 has no arrows
-    encoding = sys.stdout.encoding or "utf-8"
-    return text.encode(encoding, "replace").decode(encoding)
-
-
-def refuse_foreign_results():
-    """Stop where the results folder holds another dataset's study, and mark it as this one's.
-
-    Not where the plan alone is asked for: it makes nothing there.
-    """
-    if all(job.rule.name == "plan" for job in workflow.dag.needrun_jobs()):
-        return
-    try:
-        settings.claim(RESULTS, config["dataset"]["name"])
-    except AuditError as error:
-        raise WorkflowError(str(error))
-
-
-def what_failed():
-    """Why the jobs failed that ran and did not finish."""
-    logs = [Path(log) for job in workflow.dag.needrun_jobs() for log in job.log]
-    return endings.what_failed(logs, STARTED)
-
-
-def refuse_wrong_files():
-    """Stop where a remote file lies in data/ that is not the published one, put there by hand."""
-    for file, name in SOURCE_NAMES.items():
-        if Path("data", file).exists():
-            try:
-                fetch_file(name, SOURCES, "data", report=print)
-            except AuditError as error:
-                raise WorkflowError(str(error))
 
 
 def refuse_if_too_long():
@@ -71,9 +28,42 @@ def refuse_if_too_long():
     if workflow.non_local_exec:
         return
     models = {}
-    for job in workflow.dag.needrun_jobs():
-        if job.rule.name == "train":
+    for job in jobs():
+        if job.rule.name == "train" and workflow.dag.needrun(job):
             arm = job.wildcards.recipe, job.wildcards.removal
-            models[arm] = models.get(arm, 0) + len(settings.trials_of(job.wildcards.chunk))
-    if complaint := plan.too_long(config, MACHINE, plan.estimate(config, MACHINE, models)):
+            models[arm] = models.get(arm, 0) + len(trials_of(job.wildcards.chunk))
+    if complaint := plan.too_long(study, machine(), plan.estimate(study, machine(), models)):
         raise WorkflowError(complaint)
+
+
+def closing_words():
+    """Return what a run that includes Table 2 prints at its end."""
+    ran = {job.rule.name for job in jobs()}
+    if "table2" not in ran:
+        return ""
+    # rules that are not part of Table 2: what they made may be older than the table
+    others = {
+        "claims": "claims.csv",
+        "summary": "summary.md",
+        "pages": "report/table2.html",
+        "figures": "figures/drops.png",
+        "affected": "affected.csv",
+        "learning_curves": "learning_curves.csv",
+        **{sweep: f"{sweep}.csv" for sweep in study.possible_sweeps},
+    }
+    text = endings.closing_words(
+        Path(study.results),
+        study.is_synthetic,
+        study.config.memorization.models,
+        {rule: file for rule, file in others.items() if rule not in ran},
+        STARTED,
+    )
+    # a terminal without UTF-8 has no arrows
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)
+
+
+def what_failed():
+    """Return why jobs failed."""
+    logs = [Path(log) for job in jobs() if workflow.dag.needrun(job) for log in job.log]
+    return endings.what_failed(logs, STARTED)

@@ -1,35 +1,35 @@
-"""Subset models to memorization and influence."""
+"""From subset models to memorization and influence."""
 
 
 rule scores:
     input:
-        dataset=DATASET,
-        shards=lambda wildcards: shards(wildcards.recipe, "subset"),
+        dataset=study.dataset,
+        shards=lambda wildcards: study.shards(wildcards.recipe, "subset"),
     output:
-        f"{RESULTS}/scores/{{recipe}}.h5",
+        f"{study.results}/scores/{{recipe}}.h5",
     log:
-        f"{RESULTS}/logs/scores/{{recipe}}.log",
+        f"{study.results}/logs/scores/{{recipe}}.log",
     conda:
         "../../envs/memaudit.yaml"
     resources:
         mem_mb=8000,
     params:
-        models=config["memorization"]["models"],
-        fraction=config["memorization"]["subset_fraction"],
-        seed=config["seed"],
-        recipe=lookup(dpath="{recipe}", within=ALL_RECIPES),
+        models=study.config.memorization.models,
+        fraction=study.config.memorization.subset_fraction,
+        seed=study.config.seed,
+        recipe=lookup(dpath="{recipe}", within=study.recipes),
     script:
         "../scripts/scores.py"
 
 
 rule all_pairs:
     input:
-        dataset=DATASET,
-        shards=lambda wildcards: shards(wildcards.recipe, "subset"),
+        dataset=study.dataset,
+        shards=lambda wildcards: study.shards(wildcards.recipe, "subset"),
     output:
-        f"{RESULTS}/scores/{{recipe}}_all_pairs.h5",
+        f"{study.results}/scores/{{recipe}}_all_pairs.h5",
     log:
-        f"{RESULTS}/logs/all_pairs/{{recipe}}.log",
+        f"{study.results}/logs/all_pairs/{{recipe}}.log",
     conda:
         "../../envs/memaudit.yaml"
     threads: 8
@@ -38,71 +38,73 @@ rule all_pairs:
         mem_mb=4000,
         runtime=60,
     params:
-        models=config["memorization"]["models"],
-        fraction=config["memorization"]["subset_fraction"],
-        seed=config["seed"],
-        recipe=lookup(dpath="recipes/{recipe}", within=config),
+        models=study.config.memorization.models,
+        fraction=study.config.memorization.subset_fraction,
+        seed=study.config.seed,
+        recipe=lookup(dpath="{recipe}", within=study.recipes),
+        # a params function of `resources` is not a rerun trigger
+        device=lambda wildcards, resources: study.config.training.device,
     script:
         "../scripts/all_pairs.py"
 
 
 rule reliability:
     input:
-        dataset=DATASET,
-        shards=lambda wildcards: shards(SCORED, "subset"),
-        scores=SCORES,
-        pairs=f"{RESULTS}/selected_pairs.csv",
+        dataset=study.dataset,
+        shards=lambda wildcards: study.shards(study.scored, "subset"),
+        scores=study.scores,
+        pairs=f"{study.results}/selected_pairs.csv",
     output:
-        csv=f"{RESULTS}/reliability.csv",
-        examples=f"{RESULTS}/reliability_examples.csv",
+        csv=f"{study.results}/reliability.csv",
+        examples=f"{study.results}/reliability_examples.csv",
         figure=report(
-            f"{RESULTS}/figures/reliability.png",
+            f"{study.results}/figures/reliability.png",
             caption="../report/reliability.rst",
             category="5 The scores",
-            labels={"what": "How reliable the scores are"},
+            labels={"what": "Reliability of the scores"},
         ),
-        svg=f"{RESULTS}/figures/reliability.svg",
+        svg=f"{study.results}/figures/reliability.svg",
     log:
-        f"{RESULTS}/logs/reliability.log",
+        f"{study.results}/logs/reliability.log",
     conda:
         "../../envs/memaudit.yaml"
     resources:
         mem_mb=4000,
     params:
-        models=config["memorization"]["models"],
-        fraction=config["memorization"]["subset_fraction"],
-        seed=config["seed"],
-        recipe=config["recipes"][config["memorization"]["recipe"]],
-        thresholds=lookup(dpath="selection", within=config),
+        models=study.config.memorization.models,
+        fraction=study.config.memorization.subset_fraction,
+        seed=study.config.seed,
+        recipe=study.config.recipes[study.config.memorization.recipe],
+        thresholds=study.settings["selection"],
     script:
         "../scripts/reliability.py"
 
 
-if SOURCE in ("published_matrix", "published_runs"):
+if study.scores and not study.trains_subsets:
 
     rule published_scores:
         input:
-            dataset=DATASET,
-            published=config["memorization"].get("path") or sourced("fz_matrix"),
+            dataset=study.dataset,
+            published=study.published,
         output:
-            SCORES,
+            study.scores,
         log:
-            f"{RESULTS}/logs/published_scores.log",
+            f"{study.results}/logs/published_scores.log",
         conda:
             "../../envs/memaudit.yaml"
         params:
-            source=SOURCE,
+            source=study.config.memorization.source,
         script:
             "../scripts/published_scores.py"
 
 
 rule export_fz:
     input:
-        f"{RESULTS}/scores/{{recipe}}.h5",
+        f"{study.results}/scores/{{recipe}}.h5",
     output:
-        f"{RESULTS}/scores/{{recipe}}_fz.npz",
+        f"{study.results}/scores/{{recipe}}_fz.npz",
     log:
-        f"{RESULTS}/logs/export_fz/{{recipe}}.log",
+        f"{study.results}/logs/export_fz/{{recipe}}.log",
     conda:
         "../../envs/memaudit.yaml"
     script:

@@ -1,68 +1,63 @@
-"""Sweeps beside the study, each a target of its own; `all` makes none of them."""
-
-WEIGHT_DECAY_ROWS = sweeps.weight_decay_rows(config)
-THRESHOLD_ROWS = sweeps.threshold_rows(config)
-OTHER_RECIPE = sweeps.other_recipe(config)
-SWEEPS = [name for name in ("weight_decay", "rescored", "threshold_curve") if name not in LACKING]
+"""Sweeps, each a target of its own; `all` includes none of them."""
 
 
 rule sweeps:
     input:
-        expand(f"{RESULTS}/{{name}}.csv", name=SWEEPS),
+        expand(f"{study.results}/{{name}}.csv", name=study.possible_sweeps),
     localrule: True
 
 
 use rule accuracies as weight_decay_accuracies with:
     input:
-        shards_of(sweeps.arms(WEIGHT_DECAY_ROWS)),
-        dataset=ancient(DATASET),
-        lists=ancient(lists_of(sweeps.arms(WEIGHT_DECAY_ROWS))),
+        study.shards_of(study.sweeps["weight_decay"].arms),
+        dataset=ancient(study.dataset),
+        lists=ancient(study.removal_lists(study.sweeps["weight_decay"].arms)),
     output:
-        f"{RESULTS}/sweeps/weight_decay.h5",
+        f"{study.results}/sweeps/weight_decay.h5",
     log:
-        f"{RESULTS}/logs/weight_decay_accuracies.log",
+        f"{study.results}/logs/weight_decay_accuracies.log",
     params:
-        gathered=gathered(sweeps.arms(WEIGHT_DECAY_ROWS)),
+        gathered=study.gathered(study.sweeps["weight_decay"].arms),
 
 
 rule weight_decay:
     input:
-        accuracies=f"{RESULTS}/sweeps/weight_decay.h5",
-        # for its number of test examples only; where it changes, so do the accuracies
-        dataset=ancient(DATASET),
+        accuracies=f"{study.results}/sweeps/weight_decay.h5",
+        # only its number of test examples is read; where it changes, so do the accuracies
+        dataset=ancient(study.dataset),
     output:
-        csv=f"{RESULTS}/weight_decay.csv",
+        csv=f"{study.results}/weight_decay.csv",
         png=report(
-            f"{RESULTS}/figures/weight_decay.png",
+            f"{study.results}/figures/weight_decay.png",
             caption="../report/weight_decay.rst",
             category="6 Convergence, other settings",
             labels={"what": "Weight decay"},
         ),
-        svg=f"{RESULTS}/figures/weight_decay.svg",
+        svg=f"{study.results}/figures/weight_decay.svg",
     log:
-        f"{RESULTS}/logs/weight_decay.log",
+        f"{study.results}/logs/weight_decay.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
         over="weight_decay",
-        rows=WEIGHT_DECAY_ROWS,
-        statistics=lookup(dpath="statistics", within=config),
-        seed=config["seed"],
+        rows=study.sweeps["weight_decay"].rows,
+        statistics=study.settings["statistics"],
+        seed=study.config.seed,
     script:
         "../scripts/sweep.py"
 
 
-# A checkpoint for the reason that `removals` is one: a list that came out as it was retrains nothing.
+# A checkpoint like `removals`: a list that is unchanged retrains nothing.
 checkpoint above:
     input:
-        needed("threshold_curve", SCORES),
+        scores_for("threshold_curve", study.scores),
     output:
-        f"{RESULTS}/removals/{sweeps.ABOVE}{{threshold}}.txt",
+        f"{study.results}/removals/{ABOVE}{{threshold}}.txt",
     log:
-        f"{RESULTS}/logs/above/{{threshold}}.log",
+        f"{study.results}/logs/above/{{threshold}}.log",
     wildcard_constraints:
-        threshold="|".join(map(re.escape, sweeps.above(config))),
+        threshold="|".join(map(re.escape, study.threshold_removals)),
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
@@ -72,75 +67,73 @@ checkpoint above:
 
 use rule accuracies as threshold_accuracies with:
     input:
-        shards_of(sweeps.arms(THRESHOLD_ROWS)),
-        dataset=ancient(DATASET),
-        lists=ancient(lists_of(sweeps.arms(THRESHOLD_ROWS))),
+        study.shards_of(study.sweeps["threshold_curve"].arms),
+        dataset=ancient(study.dataset),
+        lists=ancient(study.removal_lists(study.sweeps["threshold_curve"].arms)),
     output:
-        f"{RESULTS}/sweeps/threshold_curve.h5",
+        f"{study.results}/sweeps/threshold_curve.h5",
     log:
-        f"{RESULTS}/logs/threshold_accuracies.log",
+        f"{study.results}/logs/threshold_accuracies.log",
     params:
-        gathered=gathered(sweeps.arms(THRESHOLD_ROWS)),
+        gathered=study.gathered(study.sweeps["threshold_curve"].arms),
 
 
 rule threshold_curve:
     input:
-        accuracies=f"{RESULTS}/sweeps/threshold_curve.h5",
-        # for its number of test examples only; where it changes, so do the accuracies
-        dataset=ancient(DATASET),
+        accuracies=f"{study.results}/sweeps/threshold_curve.h5",
+        # only its number of test examples is read; where it changes, so do the accuracies
+        dataset=ancient(study.dataset),
     output:
-        csv=f"{RESULTS}/threshold_curve.csv",
+        csv=f"{study.results}/threshold_curve.csv",
         png=report(
-            f"{RESULTS}/figures/threshold_curve.png",
+            f"{study.results}/figures/threshold_curve.png",
             caption="../report/threshold_curve.rst",
             category="6 Convergence, other settings",
             labels={"what": "Thresholds of memorization"},
         ),
-        svg=f"{RESULTS}/figures/threshold_curve.svg",
+        svg=f"{study.results}/figures/threshold_curve.svg",
     log:
-        f"{RESULTS}/logs/threshold_curve.log",
+        f"{study.results}/logs/threshold_curve.log",
     localrule: True
     conda:
         "../../envs/memaudit.yaml"
     params:
         over="threshold",
-        rows=THRESHOLD_ROWS,
-        statistics=lookup(dpath="statistics", within=config),
-        seed=config["seed"],
+        rows=study.sweeps["threshold_curve"].rows,
+        statistics=study.settings["statistics"],
+        seed=study.config.seed,
     script:
         "../scripts/sweep.py"
 
 
 rule rescored:
     input:
-        first=needed("rescored", SCORES),
-        second=needed("rescored", f"{RESULTS}/scores/{OTHER_RECIPE}.h5"),
-        first_shards=shards(config["memorization"]["recipe"], "subset"),
-        second_shards=shards(OTHER_RECIPE, "subset"),
-        dataset=DATASET,
-        buckets=f"{RESULTS}/buckets.csv",
+        first=scores_for("rescored", study.scores),
+        second=scores_for("rescored", f"{study.results}/scores/{study.other_recipe}.h5"),
+        first_shards=study.shards(study.config.memorization.recipe, "subset"),
+        second_shards=study.shards(study.other_recipe, "subset"),
+        dataset=study.dataset,
+        buckets=f"{study.results}/buckets.csv",
     output:
-        csv=f"{RESULTS}/rescored.csv",
+        csv=f"{study.results}/rescored.csv",
         png=report(
-            f"{RESULTS}/figures/rescored.png",
+            f"{study.results}/figures/rescored.png",
             caption="../report/rescored.rst",
             category="6 Convergence, other settings",
             labels={"what": "Memorization under the other recipe"},
         ),
-        svg=f"{RESULTS}/figures/rescored.svg",
+        svg=f"{study.results}/figures/rescored.svg",
     log:
-        f"{RESULTS}/logs/rescored.log",
+        f"{study.results}/logs/rescored.log",
     conda:
         "../../envs/memaudit.yaml"
     resources:
         mem_mb=8000,
     params:
-        recipes={
-            name: ALL_RECIPES[name] for name in (config["memorization"]["recipe"], OTHER_RECIPE)
-        },
-        models=config["memorization"]["models"],
-        fraction=config["memorization"]["subset_fraction"],
-        thresholds=lookup(dpath="selection", within=config),
-        seed=config["seed"],
+        recipes=study.rescored_recipes,
+        models=study.config.memorization.models,
+        fraction=study.config.memorization.subset_fraction,
+        thresholds=study.settings["selection"],
+        seed=study.config.seed,
     script:
         "../scripts/rescored.py"

@@ -7,5 +7,5 @@ from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     folder = Path(snakemake.output[0]).parent
-    mirror = snakemake.config.get("mirror")
-    fetch(snakemake.params.name, snakemake.params.sources, folder, mirror, report.say)
+    params = snakemake.params
+    fetch(params.name, params.sources, folder, params.mirror, report.say)

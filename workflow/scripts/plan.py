@@ -1,4 +1,4 @@
-"""Say what the configured study costs, and which of it would be made anew."""
+"""Print what the configured study costs, and which of its jobs are out of date."""
 
 import json
 import subprocess
@@ -7,15 +7,17 @@ import tempfile
 from pathlib import Path
 
 from memaudit.study import models_needed, plan
+from memaudit.study.home import home
 from memaudit.study.jobs import job
+from memaudit.study.study import Study
 
 
-def to_be_made(config: dict, targets: list[str]) -> str:
-    """What a dry run says of the targets: the rules that would run and how often."""
+def out_of_date(config: dict, targets: list[str]) -> str:
+    """Return what a dry run of the targets prints: the rules that would run, with counts."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(config, file)
         file.flush()
-        command = [sys.executable, "-m", "snakemake", "--snakefile", snakemake.params.snakefile]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(home() / "Snakefile")]
         command += ["--dry-run", "--nolock", "--quiet", "reason", *targets]
         done = subprocess.run(
             [*command, "--configfile", file.name], capture_output=True, text=True, check=False
@@ -26,19 +28,20 @@ def to_be_made(config: dict, targets: list[str]) -> str:
 
 
 with job(snakemake.log[0]):
-    config = snakemake.config
-    machine = plan.this_machine(config["training"]["device"])
-    parts = plan.estimate(config, machine, plan.whole_study(config))
-    print(plan.words(config, machine, parts))
-    print(plan.sweep_words(config, machine))
-    for source in snakemake.params.sources:
-        path = Path("data", source["file"])
-        size = path.stat().st_size if path.exists() else source["size"]
-        state = "is there" if path.exists() else "to be fetched"
+    config = snakemake.params.config
+    study = Study(config)
+    machine = plan.this_machine(study.config.training.device)
+    parts = plan.estimate(study, machine, study.models)
+    print(plan.words(study, machine, parts))
+    print(plan.sweep_words(study, machine))
+    for path, name in study.needed_files.items():
+        there = Path(path).exists()
+        size = Path(path).stat().st_size if there else study.remote_files[name].size
+        state = "is there" if there else "to be downloaded"
         print(f"{path}: {state}, {f'{size / 1e6:.3g} MB' if size else 'of unknown size'}")
-    print(f"\n{models_needed.words(config)}")
-    print(f"\nWhat `snakemake` would make now:\n{to_be_made(config, [])}")
-    results = Path(snakemake.params.results)
-    if there := [name for name in snakemake.params.sweeps if (results / f"{name}.csv").exists()]:
-        targets = " ".join(there)
-        print(f"\nWhat `snakemake {targets}` would make now:\n{to_be_made(config, there)}")
+    print(f"\n{models_needed.words(study)}")
+    print(f"\nWhat `snakemake` would run now:\n{out_of_date(config, [])}")
+    results = Path(study.results)
+    if made := [name for name in study.possible_sweeps if (results / f"{name}.csv").exists()]:
+        targets = " ".join(made)
+        print(f"\nWhat `snakemake {targets}` would run now:\n{out_of_date(config, made)}")

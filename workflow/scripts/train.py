@@ -6,15 +6,16 @@ from memaudit.data.dataset import load
 from memaudit.models.job import ShardJob, TrainingOptions, train_shard
 from memaudit.models.recipe import Recipe
 from memaudit.models.removals import read_examples, training_mask
-from memaudit.models.shards import partial_folder
-from memaudit.study.config import trials_of
+from memaudit.models.shards import partial_folder, trials_of
 from memaudit.study.jobs import job
+from memaudit.study.study import claim
 
 shard = snakemake.output[0]
 with job(snakemake.log[0], partial_folder(shard) / "log", quiet=True) as report:
     wildcards, params = snakemake.wildcards, snakemake.params
-    settings = snakemake.config["training"]
+    settings = params.training
     data = load(snakemake.input.dataset)
+    claim(Path(snakemake.output[0]).parents[3], Path(snakemake.input.dataset).stem)
     listed = snakemake.input.get("examples")
     examples = read_examples(listed, data.n_train) if listed else None
     masks = {

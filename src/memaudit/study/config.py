@@ -66,9 +66,7 @@ def _unique(values: list[Any]) -> list[Any]:
 
 NAME = "at most 80 letters, digits and _ only, no blanks"
 Name = Annotated[str, _text("^[A-Za-z0-9_]+$", 80, NAME)]
-Location = Annotated[
-    str, _text("^[^{}]*$", 4096, "a path without braces")
-]
+Location = Annotated[str, _text("^[^{}]*$", 4096, "a path without braces")]
 Unique = AfterValidator(_unique)
 
 
@@ -97,7 +95,7 @@ def _types(annotation: Any) -> set[Any]:
 def _from_text(value: Any, types: set[Any]) -> Any:
     if isinstance(value, list):
         return [_from_text(item, types) for item in value]
-    if isinstance(value, dict):
+    if isinstance(value, dict) and types == {str}:
         return {name: _from_text(item, types) for name, item in value.items()}
     if isinstance(value, str):
         if not value.isprintable():
@@ -761,20 +759,20 @@ def _range(node: dict[str, Any]) -> str:
     if least is not None and most is not None:
         return f" from {_number(least)} to {_number(most)}"
     limits = {
-        "at least": least,
+        "of at least": least,
         "greater than": node.get("exclusiveMinimum"),
-        "at most": most,
+        "of at most": most,
         "less than": node.get("exclusiveMaximum"),
     }
     found = [f"{words} {_number(value)}" for words, value in limits.items() if value is not None]
-    return " " + " and ".join(found) if found else ""
+    return " " + " and ".join(found).replace("and of", "and") if found else ""
 
 
 def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
-def keys(
+def documented_keys(
     schema: dict[str, Any] | None = None, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """(key, its part of the JSON schema) of every key that has a value, in order."""
@@ -784,13 +782,13 @@ def keys(
         if "rebuilds" in child:
             yield _name((*path, name)), child
         else:
-            yield from keys(schema, (*path, name))
+            yield from documented_keys(schema, (*path, name))
 
 
 def table() -> str:
     """The keys as a Markdown table, for config/README.md."""
     lines = ["| key | default | allowed | meaning | an edit rebuilds |", "|---|---|---|---|---|"]
-    for key, node in keys():
+    for key, node in documented_keys():
         default = _default(key, node)
         allowed = _allowed(node).replace("|", "\\|")
         lines.append(

@@ -2,18 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from memaudit import store
+from memaudit.data.image_folder import count_images
 from memaudit.errors import AuditError
 from memaudit.models.removals import CONTROL
-from memaudit.models.shards import Origin, read_shards
+from memaudit.models.shards import Origin, read_shards, trials_of
 from memaudit.results import power
 from memaudit.results.statistics import Arm
-from memaudit.study import config as settings
-from memaudit.study import plan
+from memaudit.study.study import Study
 
 # Where nothing is trained yet, on CIFAR-100's 10,000 test images, percentage points: sd of the test
 # accuracy over models (F&Z: 0.25 to 0.28), standard error that the images add to a drop (computed
@@ -39,42 +38,42 @@ class Row:
     models: tuple[int, int] | None
 
 
-def trained(config: dict[str, Any], recipe: str, removal: str) -> Arm | None:
+def trained(study: Study, recipe: str, removal: str) -> Arm | None:
     """The models of an arm that are trained as configured so far; None with fewer than two.
 
     Shards that are damaged, or of models trained otherwise, are passed over.
     """
-    folder = Path(config["results"]) / "models" / recipe / removal
-    origin = Origin(removal, config["recipes"][recipe], config["seed"])
+    folder = Path(study.results) / "models" / recipe / removal
+    origin = Origin(removal, study.recipes[recipe], study.config.seed)
     correct: dict[int, np.ndarray] = {}
     for path in sorted(folder.glob("*.h5")):
-        trials = settings.trials_of(path.stem)
+        trials = trials_of(path.stem)
         try:
             found = read_shards([path], trials, ["test_correct"], origin)["test_correct"]
         except AuditError:
             continue
         correct |= dict(zip(trials, found, strict=True))
-    correct = {trial: correct[trial] for trial in sorted(correct) if trial < config["trials"]}
+    correct = {trial: correct[trial] for trial in sorted(correct) if trial < study.config.trials}
     if len(correct) < 2:
         return None
     return Arm(np.array(list(correct)), np.stack(list(correct.values())))
 
 
-def rows(config: dict[str, Any]) -> list[Row]:
+def rows(study: Study) -> list[Row]:
     """The rows of Table 2 that are no controls: measured where two models of each arm are there."""
     known: dict[tuple[str, str], Arm | None] = {}
     found = []
-    for arm in settings.arms(config):
+    for arm in study.rows:
         recipe, removal = arm
         if removal.startswith(CONTROL):
             continue
         for name in ((recipe, "none"), arm):
             if name not in known:
-                known[name] = trained(config, *name)
+                known[name] = trained(study, *name)
         full, reduced = known[recipe, "none"], known[arm]
         if full is None or reduced is None:
-            scale = np.sqrt(STATED_FOR / n_test(config))
-            images = (STATED_IMAGES * scale) ** 2, n_test(config) - 1
+            scale = np.sqrt(STATED_FOR / n_test(study))
+            images = (STATED_IMAGES * scale) ** 2, n_test(study) - 1
             sds = (STATED_SD * scale,) * 2
             found.append(Row(recipe, removal, sds, STATED_DROP, images, None))
             continue
@@ -86,22 +85,22 @@ def rows(config: dict[str, Any]) -> list[Row]:
     return found
 
 
-def n_test(config: dict[str, Any]) -> int:
+def n_test(study: Study) -> int:
     """Test images of the dataset; `STATED_FOR`, CIFAR's, of a generated one before it is made."""
-    path = Path("data") / f"{config['dataset']['name']}.h5"
-    if not path.exists():
-        if config["dataset"]["kind"] == "image_folder":
-            return max(2, plan.count_images(config["dataset"]["image_folder"], "test"))
-        return STATED_FOR
-    with store.reading(path, store.DATASET) as file:
-        return file["test/labels"].shape[0]
+    if Path(study.dataset).exists():
+        with store.reading(study.dataset, store.DATASET) as file:
+            return file["test/labels"].shape[0]
+    folder = study.config.dataset.image_folder
+    if study.config.dataset.kind == "image_folder" and folder.path:
+        return max(2, count_images(folder.path, "test", folder.per_class))
+    return STATED_FOR
 
 
-def words(config: dict[str, Any]) -> str:
+def words(study: Study) -> str:
     """The answers as text: a line a row of Table 2, then the memorization scores."""
-    drop, wanted = config["plan"]["drop"], config["plan"]["memorization"]
-    margin, trials = config["statistics"]["margin"], config["trials"]
-    known, n_images = rows(config), n_test(config)
+    drop, wanted = study.config.plan.drop, study.config.plan.memorization
+    margin, trials = study.config.statistics.margin, study.config.trials
+    known, n_images = rows(study), n_test(study)
     heads = (f"±{drop:g}", f"see {drop:g}", f"verdict {drop:g}", f"within {margin:g}")
     lines = [
         "How many models an arm (95 % intervals, 80 % power), percentage points:",
@@ -137,24 +136,24 @@ def words(config: dict[str, Any]) -> str:
         "Where trials of two arms correlate by r, Table 2 pairs them, and about 1 - r as many do.",
         "",
         f"How many subset models for ±{wanted:g} on a memorization score (plan.memorization):",
-        *_memorization(config, wanted),
+        *_memorization(study, wanted),
     ]
     return "\n".join(lines)
 
 
-def _memorization(config: dict[str, Any], wanted: float) -> list[str]:
-    memorization = config["memorization"]
-    models, fraction = memorization["models"], memorization["subset_fraction"]
+def _memorization(study: Study, wanted: float) -> list[str]:
+    models = study.config.memorization.models
+    fraction = study.config.memorization.subset_fraction
     worst = power.models_for_memorization(wanted, fraction)
     now = power.memorization_half_width(models, fraction)
     lines = [f"at worst {worst:,}; {models:,} give ±{now:.3f} at worst"]
-    path = Path(config["results"]) / "scores" / f"{memorization['recipe']}.h5"
-    if memorization["source"] != "estimate" or not path.exists():
+    path = Path(study.results) / "scores" / f"{study.scored}.h5"
+    if not study.trains_subsets or not path.exists():
         return lines
     with store.reading(path, store.SCORES) as file:
         value, se = file["memorization"][:], file["memorization_se"][:]
         scored = int(file.attrs["models"])
-    high = se[value >= config["selection"]["memorization"]]
+    high = se[value >= study.config.selection.memorization]
     groups = {"all training examples": se, "those that reach selection.memorization": high}
     for name, errors in groups.items():
         if len(errors):

@@ -4,15 +4,14 @@ import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from memaudit import store
+from memaudit.data.image_folder import count_images
 from memaudit.errors import AuditError
-from memaudit.study import config as settings
-from memaudit.study import sweeps
+from memaudit.study.study import Study
 
 # Training throughput, images a second at 32 x 32 pixels (scaled by area), forward and backward.
 # CPU: measured, one thread of a 2-core Xeon. GPU: computed for an H200 and bfloat16, not measured
@@ -82,38 +81,38 @@ class JobCost:
 _costs: dict[tuple, JobCost] = {}
 
 
-def job_cost(config: dict[str, Any], kind: str, recipe: str, removal: str, models: int) -> JobCost:
+def job_cost(study: Study, kind: str, recipe: str, removal: str, models: int) -> JobCost:
     """Room enough for a job that trains `models` models on a "gpu" or a "cpu" core.
 
     Four times the estimated time and ten minutes: a job that needs more is killed, and goes on
     where it was when it is tried again. Memory for torch, and for the images three times over.
     """
-    key = (config["results"], kind, recipe, removal, models)
+    key = (study.results, kind, recipe, removal, models)
     if key not in _costs:
-        cost = part(config, Machine(kind, 1), recipe, removal, models)
-        n, side = _images(config)
+        cost = part(study, Machine(kind, 1), recipe, removal, models)
+        n, side = _images(study)
         memory = 2000 + (4000 if kind == "gpu" else 0) + 3 * n * side * side * 3 / 1e6
         _costs[key] = JobCost(10 + math.ceil(4 * 60 * cost.hours), math.ceil(memory), cost.seconds)
     return _costs[key]
 
 
-def part(config: dict[str, Any], machine: Machine, recipe: str, removal: str, models: int) -> Part:
+def part(study: Study, machine: Machine, recipe: str, removal: str, models: int) -> Part:
     """The cost of `models` models of one recipe and removal.
 
     From the mean time of the models of that recipe which are trained already on such a device,
     those of the same removal if there are any, else from the stated rate of the network.
     """
-    folder = Path(config["results"]) / "models" / recipe
+    folder = Path(study.results) / "models" / recipe
     measured = _measured(folder.glob(f"{removal}/*.h5"), machine.kind)
     if measured is None:
         measured = _measured(folder.glob("*/*.h5"), machine.kind)
-    if measured is None and recipe not in config["recipes"]:  # it differs in weight decay alone
-        return replace(part(config, machine, "weight_decay", removal, models), recipe=recipe)
+    if measured is None and recipe not in study.config.recipes:  # it differs in weight decay alone
+        return replace(part(study, machine, "weight_decay", removal, models), recipe=recipe)
     if measured is not None:
         return Part(recipe, removal, models, measured, "measured")
-    wanted = sweeps.recipes(config)[recipe]
-    n, side = _images(config)
-    kept = config["memorization"]["subset_fraction"] if removal == "subset" else 1.0
+    wanted = study.recipes[recipe]
+    n, side = _images(study)
+    kept = study.config.memorization.subset_fraction if removal == "subset" else 1.0
     rate = IMAGES_PER_SECOND[machine.kind][wanted["network"]] * (32 / side) ** 2
     return Part(recipe, removal, models, n * kept * wanted["epochs"] / rate, "stated rate")
 
@@ -133,76 +132,59 @@ def _measured(shards: Iterable[Path], kind: str) -> float | None:
     return sum(seconds) / len(seconds) if seconds else None
 
 
-def _images(config: dict[str, Any]) -> tuple[int, int]:
+def _images(study: Study) -> tuple[int, int]:
     """(training images, side in pixels); from the dataset where it is there, else as configured."""
-    dataset = config["dataset"]
-    path = Path("data") / f"{dataset['name']}.h5"
-    if path.exists():
-        with store.reading(path, store.DATASET) as file:
+    if Path(study.dataset).exists():
+        with store.reading(study.dataset, store.DATASET) as file:
             return file["train/labels"].shape[0], file["train/images"].shape[1]
-    if dataset["kind"] == "image_folder":
-        count = count_images(dataset["image_folder"], "train")
-        return count, dataset["image_folder"].get("image_size") or 32
-    side = dataset["longtail"]["image_size"] if dataset["kind"] == "longtail" else 32
-    return settings.n_train(config), side
+    dataset = study.config.dataset
+    if dataset.kind == "image_folder":
+        folder = dataset.image_folder
+        count = count_images(folder.path or "", "train", folder.per_class)
+        return count, folder.image_size or 32
+    return study.n_train or 0, dataset.longtail.image_size if dataset.longtail else 32
 
 
-def count_images(folder: dict[str, Any], side: str) -> int:
-    """Images of a side, "train" or "test", that a dataset of `dataset.image_folder` will have."""
-    most = folder.get("per_class")
-    classes = Path(folder["path"], side).glob("*/")
-    counts = [sum(1 for _ in images.iterdir()) for images in classes if images.is_dir()]
-    return sum(min(count, most or count) for count in counts)
-
-
-def shard_bytes(config: dict[str, Any], models: int) -> int:
+def shard_bytes(study: Study, models: int) -> int:
     """Disk that the shards of `models` models take: a mask and correctness, a bit an example."""
-    n, _ = _images(config)
+    n, _ = _images(study)
     return models * ((2 * n + n // 5) // 8 + 4096)
 
 
-def whole_study(config: dict[str, Any]) -> Counter[tuple[str, str]]:
-    """Models of each (recipe, removal) of the study as configured."""
-    models: Counter[tuple[str, str]] = Counter()
-    if config["memorization"]["source"] == "estimate":
-        models[config["memorization"]["recipe"], "subset"] = config["memorization"]["models"]
-    for arm in settings.table2_arms(config):
-        models[arm] = settings.models_of(config, *arm)
-    return models
-
-
-def sweep_words(config: dict[str, Any], machine: Machine) -> str:
+def sweep_words(study: Study, machine: Machine) -> str:
     """What each sweep would cost on top of the study, a line a sweep; and all of them."""
-    study = whole_study(config)
+    possible = [study.sweeps[name] for name in study.possible_sweeps]
     more = {
-        sweep: Counter({arm: count for arm, count in needed.items() if arm not in study})
-        for sweep, needed in sweeps.models(config).items()
+        sweep.name: Counter(
+            {arm: study.n_models(*arm) for arm in sweep.arms if arm not in study.models}
+        )
+        for sweep in possible
     }
     together: Counter[tuple[str, str]] = Counter()
     for needed in more.values():
         together |= needed
     lines = ["On top of the study:"]
     for target, needed in (more | {"sweeps": together}).items():
-        parts = estimate(config, machine, needed)
+        parts = estimate(study, machine, needed)
         hours = sum(p.hours for p in parts)
         lines.append(
             f"  snakemake {target:<16} {needed.total():>7} models {hours:>10,.1f} hours, "
             f"{duration(hours / machine.workers)} on this machine"
         )
     lines += [
-        f"  snakemake {name:<16} needs {what}" for name, what in sweeps.lacking(config).items()
+        f"  snakemake {sweep.name:<16} needs {sweep.lacks}"
+        for sweep in study.sweeps.values()
+        if sweep.lacks
     ]
     return "\n".join(lines)
 
 
-def estimate(
-    config: dict[str, Any], machine: Machine, models: Counter[tuple[str, str]]
-) -> list[Part]:
+def estimate(study: Study, machine: Machine, models: Mapping[tuple[str, str], int]) -> list[Part]:
     """The cost of so many models of each (recipe, removal)."""
-    return [part(config, machine, *arm, count) for arm, count in models.items()]
+    return [part(study, machine, *arm, count) for arm, count in models.items()]
 
 
-def words(config: dict[str, Any], machine: Machine, parts: list[Part]) -> str:
+def words(study: Study, machine: Machine, parts: list[Part]) -> str:
     """The estimate as text, a line a part, then the sums."""
     lines = [f"{'recipe':<12} {'removal':<24} {'models':>7} {'s a model':>10} {'hours':>10}"]
     for p in parts:
@@ -215,11 +197,11 @@ def words(config: dict[str, Any], machine: Machine, parts: list[Part]) -> str:
     lines.append(
         f"on this machine ({machine.words}) {duration(hours / machine.workers)} of training, and "
         "some seconds for each job; "
-        f"{shard_bytes(config, total) / 1e9:.2g} GB of shards"
+        f"{shard_bytes(study, total) / 1e9:.2g} GB of shards"
     )
     if machine.kind == "cpu":
         gpu = Machine("gpu", 1)
-        on_gpu = sum(part(config, gpu, p.recipe, p.removal, p.models).hours for p in parts)
+        on_gpu = sum(part(study, gpu, p.recipe, p.removal, p.models).hours for p in parts)
         lines.append(
             f"on one H200 GPU at least {on_gpu:,.1f} GPU hours ({duration(on_gpu)}), by rates "
             "computed for bfloat16, not measured"
@@ -236,9 +218,9 @@ def duration(hours: float) -> str:
     return f"about {hours:.1f} hours" if hours < 48 else f"about {hours / 24:,.0f} days"
 
 
-def too_long(config: dict[str, Any], machine: Machine, parts: list[Part]) -> str | None:
+def too_long(study: Study, machine: Machine, parts: list[Part]) -> str | None:
     """What to tell who starts a run longer than `training.max_hours` on this machine, else None."""
-    limit = config["training"]["max_hours"]
+    limit = study.config.training.max_hours
     hours = sum(p.hours for p in parts) / machine.workers
     if limit is None or hours <= limit:
         return None

@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from memaudit.models.shards import partial_folder
+from memaudit.models.shards import partial_folder, trials_of
 from memaudit.study import plan
-from memaudit.study.config import trials_of
 
 SECONDS = 15.0
 

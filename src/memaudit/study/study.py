@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -14,12 +14,13 @@ from memaudit.errors import AuditError
 from memaudit.models.removals import CONTROL
 from memaudit.models.shards import chunk_names
 from memaudit.study.config import ABOVE, LISTED, WEIGHT_DECAY, Config, n_train, read_config
+from memaudit.study.home import home
 
 Arm = tuple[str, str]
 Files = str | list[str]  # a file, or [] for none, as Snakemake has it
 
 FIGURES = ("most_memorized", "memorization", "drops", "similarity")
-EXAMPLES = ("exact_duplicates", "near_duplicates", "subpopulations")
+EXAMPLE_FIGURES = ("exact_duplicates", "near_duplicates", "subpopulations")
 
 
 @dataclass(frozen=True)
@@ -35,20 +36,16 @@ class Sweep:
     lacks: str = ""
 
 
-@dataclass(frozen=True, eq=False)
 class Study:
     """What follows from a configuration; paths are relative to the working folder.
 
-    `config` may be given as a dict; it is checked then (AuditError). `sources` is the list of remote
-    files, `data/sources.yaml`.
+    A `config` given as a dict is checked first (AuditError). `sources` is the list of remote files;
+    by default `data/sources.yaml` of the working folder, or the shipped one.
     """
 
-    config: Config
-    sources: str | Path = "data/sources.yaml"
-
-    def __post_init__(self) -> None:
-        if isinstance(self.config, Mapping):
-            object.__setattr__(self, "config", read_config(self.config))
+    def __init__(self, config: Config | Mapping[str, Any], sources: str | Path | None = None):
+        self.config: Final = config if isinstance(config, Config) else read_config(config)
+        self._sources: Final = sources
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -92,10 +89,21 @@ class Study:
         """Training examples; None if only the images tell."""
         return n_train(self.config)
 
+    @property
+    def sources(self) -> str:
+        """The list of remote files."""
+        own = Path("data/sources.yaml")
+        return str(self._sources or (own if own.exists() else home() / own))
+
     @cached_property
     def remote_files(self) -> dict[str, Source]:
         """The remote files there are, by name."""
         return read_sources(self.sources)
+
+    @property
+    def file_names(self) -> dict[str, str]:
+        """The name of every remote file in the list of sources, by its file name."""
+        return {source.file: name for name, source in self.remote_files.items()}
 
     def remote_file(self, name: str) -> str:
         """The path of a remote file once it is downloaded."""
@@ -125,9 +133,9 @@ class Study:
         return []
 
     @property
-    def needed_files(self) -> dict[str, Source]:
-        """The remote files that the study needs, by path."""
-        known = {f"data/{source.file}": source for source in self.remote_files.values()}
+    def needed_files(self) -> dict[str, str]:
+        """The names of the remote files that the study needs, by path."""
+        known = {f"data/{file}": name for file, name in self.file_names.items()}
         wanted = (self.archive, self.published, self.cifair)
         return {path: known[path] for path in wanted if isinstance(path, str) and path in known}
 
@@ -146,7 +154,7 @@ class Study:
 
     @property
     def scores(self) -> Files:
-        """The file of those scores; none for F&Z's published pairs, which come selected."""
+        """The file of these scores; none for F&Z's published pairs, which come selected."""
         if self.config.memorization.source == "published":
             return []
         return f"{self.results}/scores/{self.scored}.h5"
@@ -317,7 +325,7 @@ class Study:
         """What plain `snakemake` makes."""
         names = ["table2.csv", "table2.md", "summary.md", "report/table2.html", "affected.csv"]
         names += ["review/index.html", "figures/learning_curves.png", "figures/affected.png"]
-        names += [f"figures/{figure}.png" for figure in FIGURES + EXAMPLES]
+        names += [f"figures/{figure}.png" for figure in FIGURES + EXAMPLE_FIGURES]
         if self.trains_subsets:
             names += [f"scores/{self.scored}_fz.npz", "reliability.csv", "figures/reliability.png"]
         if self.config.memorization.influence == "all_pairs":
@@ -328,25 +336,29 @@ class Study:
             names.append("agreement.csv")
         return [f"{self.results}/{name}" for name in names]
 
-    # --- the results folder -----------------------------------------------------------------------
 
-    def check_results(self) -> None:
-        """Raise AuditError if the results folder belongs to a study of another dataset."""
-        note = Path(self.results) / "dataset.txt"
-        owner = note.read_text(encoding="utf-8").strip() if note.exists() else self.name
-        if owner != self.name:
-            raise AuditError(
-                f"results = {self.results!r}: this folder holds the study of the dataset "
-                f"{owner!r}, but this study is of {self.name!r}. Set results to another folder, "
-                f"such as results/{self.name}, or delete {note} to overwrite the other study"
-            )
+def check_owner(results: str | Path, dataset: str) -> Path:
+    """Return the file that names the owner of a results folder.
 
-    def claim_results(self) -> None:
-        """Write the name of the dataset into the results folder."""
-        note = Path(self.results) / "dataset.txt"
-        if not note.exists():
-            with store.atomic_write(note) as temporary:
-                temporary.write_text(f"{self.name}\n", encoding="utf-8")
+    Raises AuditError if the folder belongs to a study of another dataset.
+    """
+    note = Path(results) / "dataset.txt"
+    owner = note.read_text(encoding="utf-8").strip() if note.exists() else dataset
+    if owner != dataset:
+        raise AuditError(
+            f"results = {str(results)!r}: this folder holds the study of the dataset {owner!r}, "
+            f"but this study is of {dataset!r}. Set results to another folder, such as "
+            f"results/{dataset}, or delete {note} to overwrite the other study"
+        )
+    return note
+
+
+def claim(results: str | Path, dataset: str) -> None:
+    """Mark a results folder as that of a dataset; raises AuditError like `check_owner`."""
+    note = check_owner(results, dataset)
+    if not note.exists():
+        with store.atomic_write(note) as temporary:
+            temporary.write_text(f"{dataset}\n", encoding="utf-8")
 
 
 def _digits(value: float) -> str:

@@ -1,0 +1,173 @@
+"""What follows from a configuration: arms, models, files and sweeps, without Snakemake."""
+
+import copy
+
+import pytest
+from conftest import ROOT, SMALL
+from test_config import merged
+
+from memaudit.errors import AuditError
+from memaudit.study import plan
+from memaudit.study.config import read_config
+from memaudit.study.study import Study
+
+SWEEPS = {"weight_decay": ["0", 1e-05, 0.005], "thresholds": [1, 0.25], "trials": 2}
+SOURCES = ROOT / "data" / "sources.yaml"
+
+
+@pytest.fixture
+def config():
+    return merged(copy.deepcopy(SMALL), {"sweeps": SWEEPS})
+
+
+def test_the_rows_of_table_2(config):
+    rows = Study(config).rows
+    assert rows[:4] == [
+        ("original", "selected"),
+        ("weight_decay", "selected"),
+        ("weight_decay", "leakage_shift"),
+        ("weight_decay", "memorized"),
+    ]
+    assert rows[4:] == [(recipe, f"random_{removal}") for recipe, removal in rows[:4]]
+
+
+def test_a_removal_of_the_user_gets_rows_and_its_own_list(config, tmp_path):
+    (tmp_path / "mine.txt").write_text("0\n1\n")
+    config["removals"] = {"mine": str(tmp_path / "mine.txt")}
+    study = Study(config)
+    assert study.rows[8:] == [("weight_decay", "mine"), ("weight_decay", "random_mine")]
+    assert study.removal_list("random_mine") == str(tmp_path / "mine.txt")
+    assert study.removal_list("random_selected") == "results/small/removals/selected.txt"
+    assert study.removal_list("none") == study.removal_list("subset") == []
+
+
+def test_the_models_of_a_study_and_their_shards(config):
+    study = Study(config)
+    assert study.models[("original", "subset")] == 60
+    assert study.models[("weight_decay", "none")] == 3
+    assert sum(study.models.values()) == 60 + 10 * 3
+    assert study.shards("original", "subset") == [
+        f"results/small/models/original/subset/{chunk}.h5"
+        for chunk in ("000000-000029", "000030-000059")
+    ]
+    assert len(study.shards_of(study.arms)) == 10
+    gathered = study.gathered([("weight_decay", "memorized")])
+    assert gathered["arms"] == [("weight_decay", "memorized", 3)]
+    assert gathered["recipes"] == {"weight_decay": study.recipes["weight_decay"]}
+    assert gathered["lists"] == {"memorized": "results/small/removals/memorized.txt"}
+
+
+def test_the_papers_study_needs_three_published_files():
+    study = Study({}, SOURCES)
+    assert list(study.needed_files.values()) == ["cifar100", "fz_pairs", "cifair100"]
+    assert study.scores == [] and study.scored == "published"
+    assert "results/agreement.csv" in study.targets
+    assert not [target for target in study.targets if "planted" in target or "fz.npz" in target]
+    study = Study({"duplicates": {"cifair": []}, "memorization": {"source": "published_matrix"}})
+    assert "cifair100" not in study.needed_files.values()
+    assert study.scores == "results/scores/published_matrix.h5"
+
+
+def test_synthetic_images_need_no_file_and_are_checked(config):
+    study = Study(config, SOURCES)
+    assert study.needed_files == {} and study.archive == []
+    assert {"results/small/planted.csv", "results/small/scores/original_fz.npz"} <= {*study.targets}
+    assert study.n_train == Study(read_config(config)).n_train > 50
+
+
+def test_a_value_that_a_recipe_has_is_that_recipe(config):
+    """0 is original and 0.005 weight_decay, which differ in weight decay only; 1e-5 is new."""
+    study = Study(config)
+    assert study.weight_decay_recipes == {
+        "0": "original",
+        "0.00001": "weight_decay_0.00001",
+        "0.005": "weight_decay",
+    }
+    configured = study.settings["recipes"]
+    derived = study.recipes["weight_decay_0.00001"]
+    assert derived == configured["weight_decay"] | {"weight_decay": 1e-05}
+    assert {name: study.recipes[name] for name in configured} == configured
+    config["recipes"]["original"]["epochs"] = 19
+    assert Study(config).weight_decay_recipes["0"] == "weight_decay_0"
+
+
+def models(study):
+    """Models of each arm of every sweep that can be run."""
+    return {
+        name: {arm: study.n_models(*arm) for arm in study.sweeps[name].arms}
+        for name in study.possible_sweeps
+    }
+
+
+def test_the_arms_of_a_sweep_and_their_models(config):
+    """An arm that is also in Table 2 has as many models as there (3), others `sweeps.trials`."""
+    found = models(Study(config))
+    assert found["weight_decay"] == {
+        (recipe, removal): 2 if recipe == "weight_decay_0.00001" else 3
+        for recipe in ("original", "weight_decay_0.00001", "weight_decay")
+        for removal in ("none", "selected", "random_selected")
+    }
+    lists = ("above_1", "random_above_1", "above_0.25", "random_above_0.25")
+    assert found["threshold_curve"] == {
+        (recipe, removal): 3 if removal == "none" else 2
+        for recipe in ("original", "weight_decay")
+        for removal in ("none", *lists)
+    }
+    assert found["rescored"] == {("original", "subset"): 60, ("weight_decay", "subset"): 60}
+    config["memorization"]["recipe"] = "weight_decay"
+    assert Study(config).other_recipe == "original"
+
+
+def test_the_plan_states_what_a_sweep_adds(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study, machine = Study(config), plan.Machine("cpu", 1)
+    lines = plan.sweep_words(study, machine).splitlines()
+    counts = {line.split()[1]: line.split()[2] for line in lines[1:]}
+    expected = {"weight_decay": "6", "rescored": "60", "threshold_curve": "16", "sweeps": "82"}
+    assert counts == expected
+    # a recipe of a sweep takes as long as the recipe that it is derived from
+    ours, theirs = (
+        plan.part(study, machine, recipe, "none", 2)
+        for recipe in ("weight_decay_0.00001", "weight_decay")
+    )
+    assert (ours.recipe, ours.seconds) == ("weight_decay_0.00001", theirs.seconds)
+
+
+@pytest.mark.parametrize(
+    ("source", "lacking"),
+    [
+        ("estimate", set()),
+        ("published_matrix", {"rescored"}),
+        ("published_runs", {"rescored"}),
+        ("published", {"rescored", "threshold_curve"}),
+    ],
+)
+def test_published_scores_do_not_allow_every_sweep(source, lacking, tmp_path):
+    path = str(tmp_path) if source == "published_runs" else None
+    study = Study({"memorization": {"source": source, "path": path}})
+    assert {name for name, sweep in study.sweeps.items() if sweep.lacks} == lacking
+    assert set(models(study)) == {"weight_decay", "rescored", "threshold_curve"} - lacking
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sweeps": {"weight_decay": [0.1, "1e-1"]}}, r"sweeps\.weight_decay = .*occurs twice"),
+        ({"sweeps": {"weight_decay": [-1]}}, r"weight_decay\.0 = -1: must be a number of at least"),
+        ({"sweeps": {"thresholds": []}}, r"sweeps\.thresholds = \[\]: must be a non-empty list"),
+        ({"sweeps": {"thresholds": [0]}}, r"sweeps\.thresholds\.0 = 0: must be a number greater"),
+        ({"sweeps": {"thresholds": [1.1]}}, r"thresholds\.0 = 1\.1: must be a .* and at most 1"),
+        ({"sweeps": {"recipes": ["best"]}}, r"sweeps\.recipes = 'best': must be a name under rec"),
+        ({"sweeps": {"trials": 0}}, r"sweeps\.trials = 0: must be an integer from 1"),
+        ({"removals": {"above_1": "x"}}, r"removals\.above_1 = 'x': the name is reserved"),
+    ],
+)
+def test_an_error_names_key_value_and_what_is_allowed(config, change, message):
+    with pytest.raises(AuditError, match=message):
+        read_config(merged(config, change))
+
+
+def test_a_recipe_cannot_have_a_name_of_the_sweep(config):
+    config["recipes"]["weight_decay_0"] = Study({}).settings["recipes"]["original"]
+    with pytest.raises(AuditError, match=r"recipes\.weight_decay_0: names that begin with"):
+        read_config(config)
