@@ -10,7 +10,7 @@ SYSTEM ?= yes
 BIN := .venv/bin
 CONFIG := config/demo.yaml
 
-.PHONY: .venv demo test test-slurm bench lint format lock clean
+.PHONY: .venv demo test test-slurm bench lint docs-config format lock clean
 
 demo: .venv
 	$(BIN)/snakemake --configfile $(CONFIG) --quiet rules host reason
@@ -31,6 +31,10 @@ lint: .venv
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --configfile $(CONFIG) --lint
+
+# the table of keys in config/README.md and config/schema.json, from the configuration's model
+docs-config: .venv
+	$(BIN)/python -m memaudit.study.config
 
 format: .venv
 	$(BIN)/ruff check --fix
