@@ -74,7 +74,7 @@ rule reliability:
         models=study.config.memorization.models,
         fraction=study.config.memorization.subset_fraction,
         seed=study.config.seed,
-        recipe=study.config.recipes[study.config.memorization.recipe],
+        recipe=study.recipes[study.config.memorization.recipe],
         thresholds=study.settings["selection"],
     script:
         "../scripts/reliability.py"
