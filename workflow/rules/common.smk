@@ -9,6 +9,7 @@ from pathlib import Path
 try:
     from memaudit.data.fetch import fetch as fetch_file
     from memaudit.errors import AuditError
+    from memaudit.models.network_names import network_source
     from memaudit.models.shards import trials_of
     from memaudit.study import endings, plan, progress
     from memaudit.study.config import ABOVE, LISTED, check_files

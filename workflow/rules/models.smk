@@ -24,6 +24,7 @@ rule train:
         mem_mb=lambda wildcards, attempt: attempt * train_cost(wildcards).memory_mb,
     params:
         recipe=lookup(dpath="{recipe}", within=study.recipes),
+        network_source=lambda wildcards: network_source(study.recipes[wildcards.recipe]["network"]),
         seed=study.config.seed,
         fraction=branch(
             lambda wildcards: wildcards.removal == "subset",

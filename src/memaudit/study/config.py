@@ -26,6 +26,7 @@ from memaudit.buckets.decisions import read_decisions
 from memaudit.data.image_folder import count_images
 from memaudit.data.longtail import LongTail
 from memaudit.errors import AuditError
+from memaudit.models.network_names import NETWORKS, source_path
 from memaudit.models.removals import CONTROL, block_size, read_examples
 
 # Removals that the study defines itself; WEIGHT_DECAY and ABOVE begin the names of those of sweeps.
@@ -372,9 +373,18 @@ class Review(_Section):
 class Recipe(_Section):
     """How a model is trained."""
 
-    network: Literal["fz_resnet50", "resnet50", "resnet18", "resnet9", "tiny"] = _key(
+    network: Annotated[
+        str,
+        Field(
+            pattern=rf"^({'|'.join(NETWORKS)}|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
+            json_schema_extra={
+                "allowed": f"one of {', '.join(NETWORKS)}, or package.module:function"
+            },
+        ),
+    ] = _key(
         "`fz_resnet50` (F&Z's, pre-activation), `resnet50`, `resnet18` (torchvision's, with a "
-        "CIFAR stem), `resnet9`, `tiny`.",
+        "CIFAR stem), `resnet9`, `tiny`, or a function of your own that builds a network, "
+        "`package.module:function`.",
         rebuilds="models of that recipe and everything after them",
     )
     epochs: int = _key(
@@ -421,9 +431,10 @@ class Recipe(_Section):
         "Flip images horizontally at random.",
         rebuilds="models of that recipe and everything after them",
     )
-    precision: Literal["float32", "bfloat16"] = _key(
-        "Precision of the network's computation; with `bfloat16` (torch's autocast) weights and "
-        "loss stay float32. Faster on GPUs that support it, slower on most CPUs.",
+    precision: Literal["float32", "tf32", "bfloat16"] = _key(
+        "Precision of convolutions and matrix products; weights, updates and loss are always "
+        "float32. `tf32` rounds their inputs (GPUs of compute capability 8.0 or later); `bfloat16` "
+        "is torch's autocast, faster on GPUs that support it, slower on most CPUs.",
         rebuilds="models of that recipe and everything after them",
     )
 
@@ -866,6 +877,12 @@ def _recipe_problems(config: Config) -> Iterator[str]:
                 f"recipes.{name}: names that begin with {WEIGHT_DECAY} are reserved for the sweep "
                 "over weight decay; choose another name"
             )
+    for name, recipe in config.recipes.items():
+        if recipe.network not in NETWORKS:
+            try:
+                source_path(recipe.network)
+            except AuditError as error:
+                yield f"recipes.{name}.network: {error}"
     used = [("memorization.recipe", config.memorization.recipe)]
     used += [("sweeps.recipes", name) for name in config.sweeps.recipes]
     for key, name in used:

@@ -113,7 +113,9 @@ def part(study: Study, machine: Machine, recipe: str, removal: str, models: int)
     wanted = study.recipes[recipe]
     n, side = _images(study)
     kept = study.config.memorization.subset_fraction if removal == "subset" else 1.0
-    rate = IMAGES_PER_SECOND[machine.kind][wanted["network"]] * (32 / side) ** 2
+    rates = IMAGES_PER_SECOND[machine.kind]
+    # a network of the user's own is assumed to be as slow as the largest
+    rate = rates.get(wanted["network"], min(rates.values())) * (32 / side) ** 2
     return Part(recipe, removal, models, n * kept * wanted["epochs"] / rate, "stated rate")
 
 
