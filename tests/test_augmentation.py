@@ -1,4 +1,4 @@
-"""The augmentation's definition, and the batches the loader makes by it."""
+"""The definition of the augmentation, and the loader's batches."""
 
 import numpy as np
 import pytest
@@ -9,13 +9,13 @@ from memaudit.models.resident_loader import ResidentLoader, batches_per_epoch
 
 
 def splitmix(x: int) -> int:
-    """The documented hash once more, in Python's whole numbers."""
+    """The documented hash, in Python integers."""
     x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
     x = (x ^ (x >> 27)) * 0x94D049BB133111EB % 2**64
     return x ^ (x >> 31)
 
 
-def test_it_is_the_documented_hash():
+def test_the_augmentation_is_the_documented_hash():
     golden = 0x9E3779B97F4A7C15
     drawn = augmentation(seed=2**62 + 12345, epoch=7, n=50, padding=4, mirror=True)
     for example in range(50):
@@ -26,7 +26,7 @@ def test_it_is_the_documented_hash():
         assert drawn.dx[example] == ((bits >> 40) * 9) >> 24
 
 
-def test_a_example_does_not_depend_on_how_many_there_are():
+def test_an_example_does_not_depend_on_the_number_of_examples():
     few, many = (augmentation(5, 3, n, 4, True) for n in (10, 1000))
     for one, other in zip(few, many, strict=True):
         assert np.array_equal(one, other[:10])

@@ -1,4 +1,4 @@
-"""FFCV delivers the resident loader's batches, bit for bit, and fails instead of hanging."""
+"""FFCV delivers the resident loader's batches bit for bit, and fails instead of hanging."""
 
 import re
 import subprocess
@@ -42,7 +42,7 @@ def images(size: int, n_train: int = 150, n_test: int = 40, seed: int = 0) -> Da
 
 
 def assert_same(found, expected) -> int:
-    """Compares batch by batch, bits and memory layout; the number of batches."""
+    """Compare bits and memory layout batch by batch; return the number of batches."""
     count = 0
     for (one, labels), (other, other_labels) in zip(found, expected, strict=True):
         assert one.dtype == other.dtype == torch.float32
@@ -99,7 +99,7 @@ def test_oblong_images_that_fill_several_pages(tmp_path, rng):
 
 
 @needs_ffcv
-def test_kept_batches_keep_their_values_and_epochs_may_overlap(tmp_path, rng):
+def test_batches_keep_their_values_and_epochs_may_overlap(tmp_path, rng):
     dataset = images(16)
     ffcv = FFCVLoader(dataset, 2, CPU, tmp_path / "x.beton")
     resident = ResidentLoader(dataset, 2, CPU)
@@ -113,7 +113,7 @@ def test_kept_batches_keep_their_values_and_epochs_may_overlap(tmp_path, rng):
 @needs_ffcv
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_batches_on_a_gpu_that_lags_behind(tmp_path, rng):
-    """FFCV fills its buffers again long before the GPU has computed: nothing may be overwritten."""
+    """FFCV refills its buffers before the GPU has computed; batches must not be overwritten."""
     dataset, device = images(32, n_train=4096), torch.device("cuda")
     ffcv = FFCVLoader(dataset, 4, device, tmp_path / "x.beton")
     resident = ResidentLoader(dataset, 4, device)
@@ -166,7 +166,7 @@ def test_the_file_is_what_ffcv_itself_would_write(tmp_path):
 
 
 @needs_ffcv
-def test_a_file_of_other_images_is_written_anew(tmp_path, rng):
+def test_a_file_of_other_images_is_rewritten(tmp_path, rng):
     path = tmp_path / "x.beton"
     old, new = images(16, seed=0), images(16, seed=1)
     FFCVLoader(old, 1, CPU, path)
@@ -190,7 +190,7 @@ def test_a_file_of_other_images_is_written_anew(tmp_path, rng):
 
 
 @needs_ffcv
-def test_a_loader_goes_on_when_its_file_is_replaced(tmp_path, rng):
+def test_a_loader_keeps_working_when_its_file_is_replaced(tmp_path, rng):
     path = tmp_path / "x.beton"
     old = images(16, seed=0)
     ffcv, resident = FFCVLoader(old, 1, CPU, path), ResidentLoader(old, 1, CPU)
@@ -239,7 +239,7 @@ SABOTAGE = {
 
 @needs_ffcv
 @pytest.mark.parametrize("where", SABOTAGE)
-def test_an_error_inside_ends_the_job(tmp_path, where):
+def test_an_error_in_ffcv_ends_the_job(tmp_path, where):
     script = textwrap.dedent(FAILING).format(sabotage=textwrap.dedent(SABOTAGE[where]))
     done = subprocess.run(
         [sys.executable, "-c", script, tmp_path / "x.beton"],
@@ -259,7 +259,7 @@ def test_an_error_inside_ends_the_job(tmp_path, where):
 
 
 @needs_ffcv
-def test_no_thread_is_left_when_a_training_stops_in_the_middle(tmp_path):
+def test_no_thread_is_left_when_training_stops_within_an_epoch(tmp_path):
     loader = FFCVLoader(images(16), 1, CPU, tmp_path / "x.beton")
     before = threading.active_count()
     batches = loader.train_batches(np.arange(150), 4, 0, 0, True)
@@ -272,7 +272,7 @@ def test_no_thread_is_left_when_a_training_stops_in_the_middle(tmp_path):
 
 
 @needs_ffcv
-def test_what_is_no_index_is_refused(tmp_path):
+def test_an_order_of_anything_but_examples_is_refused(tmp_path):
     loader = FFCVLoader(images(16), 1, CPU, tmp_path / "x.beton")
     for order, error in (
         (np.ones(150, dtype=bool), TypeError),
@@ -284,8 +284,8 @@ def test_what_is_no_index_is_refused(tmp_path):
 
 
 @needs_ffcv
-def test_nothing_global_is_changed(tmp_path):
-    """torch's threads and the random states of torch and numpy."""
+def test_no_global_state_is_changed(tmp_path):
+    """The number of torch's threads, the random states of torch and numpy."""
     script = """
         import sys
         import numpy as np, torch
@@ -309,7 +309,7 @@ def test_nothing_global_is_changed(tmp_path):
     subprocess.run(command, check=True, timeout=120)
 
 
-def test_the_folder_of_machine_code_is_private(tmp_path, monkeypatch):
+def test_the_cache_of_machine_code_is_private(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folder = ffcv_loader._cache_folder()
     assert folder == tmp_path / "memaudit" / "numba"
@@ -355,12 +355,12 @@ def test_without_ffcv_the_error_says_how_to_install_it(tmp_path, small_dataset, 
         loaders.choose_loader("numpy", small_dataset, 1, CPU, tmp_path / "x.beton")
 
 
-def test_the_memory_that_is_free_is_plausible():
+def test_free_memory_is_plausible():
     assert 2**26 < loaders.free_bytes(CPU) < 2**46
     assert 1 <= ffcv_loader.usable_cores() <= 4096
 
 
-def test_the_second_lock_agrees_with_the_first():
+def test_the_second_lock_file_agrees_with_the_first():
     """It is installed on top of the first one, so it may add packages but change none."""
 
     def pins(name):

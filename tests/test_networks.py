@@ -3,11 +3,14 @@
 import dataclasses
 import hashlib
 import math
+import re
 import subprocess
 import sys
 
 import pytest
 import torch
+import yaml
+from conftest import ROOT
 from test_training import RECIPE
 from torch import nn
 
@@ -39,7 +42,7 @@ def described() -> list[tuple[int, int, int, int]]:
     return layers
 
 
-def test_convolutions_are_those_described(network):
+def test_convolutions_match_the_description(network):
     found = [
         (m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0])
         for m in network.modules()
@@ -54,7 +57,7 @@ def test_convolutions_are_those_described(network):
             assert (module.momentum, module.eps) == (0.1, 1e-5)
 
 
-def test_parameters_add_up(network):
+def test_the_number_of_parameters(network):
     convolutions = sum(into * out * size * size for into, out, size, _ in described())
     # Two for each channel that a batch norm sees: what enters a convolution other than the stem and
     # the shortcuts, and the 2,048 channels at the end.
@@ -93,7 +96,7 @@ def test_the_first_prediction_is_uniform(network):
 
 
 def test_initial_weights(network):
-    """A normal cut off at two sd has 0.8796 of its sd; no weight lies beyond, some lie near."""
+    """A normal distribution truncated at two SD has 0.8796 of its SD."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             weights = module.weight.detach()
@@ -136,7 +139,7 @@ def test_a_block_is_its_formula(stride, project):
     assert torch.equal(x, kept), "the input is changed in place"
 
 
-def test_all_of_it_learns(network):
+def test_every_parameter_gets_a_gradient(network):
     """From zero the output layer moves first; after one step every weight has a gradient."""
     network = networks.build("fz_resnet50", 10, seed=0).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
@@ -291,3 +294,12 @@ def test_an_edited_network_is_trained_again(own, tmp_path, small_dataset):
     with pytest.raises(AuditError, match=r"network source .*, expected"):
         read_shards([shard.path], range(1), ["loss"], origin)
     assert trained()
+
+
+def test_the_example_of_the_documentation_is_a_network(tmp_path, monkeypatch):
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    code, settings = re.findall(r"```(?:python|yaml)\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "my_networks.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    checked(yaml.safe_load(settings)["recipes"]["original"]["network"])

@@ -44,6 +44,7 @@ def plan(networks: list[str]) -> list[dict]:
         *itertools.product(networks, ["bfloat16"], ["graph"], ["compute"], [1]),
         *itertools.product(networks, ["bfloat16"], ["graph"], ["resident"], [2, 3, 4]),
         *itertools.product(networks, ["float32"], MODES, ["resident"], [1]),
+        *itertools.product(networks, ["tf32"], ["graph"], ["resident"], [1]),
         *itertools.product(networks, ["bfloat16"], ["graph"], ["ffcv"], [1]),
         *itertools.product(networks, ["bfloat16"], ["eager"], ["resident"], [2, 4]),
     ]
