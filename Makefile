@@ -32,7 +32,7 @@ lint: .venv
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --configfile $(CONFIG) --lint
 
-# Regenerates the table of keys in config/README.md and config/schema.json from the configuration model.
+# the table of keys in config/README.md and config/schema.json, from the configuration's model
 docs-config: .venv
 	$(BIN)/python -m memaudit.study.config
 

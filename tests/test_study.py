@@ -121,13 +121,12 @@ def test_the_arms_of_a_sweep_and_their_models(config):
 def test_the_plan_states_what_a_sweep_adds(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     study, machine = Study(config), plan.Machine("cpu", 1)
-    lines = plan.sweep_words(study, machine).splitlines()
-    counts = {line.split()[1]: line.split()[2] for line in lines[1:]}
-    expected = {"weight_decay": "6", "rescored": "60", "threshold_curve": "16", "sweeps": "82"}
+    counts = {cost.name: cost.models for cost in plan.sweep_costs(study, machine)}
+    expected = {"weight_decay": 6, "rescored": 60, "threshold_curve": 16, "sweeps": 82}
     assert counts == expected
     # a recipe of a sweep takes as long as the recipe that it is derived from
     ours, theirs = (
-        plan.part(study, machine, recipe, "none", 2)
+        plan.part(study, machine, (recipe, "none"), 2)
         for recipe in ("weight_decay_0.00001", "weight_decay")
     )
     assert (ours.recipe, ours.seconds) == ("weight_decay_0.00001", theirs.seconds)

@@ -57,7 +57,8 @@ def train_gpus(wildcards):
 def train_cost(wildcards):
     """Return the minutes and memory that a training job asks for."""
     models = len(trials_of(wildcards.chunk))
-    return plan.job_cost(study, machine().kind, wildcards.recipe, wildcards.removal, models)
+    arm = wildcards.recipe, wildcards.removal
+    return plan.job_cost(study, machine().kind, arm, models)
 
 
 def scores_for(sweep, files):

@@ -17,7 +17,7 @@ def jobs():
 def shards_to_train():
     """Return for each shard the estimated seconds per model and whether it is to be trained."""
     return {
-        Path(job.output[0]): (train_cost(job.wildcards).seconds_a_model, workflow.dag.needrun(job))
+        Path(job.output[0]): (train_cost(job.wildcards).seconds_per_model, workflow.dag.needrun(job))
         for job in jobs()
         if job.rule.name == "train"
     }

@@ -31,15 +31,9 @@ with job(snakemake.log[0]):
     config = snakemake.params.config
     study = Study(config)
     machine = plan.this_machine(study.config.training.device)
-    parts = plan.estimate(study, machine, study.models)
-    print(plan.words(study, machine, parts))
-    print(plan.sweep_words(study, machine))
-    for path, name in study.needed_files.items():
-        there = Path(path).exists()
-        size = Path(path).stat().st_size if there else study.remote_files[name].size
-        state = "is there" if there else "to be downloaded"
-        print(f"{path}: {state}, {f'{size / 1e6:.3g} MB' if size else 'of unknown size'}")
-    print(f"\n{models_needed.words(study)}")
+    print(plan.render_cost(study, machine))
+    print(plan.render_extras(study, machine))
+    print(models_needed.words(study))
     print(f"\nWhat `snakemake` would run now:\n{out_of_date(config, [])}")
     results = Path(study.results)
     if made := [name for name in study.possible_sweeps if (results / f"{name}.csv").exists()]:

@@ -2,26 +2,24 @@
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-from memaudit.data.image_folder import SeveralSizes
-from memaudit.duplicates import files, finder, summary
-from memaudit.errors import AuditError
+from memaudit.cli.progress import show_progress
+from memaudit.errors import AuditError, require
 
 EXAMPLE = """\
 example:
   memaudit duplicates photos --image-size 64 --output pairs.csv
 
-This reads photos/train/<class>/* and photos/test/<class>/* and writes for every test image the five
-training images most likely to show the same shot, best first: train_path,test_path,score,kind. The
-kind is exact (the same pixels), near (score of --near or more) or candidate. A dataset file of this
-project (data/<name>.h5) will do as well; images that came from no files are called by their index.
+This reads photos/train/<class>/* and photos/test/<class>/* and writes, for every test image, the
+five training images most likely to show the same photograph, best first, with the columns
+train_path,test_path,score,kind. The kind is exact (identical pixels), near (score of at least
+--near) or candidate. A dataset file of a study (data/<name>.h5) can be given instead of a folder;
+images without a file are named by their index.
 """
 
+NEAR, REVIEW = 0.55, 0.45  # memaudit.duplicates has them, too, but imports torch
 SIZE = 64  # pixels, for images of several sizes
-SECONDS = 5.0  # between two lines of progress where they go to a file
 
 
 def main(arguments: list[str]) -> None:
@@ -32,7 +30,7 @@ def main(arguments: list[str]) -> None:
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="memaudit duplicates",
-        description="Find test images that show the same shot as a training image.",
+        description="Find test images that are duplicates of training images.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -45,46 +43,46 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "--image-size",
         type=int,
         metavar="N",
-        help=f"scale images to N x N pixels when read, the middle cut out ({SIZE} where they have "
-        "several sizes, else as they are). The search itself compares at 32 x 32",
+        help=f"scale images to N x N pixels, cropped to their center (default: {SIZE} if they have "
+        "several sizes, else unchanged). The search itself compares at 32 x 32",
     )
     add(
         "--near",
         type=float,
-        default=finder.NEAR,
+        default=NEAR,
         metavar="SCORE",
-        help="call pairs the same shot from this score on, 0 to 1 (%(default)s)",
+        help="score from which a pair is a near-duplicate, 0 to 1 (%(default)s)",
     )
     add(
         "--review",
         type=float,
         metavar="SCORE",
-        help=f"ask to look at pairs from this score on ({finder.REVIEW}, at most --near)",
+        help=f"score from which a pair should be checked by eye ({REVIEW}, or --near if less)",
     )
     add(
         "--only-review",
         action="store_true",
-        help="write only pairs with a score of --review or more, not five for every image",
+        help="write only pairs with a score of at least --review, not five per test image",
     )
     add(
         "--per-test",
         type=int,
         default=5,
         metavar="K",
-        help="training images for each test image, besides exact copies (%(default)s)",
+        help="training images per test image, besides exact duplicates (%(default)s)",
     )
     add(
         "--within-train",
         action="store_true",
-        help="look for copies among the training images instead; the second column is other_path",
+        help="find duplicates among the training images instead; the second column is other_path",
     )
     options = parser.parse_args(arguments)
     if options.review is None:
-        options.review = min(finder.REVIEW, options.near)
+        options.review = min(REVIEW, options.near)
     if not 0 <= options.review <= options.near <= 1:
         parser.error(
             f"--review {options.review:g} and --near {options.near:g}: "
-            "0 <= review <= near <= 1 is needed"
+            "must satisfy 0 <= review <= near <= 1"
         )
     for name in ("image_size", "per_test"):
         value = getattr(options, name)
@@ -94,6 +92,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace) -> None:
+    require("torch", extra="train")
+    from memaudit.data.image_folder import SeveralSizes
+    from memaudit.duplicates import files, finder, summary
+
     _check_writable(options.output)
     print(f"reading {options.folder} ...", file=sys.stderr)
     names = ("train",) if options.within_train else ("train", "test")
@@ -107,7 +109,7 @@ def _run(options: argparse.Namespace) -> None:
     settings = {
         "near": options.near,
         "review": options.review if options.only_review else 0.0,
-        "progress": _progress(),
+        "progress": show_progress("images compared"),
     }
     if options.within_train:
         pairs = finder.find_within(train.images, per_image=options.per_test, **settings)
@@ -125,32 +127,12 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _check_writable(output: Path) -> None:
-    """Raise AuditError, before minutes are spent, where the output cannot be written."""
+    """Raise AuditError if the output cannot be written, before the search."""
     if output.is_dir():
-        raise AuditError(f"{output}: this is a folder; --output names the CSV file to write")
+        raise AuditError(f"{output}: is a folder; --output must name a CSV file")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AuditError(
-            f"{output.parent}: could not be made ({error.strerror}); name another --output"
+            f"{output.parent}: cannot be created ({error.strerror}); choose another --output"
         ) from error
-
-
-def _progress() -> Callable[[int, int], None]:
-    """Return a function that shows how far the search is, and the time left, on stderr."""
-    started = shown = time.monotonic()
-    terminal = sys.stderr.isatty()
-
-    def show(done: int, total: int) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if not terminal and now - shown < SECONDS and done < total:
-            return
-        shown = now
-        left = (now - started) * (total - done) / done
-        text = f"{done:,} of {total:,} images compared"
-        text += f", {left:.0f} s left" if done < total else f" in {now - started:.0f} s"
-        end = "\n" if done == total or not terminal else ""
-        print(("\r\033[K" if terminal else "") + text, end=end, file=sys.stderr, flush=True)
-
-    return show

@@ -96,14 +96,14 @@ def class_files(folder: Path, per_class: int | None) -> dict[str, list[Path]]:
     layout = f"images are expected in {folder}/<class>/*"
     if not folder.is_dir():
         raise AuditError(f"{folder}: directory not found; {layout}")
-    classes = _visible(folder)
+    classes = visible(folder)
     if not classes:
         raise AuditError(f"{folder}: no class folders; {layout}")
     found = {}
     for entry in classes:
         if not entry.is_dir():
             raise AuditError(f"{entry}: not in a class folder; {layout}. Move or remove it")
-        files = _visible(entry)
+        files = visible(entry)
         if not files:
             raise AuditError(f"{entry}: class {entry.name!r} has no images")
         for file in files:
@@ -114,7 +114,7 @@ def class_files(folder: Path, per_class: int | None) -> dict[str, list[Path]]:
     return found
 
 
-def _visible(folder: Path) -> list[Path]:
+def visible(folder: Path) -> list[Path]:
     """Return the entries of a folder, sorted, without hidden files."""
     try:
         entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))

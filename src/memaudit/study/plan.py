@@ -1,4 +1,4 @@
-"""What a study will cost before it starts: models, hours on this machine, disk, downloads."""
+"""Estimate what a study costs before it starts: models, hours on this machine, disk, downloads."""
 
 import math
 import os
@@ -6,17 +6,22 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from memaudit import store
 from memaudit.data.image_folder import count_images
 from memaudit.errors import AuditError
 from memaudit.study.study import Study
+from memaudit.templates import render
 
-# Training throughput, images a second at 32 x 32 pixels (scaled by area), forward and backward.
+Kind = Literal["cpu", "gpu"]
+
+# Training throughput in images per second at 32 x 32 pixels (scaled by area), forward and backward.
 # CPU: measured, one thread of a 2-core Xeon. GPU: computed for an H200 and bfloat16, not measured
-# (tiny: taken as resnet9); the trainer computes in float32, which will be slower.
-IMAGES_PER_SECOND = {
+# (tiny: taken as resnet9); float32 is slower.
+IMAGES_PER_SECOND: dict[Kind, dict[str, float]] = {
     "cpu": {"fz_resnet50": 12, "resnet50": 12, "resnet18": 32, "resnet9": 76, "tiny": 9_900},
     "gpu": {
         "fz_resnet50": 17_000,
@@ -30,37 +35,24 @@ IMAGES_PER_SECOND = {
 
 @dataclass(frozen=True)
 class Machine:
-    """What trains here: `workers` processes at a time, each on a "gpu" or a "cpu" core."""
+    """What trains: `workers` processes at a time, each on a GPU or on a CPU core."""
 
-    kind: str
+    kind: Kind
     workers: int
 
-    @property
-    def words(self) -> str:
+    def __str__(self) -> str:
         name = "GPU" if self.kind == "gpu" else "CPU core"
         return f"{self.workers} {name}{'s' if self.workers > 1 else ''}"
 
 
-def this_machine(device: str) -> Machine:
-    """The machine as training sees it; `device` is `training.device`. No torch is imported."""
-    gpus = len(list(Path("/proc/driver/nvidia/gpus").glob("*"))) or bool(shutil.which("nvidia-smi"))
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        gpus = min(gpus, len([name for name in visible.split(",") if name.strip()]))
-    if gpus and device != "cpu":
-        return Machine("gpu", int(gpus))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Machine("cpu", cores or 1)
-
-
 @dataclass(frozen=True)
 class Part:
-    """The models of one recipe and removal: how many, and what one takes."""
+    """The models of one recipe and removal, and their cost."""
 
     recipe: str
     removal: str
     models: int
-    seconds: float  # of one model
+    seconds: float  # per model
     basis: str  # "measured" or "stated rate"
 
     @property
@@ -71,56 +63,88 @@ class Part:
 
 @dataclass(frozen=True)
 class JobCost:
-    """What a training job asks a cluster for: minutes of run time, memory in MB; and why."""
+    """What a training job requests from a cluster: run time in minutes, memory in MB."""
 
     minutes: int
     memory_mb: int
-    seconds_a_model: float
+    seconds_per_model: float
 
 
-_costs: dict[tuple, JobCost] = {}
+@dataclass(frozen=True)
+class SweepCost:
+    """What a sweep trains in addition to the study; `lacks` if it cannot be run."""
+
+    name: str
+    models: int
+    hours: float  # device hours
+    lacks: str = ""
 
 
-def job_cost(study: Study, kind: str, recipe: str, removal: str, models: int) -> JobCost:
-    """Room enough for a job that trains `models` models on a "gpu" or a "cpu" core.
+@dataclass(frozen=True)
+class RemoteFile:
+    """A remote file that the study needs; `size` in bytes, None if unknown."""
 
-    Four times the estimated time and ten minutes: a job that needs more is killed, and goes on
-    where it was when it is tried again. Memory for torch, and for the images three times over.
+    path: str
+    is_present: bool
+    size: int | None
+
+
+def this_machine(device: str) -> Machine:
+    """Return the machine as training sees it, without torch; `device` is `training.device`."""
+    gpus = len(list(Path("/proc/driver/nvidia/gpus").glob("*"))) or bool(shutil.which("nvidia-smi"))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        gpus = min(gpus, len([name for name in visible.split(",") if name.strip()]))
+    if gpus and device != "cpu":
+        return Machine("gpu", int(gpus))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return Machine("cpu", cores or 1)
+
+
+@cache
+def job_cost(study: Study, kind: Kind, arm: tuple[str, str], models: int) -> JobCost:
+    """Return what a job that trains `models` models of an arm on one GPU or CPU core requests.
+
+    Four times the estimated time plus ten minutes: a job that takes longer is killed and resumes
+    when it is retried. Memory for torch, and for three copies of the images.
     """
-    key = (study.results, kind, recipe, removal, models)
-    if key not in _costs:
-        cost = part(study, Machine(kind, 1), recipe, removal, models)
-        n, side = _images(study)
-        memory = 2000 + (4000 if kind == "gpu" else 0) + 3 * n * side * side * 3 / 1e6
-        _costs[key] = JobCost(10 + math.ceil(4 * 60 * cost.hours), math.ceil(memory), cost.seconds)
-    return _costs[key]
+    cost = part(study, Machine(kind, 1), arm, models)
+    n, side = _images(study)
+    memory = 2000 + (4000 if kind == "gpu" else 0) + 3 * n * side * side * 3 / 1e6
+    return JobCost(10 + math.ceil(4 * 60 * cost.hours), math.ceil(memory), cost.seconds)
 
 
-def part(study: Study, machine: Machine, recipe: str, removal: str, models: int) -> Part:
-    """The cost of `models` models of one recipe and removal.
+def part(study: Study, machine: Machine, arm: tuple[str, str], models: int) -> Part:
+    """Return the cost of `models` models of an arm (recipe, removal).
 
-    From the mean time of the models of that recipe which are trained already on such a device,
-    those of the same removal if there are any, else from the stated rate of the network.
+    From the mean time of models of that recipe already trained on such a device, of the same
+    removal if there are any, else from the stated rate of the network.
     """
+    recipe, removal = arm
     folder = Path(study.results) / "models" / recipe
     measured = _measured(folder.glob(f"{removal}/*.h5"), machine.kind)
     if measured is None:
         measured = _measured(folder.glob("*/*.h5"), machine.kind)
-    if measured is None and recipe not in study.config.recipes:  # it differs in weight decay alone
-        return replace(part(study, machine, "weight_decay", removal, models), recipe=recipe)
     if measured is not None:
         return Part(recipe, removal, models, measured, "measured")
-    wanted = study.recipes[recipe]
+    if recipe not in study.config.recipes:  # of a sweep: differs from weight_decay in its value
+        return replace(part(study, machine, ("weight_decay", removal), models), recipe=recipe)
     n, side = _images(study)
-    kept = study.config.memorization.subset_fraction if removal == "subset" else 1.0
-    rates = IMAGES_PER_SECOND[machine.kind]
-    # a network of the user's own is assumed to be as slow as the largest
-    rate = rates.get(wanted["network"], min(rates.values())) * (32 / side) ** 2
-    return Part(recipe, removal, models, n * kept * wanted["epochs"] / rate, "stated rate")
+    wanted = study.config.recipes[recipe]
+    examples = n * (study.config.memorization.subset_fraction if removal == "subset" else 1)
+    seconds = stated_seconds(machine.kind, wanted.network, side, examples * wanted.epochs)
+    return Part(recipe, removal, models, seconds, "stated rate")
 
 
-def _measured(shards: Iterable[Path], kind: str) -> float | None:
-    """Mean seconds a model over a few of the shards, of those trained on that kind of device."""
+def stated_seconds(kind: Kind, network: str, side: int, images: float) -> float:
+    """Return the seconds to train on `images` images (examples x epochs) of `side` pixels."""
+    rates = IMAGES_PER_SECOND[kind]
+    # a network of the user's own is assumed to be as slow as the slowest
+    return images / rates.get(network, min(rates.values())) * (side / 32) ** 2
+
+
+def _measured(shards: Iterable[Path], kind: Kind) -> float | None:
+    """Return the mean seconds per model of a few shards, of models trained on such a device."""
     seconds: list[float] = []
     for path in sorted(shards)[:20]:
         try:
@@ -135,7 +159,7 @@ def _measured(shards: Iterable[Path], kind: str) -> float | None:
 
 
 def _images(study: Study) -> tuple[int, int]:
-    """(training images, side in pixels); from the dataset where it is there, else as configured."""
+    """Return the number of training images and their side, of the dataset or as configured."""
     if Path(study.dataset).exists():
         with store.reading(study.dataset, store.DATASET) as file:
             return file["train/labels"].shape[0], file["train/images"].shape[1]
@@ -148,71 +172,73 @@ def _images(study: Study) -> tuple[int, int]:
 
 
 def shard_bytes(study: Study, models: int) -> int:
-    """Disk that the shards of `models` models take: a mask and correctness, a bit an example."""
+    """Return the disk space of the shards of `models` models: one bit per example and array."""
     n, _ = _images(study)
     return models * ((2 * n + n // 5) // 8 + 4096)
 
 
-def sweep_words(study: Study, machine: Machine) -> str:
-    """What each sweep would cost on top of the study, a line a sweep; and all of them."""
-    possible = [study.sweeps[name] for name in study.possible_sweeps]
-    more = {
-        sweep.name: Counter(
-            {arm: study.n_models(*arm) for arm in sweep.arms if arm not in study.models}
-        )
-        for sweep in possible
-    }
-    together: Counter[tuple[str, str]] = Counter()
-    for needed in more.values():
-        together |= needed
-    lines = ["On top of the study:"]
-    for target, needed in (more | {"sweeps": together}).items():
-        parts = estimate(study, machine, needed)
-        hours = sum(p.hours for p in parts)
-        lines.append(
-            f"  snakemake {target:<16} {needed.total():>7} models {hours:>10,.1f} hours, "
-            f"{duration(hours / machine.workers)} on this machine"
-        )
-    lines += [
-        f"  snakemake {sweep.name:<16} needs {sweep.lacks}"
-        for sweep in study.sweeps.values()
-        if sweep.lacks
-    ]
-    return "\n".join(lines)
-
-
 def estimate(study: Study, machine: Machine, models: Mapping[tuple[str, str], int]) -> list[Part]:
-    """The cost of so many models of each (recipe, removal)."""
-    return [part(study, machine, *arm, count) for arm, count in models.items()]
+    """Return the cost of a number of models of each arm."""
+    return [part(study, machine, arm, count) for arm, count in models.items()]
 
 
-def words(study: Study, machine: Machine, parts: list[Part]) -> str:
-    """The estimate as text, a line a part, then the sums."""
-    lines = [f"{'recipe':<12} {'removal':<24} {'models':>7} {'s a model':>10} {'hours':>10}"]
-    for p in parts:
-        lines.append(
-            f"{p.recipe:<12} {p.removal:<24} {p.models:>7} {p.seconds:>10,.1f} {p.hours:>10,.1f}  "
-            f"{p.basis}"
-        )
-    total, hours = sum(p.models for p in parts), sum(p.hours for p in parts)
-    lines.append(f"{'all':<37} {total:>7} {'':>10} {hours:>10,.1f}")
-    lines.append(
-        f"on this machine ({machine.words}) {duration(hours / machine.workers)} of training, and "
-        "some seconds for each job; "
-        f"{shard_bytes(study, total) / 1e9:.2g} GB of shards"
+def sweep_costs(study: Study, machine: Machine) -> list[SweepCost]:
+    """Return what each sweep trains in addition to the study, then all of them together."""
+    costs: list[SweepCost] = []
+    together: Counter[tuple[str, str]] = Counter()
+    for sweep in study.sweeps.values():
+        if sweep.lacks:
+            costs.append(SweepCost(sweep.name, 0, 0, sweep.lacks))
+            continue
+        needed = Counter({a: study.n_models(*a) for a in sweep.arms if a not in study.models})
+        together |= needed
+        costs.append(_sweep_cost(study, machine, sweep.name, needed))
+    return [*costs, _sweep_cost(study, machine, "sweeps", together)]
+
+
+def _sweep_cost(
+    study: Study, machine: Machine, name: str, needed: Counter[tuple[str, str]]
+) -> SweepCost:
+    hours = sum(p.hours for p in estimate(study, machine, needed))
+    return SweepCost(name, needed.total(), hours)
+
+
+def remote_files(study: Study) -> list[RemoteFile]:
+    """Return the remote files that the study needs."""
+    found = []
+    for path, name in study.needed_files.items():
+        is_present = Path(path).exists()
+        size = Path(path).stat().st_size if is_present else study.remote_files[name].size
+        found.append(RemoteFile(path, is_present, size))
+    return found
+
+
+def render_cost(study: Study, machine: Machine) -> str:
+    """Return the cost of the study as text."""
+    parts = estimate(study, machine, study.models)
+    models, hours = sum(p.models for p in parts), sum(p.hours for p in parts)
+    gpu_hours = sum(p.hours for p in estimate(study, Machine("gpu", 1), study.models))
+    return render(
+        "cost.txt",
+        parts=parts,
+        machine=machine,
+        models=models,
+        hours=hours,
+        duration=duration(hours / machine.workers),
+        gpu_hours=gpu_hours if machine.kind == "cpu" else None,
+        gpu_duration=duration(gpu_hours),
+        gigabytes=shard_bytes(study, models) / 1e9,
     )
-    if machine.kind == "cpu":
-        gpu = Machine("gpu", 1)
-        on_gpu = sum(part(study, gpu, p.recipe, p.removal, p.models).hours for p in parts)
-        lines.append(
-            f"on one H200 GPU at least {on_gpu:,.1f} GPU hours ({duration(on_gpu)}), by rates "
-            "computed for bfloat16, not measured"
-        )
-    return "\n".join(lines)
+
+
+def render_extras(study: Study, machine: Machine) -> str:
+    """Return the cost of the sweeps, and the downloads, as text."""
+    costs = [(c, duration(c.hours / machine.workers)) for c in sweep_costs(study, machine)]
+    return render("extras.txt", sweeps=costs, files=remote_files(study))
 
 
 def duration(hours: float) -> str:
-    """Hours in words a person would use."""
+    """Return a number of hours in a unit that suits it."""
     if 3600 * hours < 90:
         return f"about {max(10, 10 * round(360 * hours))} seconds"
     if hours < 1:
@@ -221,15 +247,14 @@ def duration(hours: float) -> str:
 
 
 def too_long(study: Study, machine: Machine, parts: list[Part]) -> str | None:
-    """What to tell who starts a run longer than `training.max_hours` on this machine, else None."""
+    """Return the error message of a run longer than `training.max_hours`, or None."""
     limit = study.config.training.max_hours
     hours = sum(p.hours for p in parts) / machine.workers
     if limit is None or hours <= limit:
         return None
     return (
-        f"this run would train {sum(p.models for p in parts):,} models, {duration(hours)} on this "
-        f"machine ({machine.words}); training.max_hours = {limit} stops it before the first.\n"
-        "`snakemake plan` shows the estimate, `make demo` is the same study in minutes. To go on "
-        "regardless set training.max_hours to null in the configuration file; on a cluster there "
-        "is no such limit."
+        f"training.max_hours = {limit}: this run would train {sum(p.models for p in parts):,} "
+        f"models, {duration(hours)} on this machine ({machine}). `memaudit plan` shows the "
+        "estimate. To run it anyway, set training.max_hours to null or to more hours; on a cluster "
+        "there is no such limit"
     )

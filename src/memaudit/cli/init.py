@@ -1,0 +1,109 @@
+"""`memaudit init`: inspect a folder of images and write a study.yaml for it."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from memaudit.cli.progress import show_progress
+from memaudit.errors import AuditError, require
+
+if TYPE_CHECKING:
+    from memaudit.data.survey import Survey
+
+EPILOG = """\
+example:
+  memaudit init photos                   reads photos/train/<class>/* and photos/test/<class>/*
+  memaudit run --configfile study.yaml
+
+The study gets the largest network, and then the most models, that fit into --hours on this machine.
+"""
+SHOWN = 20  # classes, broken files and faults that are listed
+FEW_TEST, FEW_TRAIN = 500, 20  # test images in all; training images per class
+
+
+def main(arguments: list[str]) -> None:
+    """Run the subcommand."""
+    options = _parser().parse_args(arguments)
+    output: Path = options.output
+    if output.exists() and not options.force:
+        raise AuditError(f"{output}: file exists; use --force to overwrite it, or another --output")
+    if options.hours <= 0:
+        raise AuditError(f"--hours {options.hours:g}: must be greater than 0")
+    require("jinja2", extra="workflow")
+    yaml = require("yaml", extra="workflow")
+    from memaudit.data.survey import survey
+    from memaudit.store import atomic_write
+    from memaudit.study import plan
+    from memaudit.study.proposal import propose
+    from memaudit.study.study import Study
+    from memaudit.templates import render
+
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    found = survey(options.folder, workers, show_progress("images read"))
+    machine = plan.this_machine("auto")
+    faults = len(found.faults) + len(found.broken)
+    notes = [] if faults else warnings(found)
+    print(render("init.txt", found=found, sizes=_sizes(found), notes=notes, shown=SHOWN))
+    if faults:
+        raise AuditError(
+            f"{options.folder}: {faults} fault{'s' if faults > 1 else ''}, listed above; "
+            f"{output} was not written"
+        )
+    proposal = propose(found, machine, options.hours, options.name)
+    text = render("study.yaml", p=proposal, output=output)
+    study = Study(yaml.safe_load(text))
+    with atomic_write(output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(plan.render_cost(study, machine))
+    print(f"Written: {output}. To run the study:\n\n  memaudit run --configfile {output}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="memaudit init",
+        description="Inspect a folder of images and write a configuration for a study of it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("folder", type=Path, help="folder with train/<class>/* and test/<class>/*")
+    add("--output", "-o", type=Path, default=Path("study.yaml"), help="(%(default)s)")
+    add("--name", help="name of the study and its results folder (that of the folder)")
+    add("--hours", type=float, default=8, help="time that the study may take (%(default)s)")
+    add("--force", action="store_true", help="overwrite an existing file")
+    return parser
+
+
+def warnings(found: "Survey") -> list[str]:
+    """What limits a study of these images, though it can run."""
+    lines = []
+    n_test, smallest = found.total("test"), min(found.counts["train"].values(), default=0)
+    if n_test < FEW_TEST:
+        lines.append(
+            f"With {n_test} test images the CI including test-set sampling will be wide: one image "
+            f"is {100 / max(1, n_test):.2f} pp. Add test images if you can."
+        )
+    if smallest < FEW_TRAIN:
+        few = sum(count < FEW_TRAIN for count in found.counts["train"].values())
+        lines.append(
+            f"Classes with fewer than {FEW_TRAIN} training images: {few} (fewest: {smallest}). "
+            "Models will not learn them reliably."
+        )
+    if len(found.sizes) > 1:
+        lines.append(
+            "Images of different sizes are scaled to one size and cropped to their center."
+        )
+    if set(found.modes) - {"RGB"}:
+        lines.append("Images are converted to RGB.")
+    return lines
+
+
+def _sizes(found: "Survey") -> str:
+    """The sizes of the images in words."""
+    sizes = sorted(found.sizes, key=lambda size: size[0] * size[1])
+    if len(sizes) < 2:
+        return "".join(f"{width} x {height} pixels, all" for width, height in sizes)
+    (w0, h0), (w1, h1) = sizes[0], sizes[-1]
+    shortest = min(map(min, sizes))
+    return f"{len(sizes):,}, {w0} x {h0} to {w1} x {h1} pixels; shortest side {shortest}"

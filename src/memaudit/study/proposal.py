@@ -1,0 +1,137 @@
+"""Propose a study of a folder of images that fits a machine and a number of hours."""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from memaudit.data.survey import Survey
+from memaudit.study.plan import Machine, stated_seconds
+
+# (subset models k, trials), best first. At k = 200 the standard error of a score is at most 0.08.
+SIZES = ((4000, 100), (2000, 40), (1000, 30), (600, 20), (400, 16), (200, 12), (100, 8))
+ENOUGH = (200, 12)  # a larger network is preferred to more models than these
+ARMS = 10  # of Table 2, each of `trials` models
+SUBSET_FRACTION = 0.7
+NETWORKS = {"gpu": ("resnet18", "resnet9", "tiny"), "cpu": ("resnet9", "tiny")}
+IMAGE_SIZES = {"gpu": (64, 48, 32), "cpu": (32,)}
+# Part of the hours that is planned: the stated rates of GPUs are those of an H200.
+PLANNED = {"gpu": 0.5, "cpu": 0.8}
+STEPS = 1500  # of training, at least; between 20 and 60 epochs
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Values for study.yaml; `seconds` is the estimate for one model on all examples."""
+
+    name: str
+    path: str
+    image_size: int
+    per_class: int | None
+    network: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    crop_padding: int
+    precision: str
+    models: int
+    trials: int
+    models_per_job: int
+    max_hours: int
+    seconds: float
+
+    @property
+    def largest_se(self) -> float:
+        """Largest standard error of a memorization score."""
+        k, r = self.models, SUBSET_FRACTION
+        return math.sqrt(1 / (4 * r * k) + 1 / (4 * (1 - r) * k))
+
+
+def propose(found: Survey, machine: Machine, hours: float, name: str | None = None) -> Proposal:
+    """Return the largest study of `found` that takes at most `hours` on `machine`.
+
+    The largest network for which `ENOUGH` models fit, then as many models as fit. If not even a
+    small study fits, fewer images per class are used.
+    """
+    budget = 3600 * hours * machine.workers * PLANNED[machine.kind]
+    options = list(_options(found, machine))
+    for enough in (ENOUGH, SIZES[-1]):
+        for option in options:
+            if option.seconds * _weight(*enough) <= budget:
+                return _sized(option, machine, budget, hours, name)
+    return _sized(options[-1], machine, budget, hours, name)
+
+
+@dataclass(frozen=True)
+class _Option:
+    """A network, an image size and a cap on the images per class, and what one model takes."""
+
+    found: Survey
+    network: str
+    image_size: int
+    per_class: int | None
+    examples: int
+    epochs: int
+    batch_size: int
+    seconds: float
+
+
+def _options(found: Survey, machine: Machine) -> Iterator[_Option]:
+    """What can be trained, best first; the last ones use only a part of the images."""
+    largest = max(found.counts["train"].values())
+    for per_class in (None, 2000, 1000, 500, 200, 100, 50, 20):
+        if per_class and per_class >= largest:
+            continue
+        counts = found.counts["train"].values()
+        examples = sum(min(count, per_class or count) for count in counts)
+        batch = min(256, max(16, 2 ** int(math.log2(max(1, examples / 16)))))
+        epochs = min(60, max(20, math.ceil(STEPS * batch / examples)))
+        for network in NETWORKS[machine.kind]:
+            for size in _image_sizes(found, machine):
+                seconds = stated_seconds(machine.kind, network, size, examples * epochs)
+                yield _Option(found, network, size, per_class, examples, epochs, batch, seconds)
+
+
+def _image_sizes(found: Survey, machine: Machine) -> list[int]:
+    """Sides in pixels to which the images need not be enlarged; at least 16."""
+    sides = sorted(min(size) for size, count in found.sizes.items() for _ in range(count))
+    side = sides[len(sides) // 20]  # a few small images may be enlarged
+    return [n for n in IMAGE_SIZES[machine.kind] if n <= side] or [max(16, side // 8 * 8)]
+
+
+def _weight(models: int, trials: int) -> float:
+    """Models on all examples to which a study amounts."""
+    return SUBSET_FRACTION * models + ARMS * trials
+
+
+def _sized(
+    option: _Option, machine: Machine, budget: float, hours: float, name: str | None
+) -> Proposal:
+    fitting = (size for size in SIZES if option.seconds * _weight(*size) <= budget)
+    models, trials = next(fitting, SIZES[-1])
+    per_job = min(50, models // (2 * machine.workers), int(900 / option.seconds))
+    return Proposal(
+        name=name or dataset_name(option.found.root.resolve().name),
+        path=str(option.found.root),
+        image_size=option.image_size,
+        per_class=option.per_class,
+        network=option.network,
+        epochs=option.epochs,
+        batch_size=option.batch_size,
+        learning_rate=round(min(0.4, 0.3 * math.sqrt(option.batch_size / 64)), 2),
+        weight_decay=0.005 if option.network == "tiny" else 0.0005,
+        crop_padding=max(1, option.image_size // 8),
+        precision="bfloat16" if machine.kind == "gpu" else "float32",
+        models=models,
+        trials=trials,
+        models_per_job=max(1, per_job),
+        max_hours=math.ceil(max(2 * hours, 1)),
+        seconds=option.seconds,
+    )
+
+
+def dataset_name(folder: str) -> str:
+    """Return a valid name of a dataset for a folder."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", folder).strip("._")[:60] or "images"
+    return f"{name}_images" if name in ("cifar10", "cifar100") else name

@@ -1,0 +1,117 @@
+"""The command `memaudit`: dispatch, errors, and how `run` finds the workflow."""
+
+import subprocess
+import sys
+
+import pytest
+
+from memaudit import __version__
+from memaudit.cli import COMMANDS, duplicates, main, run, scores
+from memaudit.duplicates import finder
+from memaudit.errors import AuditError
+from memaudit.study.home import home
+
+HEAVY = "torch", "pandas", "snakemake", "numpy", "h5py", "scipy", "matplotlib", "pydantic", "yaml"
+
+
+def test_help_and_version_import_nothing_heavy():
+    code = (
+        "import sys\nfrom memaudit.cli import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+        f"assert not set({HEAVY}) & set(sys.modules), set({HEAVY}) & set(sys.modules)"
+    )
+    for arguments in (["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)):
+        command = [sys.executable, "-c", code, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{arguments}: {done.stderr}"
+        assert arguments[-1] != "--help" or "usage: memaudit" in done.stdout
+
+
+def test_the_module_is_the_command():
+    command = [sys.executable, "-m", "memaudit", "--version"]
+    assert subprocess.check_output(command, text=True) == f"memaudit {__version__}\n"
+
+
+def test_the_thresholds_of_the_duplicate_finder_are_its_own():
+    assert (duplicates.NEAR, duplicates.REVIEW) == (finder.NEAR, finder.REVIEW)
+
+
+@pytest.mark.parametrize("arguments, words", [([], "COMMAND"), (["nonsense"], "invalid choice")])
+def test_wrong_usage(arguments, words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2 and words in capsys.readouterr().err
+
+
+def test_exit_status_of_errors_and_interrupts(monkeypatch, capsys):
+    def fail(error):
+        def main(arguments):
+            raise error
+
+        monkeypatch.setattr(scores, "main", main)
+
+    fail(AuditError("something is wrong"))
+    assert main(["scores"]) == 1
+    assert capsys.readouterr().err == "error: something is wrong\n"
+    fail(KeyboardInterrupt())
+    assert main(["scores"]) == 130
+
+
+class Recorder:
+    """Stands in for snakemake.cli and keeps what it is called with."""
+
+    def main(self, arguments):
+        self.arguments = arguments
+        sys.exit(3)
+
+
+@pytest.fixture
+def snakemake(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    recorder = Recorder()
+    monkeypatch.setattr(run, "require", lambda module, extra: recorder)
+    return recorder
+
+
+def test_run_passes_all_options_on(snakemake, tmp_path):
+    (tmp_path / "study.yaml").write_text("trials: 3")
+    options = [
+        "x/table2.csv",
+        "-n",
+        "--configfile",
+        "study.yaml",
+        "--cores",
+        "3",
+        "--config",
+        "a=1",
+    ]
+    assert main(["run", *options]) == 3
+    assert snakemake.arguments == ["--snakefile", str(home() / "Snakefile"), *options]
+
+
+def test_run_finds_shipped_files(snakemake, tmp_path):
+    main(
+        ["run", "--configfile", "config/demo.yaml", "--profile", "slurm", "--workflow-profile=none"]
+    )
+    assert snakemake.arguments[2:] == [
+        *("--configfile", str(home() / "config" / "demo.yaml")),
+        *("--profile", str(home() / "profiles" / "slurm")),
+        "--workflow-profile=none",
+    ]
+    (tmp_path / "slurm").mkdir()  # the user's own
+    main(["run", "--profile=slurm", "slurm"])
+    assert snakemake.arguments[2:] == ["--profile=slurm", "slurm"]
+    main(["run", "-s", "other/Snakefile"])
+    assert snakemake.arguments == ["-s", "other/Snakefile"]
+
+
+def test_run_names_a_missing_configuration(snakemake, capsys):
+    assert main(["run", "--configfile", "nowhere.yaml"]) == 1
+    assert "nowhere.yaml: configuration file not found" in capsys.readouterr().err
+
+
+def test_plan_prints_why_it_failed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.yaml").write_text("trials: many")
+    assert main(["plan", "--configfile", "bad.yaml"]) == 1
+    assert "trials = 'many'" in capsys.readouterr().err
