@@ -32,7 +32,7 @@ lint: .venv
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --configfile $(CONFIG) --lint
 
-# the table of keys in config/README.md and config/schema.json, from the configuration's model
+# Regenerates the table of keys in config/README.md and config/schema.json from the configuration model.
 docs-config: .venv
 	$(BIN)/python -m memaudit.study.config
 
