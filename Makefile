@@ -9,11 +9,13 @@ PYTHON ?= python3
 SYSTEM ?= yes
 BIN := .venv/bin
 CONFIG := config/demo.yaml
+# progress bars on a terminal, plain lines in a file
+DISPLAY_OPTIONS := $(shell test -t 2 && echo --logger rich || echo --quiet rules host reason)
 
 .PHONY: .venv demo test test-slurm bench lint docs-config format lock clean
 
 demo: .venv
-	$(BIN)/snakemake --configfile $(CONFIG) --quiet rules host reason
+	$(BIN)/snakemake $(DISPLAY_OPTIONS) --configfile $(CONFIG)
 
 test: .venv .venv/ffcv .venv/browser lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -30,10 +30,10 @@ def test_time_left_goes_by_the_cost_of_what_was_trained_since(tmp_path):
     cheap, dear = shard(tmp_path, 0, 9), shard(tmp_path, 10, 19)
     costs = {cheap: 1.0, dear: 5.0}
     # 10 of 60 were done before; 10 more in 600 s, so the 40 that are left take 2,400 s
-    line = progress.words({cheap: 10, dear: 2}, costs, 10.0, 600.0)
-    assert line == "models: 12 of 20 trained, about 40 minutes to go"
-    assert progress.words({cheap: 0, dear: 2}, costs, 10.0, 600.0) == "models: 2 of 20 trained"
-    assert progress.words({cheap: 10, dear: 10}, costs, 10.0, 60.0) == "models: 20 of 20 trained"
+    line = progress.line({cheap: 10, dear: 2}, costs, 10.0, 600.0)
+    assert line == "models: 12 of 20 trained, about 40 minutes left"
+    assert progress.line({cheap: 0, dear: 2}, costs, 10.0, 600.0) == "models: 2 of 20 trained"
+    assert progress.line({cheap: 10, dear: 10}, costs, 10.0, 60.0) == "models: 20 of 20 trained"
 
 
 EARLIER = "2026-01-01 10:00:00 error: the loss is nan\n"

@@ -3,11 +3,14 @@
 import copy
 import csv
 import hashlib
+import subprocess
+import sys
 
 import h5py
 import numpy as np
 import pytest
-from conftest import Study
+import yaml
+from conftest import ROOT, SMALL, Study
 
 from memaudit import store, tables
 from memaudit.buckets.assign import Assignment
@@ -19,6 +22,7 @@ from memaudit.scores.facade import Scores
 from memaudit.scores.selection import Pair, selecting_half
 from memaudit.study import models_needed
 from memaudit.study.study import Study as Configured
+from memaudit.study.study import claim
 from memaudit.tables import read_rows
 
 TRAINED = {"train"}
@@ -172,11 +176,11 @@ def test_the_summary_counts_what_was_trained(finished):
     with open(finished.results / "claims.csv", newline="") as file:
         claims = list(csv.DictReader(file))
     assert len(claims) == 8
-    for claim in claims:
-        assert claim["verdict"] in (
+    for row in claims:
+        assert row["verdict"] in (
             *("supported", "contradicted", "too small to matter", "undecided", "not tested"),
         )
-        assert claim["claim"] in text
+        assert row["claim"] in text
 
 
 def test_another_folder_gives_the_same_table(finished, tmp_path):
@@ -364,3 +368,30 @@ def test_divergence_stops_in_words(study):
     assert done.returncode != 0
     assert "recipe weight_decay, removal none, trial 0, epoch 1 of 20" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_the_study_is_a_module_of_another_workflow(tmp_path):
+    """Only keys that differ from the defaults are given; rules have a prefix; guards hold."""
+    (tmp_path / "Snakefile").write_text(
+        'configfile: "study.yaml"\n'
+        f'module memaudit:\n    snakefile: "{ROOT}/workflow/Snakefile"\n    config: config\n'
+        "use rule * from memaudit as memaudit_*\n"
+    )
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(SMALL))
+
+    def snakemake(*arguments):
+        command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    status, text = snakemake("--dry-run")
+    assert status == 0, text
+    assert "memaudit_table2" in text and "memaudit_all" in text
+    status, text = snakemake("data/small.h5")
+    assert status == 0, text
+    assert load(tmp_path / "data/small.h5").n_train > 50
+    claim(tmp_path / "results/small", "other")
+    status, text = snakemake("--dry-run")
+    assert status != 0 and "holds the study of the dataset 'other'" in text
+    status, text = snakemake("--dry-run", "--config", "sed=3")
+    assert status != 0 and "sed = 3: unknown key" in text

@@ -1,5 +1,6 @@
 """`memaudit run`: snakemake with the workflow that the package carries."""
 
+import sys
 from pathlib import Path
 
 from memaudit.errors import AuditError, require
@@ -34,7 +35,10 @@ def main(arguments: list[str]) -> int:
     snakemake = require("snakemake.cli", extra="workflow")
     given = [argument.partition("=")[0] for argument in arguments]
     if not {"-s", "--snakefile"} & set(given):
-        arguments = ["--snakefile", str(home() / "Snakefile"), *_located(arguments)]
+        # progress bars on a terminal, plain lines in a file
+        bars = sys.stderr.isatty() and not {"--logger", "--quiet", "-q"} & set(given)
+        display = ["--logger", "rich"] if bars else []
+        arguments = [*display, "--snakefile", str(home() / "Snakefile"), *_located(arguments)]
     try:
         snakemake.main(arguments)
     except SystemExit as ended:

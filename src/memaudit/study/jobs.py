@@ -1,10 +1,11 @@
-"""What every job of the workflow shares: a log, progress on the terminal, errors in a line."""
+"""What every job of the workflow shares: a log, progress on the terminal, errors as one line."""
 
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
 from typing import IO
 
 from memaudit.errors import AuditError, Stopped
@@ -12,17 +13,22 @@ from memaudit.errors import AuditError, Stopped
 PROGRESS_SECONDS = 10.0
 
 
-def _in_words(kind, error, trace) -> None:
-    """Ctrl-C while a job's script still imports, before `job` is there to see it, says nothing."""
+def _no_interrupt(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print no traceback on Ctrl-C while a script imports, before `job` can catch it."""
     if not issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
 
 
-sys.excepthook = _in_words
+sys.excepthook = _no_interrupt
 
 
 class Report:
-    """Writes lines to a job's log, and now and then, unless `quiet`, to the terminal."""
+    """Writes lines to a job's log and, unless `quiet`, to standard error.
+
+    On a terminal the lines go to the log only: they would interrupt Snakemake's display.
+    """
 
     def __init__(self, *logs: IO[str], quiet: bool = False):
         self._logs = logs
@@ -30,39 +36,44 @@ class Report:
         self._shown = time.monotonic()
 
     def __call__(self, text: str) -> None:
-        """A line for the log; the terminal gets one at most every ten seconds."""
+        """Log a line, and show it if the last one was shown ten seconds ago or earlier."""
         self.note(text)
         if not self._quiet and time.monotonic() - self._shown >= PROGRESS_SECONDS:
-            self._say(text)
+            self._show(text)
 
     def note(self, text: str) -> None:
-        """A line for the log alone."""
+        """Log a line."""
         for log in self._logs:
             with suppress(OSError):  # a log that cannot be written, on a full disk, is no failure
                 log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
                 log.flush()
 
-    def _say(self, text: str) -> None:
-        self._shown = time.monotonic()
+    def say(self, text: str) -> None:
+        """Log a line and show it."""
+        self.note(text)
+        self._show(text)
+
+    def fail(self, text: str) -> None:
+        """Log a line and print it, also on a terminal."""
+        self.note(text)
         print(text, file=sys.stderr, flush=True)
 
-    def say(self, text: str) -> None:
-        """A line for the log and, at once, for the terminal."""
-        self.note(text)
-        self._say(text)
+    def _show(self, text: str) -> None:
+        self._shown = time.monotonic()
+        if not sys.stderr.isatty():
+            print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def job(
     log: str | Path, history: str | Path | None = None, quiet: bool = False
 ) -> Iterator[Report]:
-    """Run a job's work with its log open.
+    """Run the work of a job with its log open.
 
-    An AuditError, what the system refuses (OSError) and want of memory are told in a line, with no
-    traceback, and the process ends with status 1; Stopped likewise, with the status of a process
-    that SIGTERM ended. Anything else is a fault of ours and keeps its traceback. Snakemake deletes
-    the log of an attempt before the next: what is written is kept in the file `history` too, and
-    what that holds already opens the log. `quiet` keeps progress off the terminal.
+    AuditError, OSError and MemoryError become one line without a traceback, and the process ends
+    with status 1; Stopped likewise with status 143, as after SIGTERM. Any other exception is a bug
+    and keeps its traceback. Snakemake deletes the log of an attempt before the next one: lines are
+    also kept in the file `history`, and its content opens the log. `quiet` hides progress.
     """
     with ExitStack() as stack:
         files = [stack.enter_context(_opened(Path(log), "w"))]
@@ -80,10 +91,10 @@ def job(
             report("interrupted")
             sys.exit(130)
         except Stopped as stopped:
-            report.say(str(stopped))
+            report.fail(str(stopped))
             sys.exit(143)
         except (AuditError, OSError, MemoryError) as error:
-            report.say(f"error: {_words(error)}")
+            report.fail(f"error: {_message(error)}")
             sys.exit(1)
 
 
@@ -93,19 +104,19 @@ def _opened(path: Path, mode: str) -> Iterator[IO[str]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, mode, encoding="utf-8")  # noqa: SIM115, closed below
     except OSError as error:
-        print(f"error: {_words(error)}", file=sys.stderr, flush=True)
+        print(f"error: {_message(error)}", file=sys.stderr, flush=True)
         sys.exit(1)
     try:
         yield file
     finally:
-        with suppress(OSError):  # what did not fit on a full disk is tried once more
+        with suppress(OSError):  # what did not fit on a full disk is written again here
             file.close()
 
 
-def _words(error: Exception) -> str:
-    """What to tell the user: our own words, or the system's."""
+def _message(error: Exception) -> str:
+    """Return the message of our own errors, or the system's."""
     if isinstance(error, MemoryError):
-        return "out of memory: take a machine with more, fewer jobs at a time, or a smaller study"
+        return "out of memory: use a machine with more, fewer jobs at a time, or a smaller study"
     if isinstance(error, OSError):
         return f"{error.filename or 'a file'}: {error.strerror or error}"
     return str(error)
