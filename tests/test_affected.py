@@ -1,16 +1,17 @@
-"""Which test examples pay for a removal, in a study that can be worked out by hand."""
+"""Which test examples a removal affects, in a study that can be worked out by hand."""
 
 import csv
 
 import numpy as np
 import pytest
 
+from memaudit import tables
 from memaudit.buckets.assign import assign
 from memaudit.buckets.leaks import Leak
 from memaudit.figures.affected import affected as draw
 from memaudit.results import affected
 from memaudit.results.affected import DUPLICATES, NEITHER, OTHERS
-from memaudit.results.statistics import Arm, welch_drop
+from memaudit.results.statistics import Arm, accuracy_drop
 from memaudit.scores.estimate import standard_error
 from memaudit.scores.selection import Pair
 
@@ -47,7 +48,7 @@ ARMS = {
 
 @pytest.fixture
 def selected():
-    return affected.view(ARMS, "original", "selected", PAIRS, CALLED, CLASSES)
+    return affected.view(ARMS, ("original", "selected"), PAIRS, CALLED, CLASSES)
 
 
 def test_examples_by_what_was_predicted(selected):
@@ -76,9 +77,8 @@ def test_groups_add_up_to_the_drop(selected):
         NEITHER: (1, 1),
         OTHERS: (0, 16),
     }
-    full, reduced = (ARMS[f"original/{name}"].accuracy for name in ("none", "selected"))
-    drop = welch_drop(full, reduced)
-    assert sum(g.contribution for g in groups) == pytest.approx(drop.drop)
+    drop = accuracy_drop(ARMS["original/none"], ARMS["original/selected"])
+    assert sum(g.contribution for g in groups) == pytest.approx(drop.value)
     assert by_name[DUPLICATES].contribution == pytest.approx(100 / N_TEST)
     assert by_name["subpopulation 0"].contribution == pytest.approx(125 / N_TEST)
     assert by_name["subpopulation 0"].predicted == pytest.approx(140 / N_TEST)
@@ -87,7 +87,7 @@ def test_groups_add_up_to_the_drop(selected):
     assert groups[-1].group == OTHERS
     total = 100 * sum(arm.correct.mean() * s for arm, s in _control())
     assert sum(g.control_contribution for g in groups) == pytest.approx(total)
-    assert (summary.low, summary.high) == (drop.ci_low, drop.ci_high)
+    assert (summary.low, summary.high) == (drop.low, drop.high)
 
 
 def _control():
@@ -110,7 +110,9 @@ def test_the_summary(selected):
 
 def test_a_bucket_counts_its_own_examples_only():
     """Its control was not trained, and its drop is not sure: what rests on them is empty."""
-    summary, groups, examples = affected.view(ARMS, "original", "memorized", PAIRS, CALLED, CLASSES)
+    summary, groups, examples = affected.view(
+        ARMS, ("original", "memorized"), PAIRS, CALLED, CLASSES
+    )
     assert [p.test for p in examples] == [3, 1]
     assert [p.predicted for p in examples] == pytest.approx([60, 20])
     assert [g.group for g in groups] == [NEITHER, OTHERS]
@@ -123,7 +125,9 @@ def test_a_bucket_counts_its_own_examples_only():
 def test_nothing_removed():
     arms = {f"original/{name}": ARMS["original/none"] for name in ("none", "memorized")}
     called = [row for row in CALLED if row.bucket != "memorized"]
-    summary, groups, examples = affected.view(arms, "original", "memorized", PAIRS, called, CLASSES)
+    summary, groups, examples = affected.view(
+        arms, ("original", "memorized"), PAIRS, called, CLASSES
+    )
     assert (examples, summary.influenced, summary.drop) == ([], 0, 0)
     assert [g.group for g in groups] == [OTHERS]
 
@@ -131,10 +135,10 @@ def test_nothing_removed():
 def test_files_and_the_figure(selected, tmp_path):
     summary, groups, examples = selected
     single = {name: Arm(a.trials[:1], a.correct[:1]) for name, a in ARMS.items()}
-    few = affected.view(single, "original", "memorized", PAIRS, CALLED, CLASSES)
-    affected.write([*examples, *few[2]], affected.Example, tmp_path / "examples.csv")
-    affected.write([*groups, *few[1]], affected.Group, tmp_path / "groups.csv")
-    affected.write([summary, few[0]], affected.Summary, tmp_path / "summary.csv")
+    few = affected.view(single, ("original", "memorized"), PAIRS, CALLED, CLASSES)
+    tables.write_rows(tmp_path / "examples.csv", affected.Example, [*examples, *few[2]])
+    tables.write_rows(tmp_path / "groups.csv", affected.Group, [*groups, *few[1]])
+    tables.write_rows(tmp_path / "summary.csv", affected.Summary, [summary, few[0]])
     rows = {}
     for name in ("examples", "groups", "summary"):
         text = (tmp_path / f"{name}.csv").read_text()

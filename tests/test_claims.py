@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from memaudit import tables
 from memaudit.buckets.assign import Assignment
 from memaudit.buckets.leaks import Leak
 from memaudit.results import claims
@@ -51,7 +52,7 @@ EXAMPLES = [
 
 
 def verdicts(percent=PAPER, examples=EXAMPLES, leaks=LEAKS, memorized=MEMORIZED, **options):
-    found = claims.judge(contrasts(percent, **options), examples, leaks, memorized, SETTINGS)
+    found = claims.judge(contrasts(percent, **options), examples, leaks, memorized)
     return [claim.verdict for claim in found], found
 
 
@@ -78,13 +79,14 @@ def test_the_opposite_world_contradicts_them():
     assert words == ["contradicted"] * 8
 
 
-def test_no_difference_is_too_small_to_matter_and_supports_the_last():
-    """All arms at 80 %: with 30 models of 2,000 answers a difference of 1 example is ruled out."""
+def test_no_difference_is_equivalent_and_supports_the_last():
+    """All arms at 80%: with 30 models and 2,000 test images a difference of 1 pp is ruled out."""
     words, found = verdicts(dict.fromkeys(PAPER, 80.0))
-    small = "too small to matter"
-    assert words[:4] == [small] * 4 and words[6:] == [small, "supported"]
-    assert words[4] in (small, "undecided")  # of four arms, so less sure
-    assert "smaller than 1 examples either way" in found[0].because
+    small = "equivalent within the margin"
+    assert words[:3] == [small] * 3 and words[-1] == "supported"
+    for of_four_arms in (words[3], words[4], words[6]):  # so the standard error is larger
+        assert of_four_arms in (small, "inconclusive")
+    assert "within ±1 pp" in found[0].because
 
 
 def test_what_cannot_be_tested_is_not():
@@ -115,33 +117,30 @@ def test_duplicates_are_compared_among_memorized_examples_only(memorized, leaks,
 def test_a_small_difference_the_claimed_way_is_not_called_contradicted():
     """A drop of 0.4 with 30 models of 2,000 answers: shown to be under 1, not to be above 0."""
     words, found = verdicts(PAPER | {"original/selected": 79.6})
-    assert words[0] in ("too small to matter", "supported") and found[0].value > 0
+    assert words[0] in ("equivalent within the margin", "supported") and found[0].value > 0
 
 
-def test_one_model_an_arm_is_said_to_be_too_few(tmp_path):
+def test_one_model_per_arm_is_too_few(tmp_path):
     world = contrasts(PAPER)
     single = {
         name: Arm(one.trials[:1], one.correct[:1]) for name, one in world.two_way.arms.items()
     }
-    found = claims.judge(
-        Contrasts(single, world.removed, SETTINGS), EXAMPLES, LEAKS, MEMORIZED, SETTINGS
-    )
-    assert found[0].verdict == "not tested" and "one model an arm" in found[0].because
+    found = claims.judge(Contrasts(single, world.removed, SETTINGS), EXAMPLES, LEAKS, MEMORIZED)
+    assert found[0].verdict == "not tested" and "one model per arm" in found[0].because
     assert found[5].verdict == "supported"  # it is about examples, not models
-    claims.write_claims(found, tmp_path / "claims.csv")
+    tables.write_rows(tmp_path / "claims.csv", claims.Claim, found)
     assert "nan" not in (tmp_path / "claims.csv").read_text()
     assert "nan" not in claims.markdown(found, "Claims", 1.0)
 
 
-def test_a_cost_above_zero_within_the_margin_does_not_contradict_the_last_claim():
-    """A cost of about 0.8 beyond random examples is far from 0, and not shown to be above 1."""
+def test_an_excess_drop_not_shown_to_exceed_the_margin_does_not_contradict_the_last_claim():
+    """An excess drop of about 0.8 is far from 0, and not shown to be above 1."""
     world = contrasts(PAPER | {"weight_decay/memorized": 82.6})
-    loose = claims.judge(world, EXAMPLES, LEAKS, MEMORIZED, SETTINGS)[-1]
+    loose = claims.judge(world, EXAMPLES, LEAKS, MEMORIZED)[-1]
     assert loose.low > 0.3
-    assert loose.verdict == "undecided"
-    strict = claims.judge(world, EXAMPLES, LEAKS, MEMORIZED, Settings(margin=0.25, bootstrap=200))[
-        -1
-    ]
+    assert loose.verdict == "inconclusive"
+    world.settings = Settings(margin=0.25, bootstrap=200)
+    strict = claims.judge(world, EXAMPLES, LEAKS, MEMORIZED)[-1]
     assert strict.verdict == "contradicted" and "above 0.25" in strict.because
 
 
@@ -152,6 +151,6 @@ def test_p_values_are_adjusted_for_the_number_of_claims():
 
     raw = [
         statistics.no_effect(alone.drop("original", "selected")),
-        statistics.one_sided(alone.beyond_random("weight_decay", "memorized"), 1.0)[0],
+        statistics.one_sided(alone.excess_drop("weight_decay", "memorized"), 1.0)[0],
     ]
     assert found[0].p_holm > raw[0] and found[7].p_holm == pytest.approx(raw[1])

@@ -13,15 +13,15 @@ from memaudit.scores import reliability, selection
 from memaudit.tables import describe
 
 WRITERS = {  # each writes its file without a row
-    "affected": lambda path: affected.write([], affected.Example, path),
-    "groups": lambda path: affected.write([], affected.Group, path),
-    "affected_summary": lambda path: affected.write([], affected.Summary, path),
-    "claims": lambda path: claims.write_claims([], path),
-    "planted": lambda path: planted.write_checks([], path),
     "agreement": lambda path: cifair.write_agreement([], path),
 }
 
 ROWS = {
+    "affected": affected.Example,
+    "groups": affected.Group,
+    "affected_summary": affected.Summary,
+    "claims": claims.Claim,
+    "planted": planted.Check,
     "selected_pairs": selection.Pair,
     "buckets": assign.Assignment,
     "subpopulations": subpopulations.Member,

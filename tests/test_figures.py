@@ -1,5 +1,7 @@
 """Figures 1 to 3: what they show, and that they can be drawn."""
 
+from dataclasses import fields
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -16,12 +18,15 @@ from memaudit.figures.drawing import WIDTH, name
 from memaudit.figures.drops import drops
 from memaudit.figures.scores import most_memorized
 from memaudit.figures.similarity import similarity
-from memaudit.results import curves as curve_table
 from memaudit.results.affected import Example, Summary
-from memaudit.results.table2 import COLUMNS
+from memaudit.results.curves import CurveRow
+from memaudit.results.sweep_tables import ThresholdRow, WeightDecayRow
+from memaudit.results.table2 import Table2Row
 from memaudit.scores.reliability import Agreement
 from memaudit.scores.rescored import Scored
 from memaudit.scores.selection import Pair
+
+NAN = float("nan")
 
 
 def pair(train, test, memorization, influence):
@@ -99,27 +104,34 @@ def test_no_sub_population_is_said(data, tmp_path):
     assert b"<image" not in (tmp_path / "groups.svg").read_bytes()
 
 
-def drop_row(removal, drop, ends=("", "", "", ""), published=("", "")):
-    values = dict.fromkeys(COLUMNS, "") | {"recipe": "original", "removal": removal}
-    values["acc_full"] = "100"
-    names = ("drop", "ci_low", "ci_high", "boot_low", "boot_high")
-    values |= dict(zip(names, (drop, *ends), strict=True))
-    return values | dict(zip(("published_drop", "published_sd"), published, strict=True))
+def drop_row(removal, drop, ends=(NAN,) * 4, published=(NAN, NAN)):
+    """A row of Table 2 with the drop, the bounds of both CIs, and the published values."""
+    values = {field.name: NAN for field in fields(Table2Row)}
+    values |= {"row": removal, "recipe": "original", "removal": removal, "verdict": ""}
+    values |= {"n_removed": 5, "acc_full": 100.0, "drop": drop}
+    names = ("drop_low", "drop_high", "drop_sampling_low", "drop_sampling_high")
+    names += ("published_drop", "published_sd")
+    return Table2Row(**(values | dict(zip(names, (*ends, *published), strict=True))))
 
 
 def test_the_forest_plot_shows_what_there_is(tmp_path):
-    ends = ("1.0", "2.0", "0.5", "2.5")
-    control = drop_row("random_selected", "0.1", ends)
+    ends = (1.0, 2.0, 0.5, 2.5)
+    control = drop_row("random_selected", 0.1, ends)
     shown = {
-        "all": [drop_row("selected", "1.5", ends, ("2.54", "0.2")), control],
-        "no paper": [drop_row("selected", "1.5", ends), control],
-        "one model": [drop_row("selected", "1.5")],
+        "all": [drop_row("selected", 1.5, ends, (2.54, 0.2)), control],
+        "no paper": [drop_row("selected", 1.5, ends), control],
+        "one model": [drop_row("selected", 1.5)],
     }
     figures = {}
     for key, rows in shown.items():
         drops(rows, tmp_path / "drops.png", {("original", "random_selected"): np.array([98, 99])})
         figures[key] = (tmp_path / "drops.svg").read_text()
-    legend = ("examples removed --", "as many at random --", "its ± --", "a single random draw")
+    legend = (
+        "examples removed --",
+        "matched random control --",
+        "its ± --",
+        "a single random draw",
+    )
     words = {key: [text in figure for text in legend] for key, figure in figures.items()}
     assert words == {
         "all": [True, True, True, True],
@@ -171,23 +183,25 @@ def drawn(monkeypatch):
     plt.close("all")
 
 
-def sweep_row(values, removal, drop):
-    numbers = ("acc_full", "acc_reduced", "fitted", "drop", "ci", "boot")
-    ends = {f"{name}{end}": str(drop) for name in numbers for end in ("", "_low", "_high", "_sd")}
-    return ends | values | {"removal": removal, "n_removed": "5"}
+def sweep_row(kind, values, removal, drop):
+    numbers = dict.fromkeys((field.name for field in fields(kind)), float(drop))
+    texts = {"row": removal, "removal": removal, "verdict": "", "n_removed": 5}
+    return kind(**(numbers | texts | values))
 
 
 @pytest.mark.parametrize("few", [True, False])
 def test_no_legend_lies_over_data(few, drawn, called, rng):
     decays = ["0.005"] if few else ["0", "0.0001", "0.0002", "0.00021"]
     rows = [
-        sweep_row({"weight_decay": value, "recipe": "weight_decay"}, removal, 1 + place)
+        sweep_row(
+            WeightDecayRow, {"weight_decay": value, "recipe": "weight_decay"}, removal, 1 + place
+        )
         for place, value in enumerate(decays)
         for removal in ("selected", "random_selected")
     ]
     sweeps.weight_decay(rows, "")
     rows = [
-        sweep_row({"threshold": value, "recipe": recipe}, removal, 1)
+        sweep_row(ThresholdRow, {"threshold": value, "recipe": recipe}, removal, 1)
         for recipe in ("original", "weight_decay")[: 1 if few else 2]
         for value in ("0.25", "0.3", "0.5")[: 1 if few else 3]
         for removal in ("above", "random_above")
@@ -207,10 +221,10 @@ def test_no_legend_lies_over_data(few, drawn, called, rng):
     named = {(p.train, p.test): 0.5 for p in PAIRS}
     similarity(PAIRS, called, {} if few else named, 0.8, 0.45, 0.15, "")
     scores.memorization_histogram(None, values[0], called, "")
-    ends = ("1.0", "2.0", "0.5", "2.5")
-    drops([drop_row("selected", "1.5", ends, ("2.54", "0.2"))], "")
+    ends = (1.0, 2.0, 0.5, 2.5)
+    drops([drop_row("selected", 1.5, ends, (2.54, 0.2))], "")
     epochs = [
-        dict.fromkeys(curve_table.COLUMNS, "1") | {"epoch": str(k), "recipe": recipe}
+        CurveRow(**{f.name: 1 for f in fields(CurveRow)} | {"epoch": k, "recipe": recipe})
         for recipe in ("a", "b")[: 1 if few else 2]
         for k in range(1 if few else 5)
     ]

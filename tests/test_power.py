@@ -5,17 +5,17 @@ import pytest
 from scipy import stats
 
 from memaudit.results import power
-from memaudit.results.statistics import Arm, TwoWay, equivalence, sum_of_parts, welch_drop
+from memaudit.results.statistics import Arm, TwoWay, accuracy_drop, equivalence, sum_of_parts
 
-SDS = (0.3, 0.3)
+SD = 0.3 * np.sqrt(2)  # of the difference of two models of 0.3 each that do not correlate
 
 
 def normal_models(*quantiles, difference):
-    """Models an arm by the textbook's normal formula, 2 (z + z)^2 sd^2 / difference^2."""
+    """Models per arm by the textbook's normal formula, 2 (z + z)^2 sd^2 / difference^2."""
     return int(np.ceil(2 * (sum(map(stats.norm.ppf, quantiles)) * 0.3 / difference) ** 2))
 
 
-def test_counts_are_the_textbooks_and_one_for_the_t_distribution():
+def test_counts_are_the_textbooks_and_a_few_for_the_t_distribution():
     wanted = [
         normal_models(0.975, difference=0.1),
         normal_models(0.975, 0.8, difference=0.1),
@@ -23,67 +23,68 @@ def test_counts_are_the_textbooks_and_one_for_the_t_distribution():
     ]
     assert wanted == [70, 142, 25]
     found = [
-        power.models_for_half_width(SDS, 0.1),
-        power.models_for_power(SDS, 0.1),
-        power.models_for_equivalence(SDS, 0.25, 10**9),
+        power.models_for_half_width(SD, 0.1),
+        power.models_for_power(SD, 0.1),
+        power.models_for_equivalence(SD, 0.25, 10**9),
     ]
-    assert found == [71, 143, 26]
+    assert found == [72, 144, 26]
     # 2,000 test images and a margin that is five of them take more models, 1,000 any number
-    assert power.models_for_equivalence(SDS, 0.25, 2_000) > 50
-    assert power.models_for_equivalence(SDS, 0.25, 1_000) is None
+    assert power.models_for_equivalence(SD, 0.25, 2_000) > 50
+    assert power.models_for_equivalence(SD, 0.25, 1_000) is None
 
 
 def test_counts_are_the_fewest_that_do():
-    sds = (0.2, 0.5)
-    n = power.models_for_half_width(sds, 0.3)
-    assert power.half_width(sds, n) <= 0.3 < power.half_width(sds, n - 1)
-    n = power.models_for_power(sds, 0.3)
-    assert power.power(sds, n, 0.3) >= 0.8 > power.power(sds, n - 1, 0.3)
-    n = power.models_for_equivalence(sds, 0.4, 9_000)
-    below, enough = (power.equivalence_power(sds, k, 0.4, 9_000) for k in (n - 1, n))
+    sd = 0.54
+    n = power.models_for_half_width(sd, 0.3)
+    assert power.half_width(sd, n) <= 0.3 < power.half_width(sd, n - 1)
+    n = power.models_for_power(sd, 0.3)
+    assert power.power(sd, n, 0.3) >= 0.8 > power.power(sd, n - 1, 0.3)
+    n = power.models_for_equivalence(sd, 0.4, 9_000)
+    below, enough = (power.equivalence_power(sd, k, 0.4, 9_000) for k in (n - 1, n))
     assert below < 0.8 <= enough
 
 
-def test_half_width_is_welchs(rng):
-    samples = [rng.normal(70, sd, 9) for sd in (0.2, 0.6)]
-    drop = welch_drop(*samples)
-    sds = tuple(float(s.std(ddof=1)) for s in samples)
-    assert power.half_width(sds, 9) == pytest.approx((drop.ci_high - drop.ci_low) / 2)
+def test_half_width_is_that_of_the_paired_interval(rng):
+    full, reduced = (Arm(np.arange(9), rng.normal(0.7, sd, 9)[:, None]) for sd in (0.002, 0.006))
+    drop = accuracy_drop(full, reduced)
+    assert power.half_width(drop.sd, 9) == pytest.approx((drop.high - drop.low) / 2)
 
 
-@pytest.mark.parametrize(("sds", "models"), [((0.3, 0.3), 12), ((0.2, 0.5), 30)])
-def test_power_is_how_often_the_tests_find(sds, models, rng):
+@pytest.mark.parametrize(("correlation", "models"), [(-0.5, 12), (0, 12), (0.5, 30)])
+def test_power_is_how_often_the_tests_find(correlation, models, rng):
     drop, margin, studies = 0.3, 0.35, 4000
-    full, same = (rng.normal(0, sds[0], (studies, models)) for _ in range(2))
-    reduced = rng.normal(0, sds[1], (studies, models))
+    covariance = 0.09 * np.array([[1, correlation], [correlation, 1]])
+    full, reduced = np.moveaxis(
+        rng.multivariate_normal([0, 0], covariance, (studies, models)), 2, 0
+    )
+    sd = 0.3 * np.sqrt(2 - 2 * correlation)
 
-    def p(a, b, side):
-        return stats.ttest_ind(a, b, axis=1, equal_var=False, alternative=side).pvalue
+    def p(shift, side):
+        return stats.ttest_rel(full + shift, reduced, axis=1, alternative=side).pvalue
 
-    found = np.mean(p(full + drop, reduced, "two-sided") < 0.05)
-    both = np.maximum(p(same + margin, reduced, "greater"), p(same - margin, reduced, "less"))
-    assert power.power(sds, models, drop) == pytest.approx(found, abs=0.03)
-    assert power.equivalence_power(sds, models, margin, 10**9) == pytest.approx(
+    found = np.mean(p(drop, "two-sided") < 0.05)
+    both = np.maximum(p(margin, "greater"), p(-margin, "less"))
+    assert power.power(sd, models, drop) == pytest.approx(found, abs=0.03)
+    assert power.equivalence_power(sd, models, margin, 10**9) == pytest.approx(
         np.mean(both < 0.05), abs=0.04
     )
 
 
 @pytest.mark.parametrize("rows", [1, 4])
 def test_power_is_how_often_the_verdicts_find(rows, rng):
-    """With the choice of images, and adjusted: simulated as differences with known variances."""
+    """With the sampling of images, and adjusted: simulated as differences with known variances."""
     models, drop, studies, image_sd, n_images = 20, 0.5, 4000, 0.1, 400
-    full, reduced = (rng.normal(0, sd, (studies, models)) for sd in SDS)
+    differences = rng.normal(0, SD, (studies, models))
     chosen = image_sd * rng.normal(0, 1, studies)
     variance = image_sd**2 * rng.chisquare(n_images - 1, studies) / (n_images - 1)
     found = []
-    for a, b, image, of_images in zip(full, reduced, chosen, variance, strict=True):
-        parts = [(x.var(ddof=1) / models, models - 1) for x in (a, b)]
-        se, freedom = sum_of_parts([*parts, (of_images, n_images - 1)])
-        found.append((a.mean() - b.mean() + image, se, freedom))
-    value, se, freedom = np.array(found).T
-    adjusted = stats.t.isf(0.025 / rows, freedom)
+    for of_trials, image, of_images in zip(differences, chosen, variance, strict=True):
+        parts = (of_trials.var(ddof=1) / models, models - 1), (of_images, n_images - 1)
+        found.append((of_trials.mean() + image, *sum_of_parts(parts)))
+    value, se, df = np.array(found).T
+    adjusted = stats.t.isf(0.025 / rows, df)
     images = (image_sd**2, n_images - 1)
-    assert power.power(SDS, models, drop, images, rows) == pytest.approx(
+    assert power.power(SD, models, drop, images, rows) == pytest.approx(
         np.mean((value + drop) / se > adjusted), abs=0.03
     )
 
@@ -97,24 +98,24 @@ def test_power_is_how_often_no_drop_is_shown_to_be_small(models, margin, rng):
         arms = {name: Arm(np.arange(models), rng.random((models, n_test)) < right) for name in "ab"}
         found = TwoWay(arms, 2, 0).contrast(["a"], ["b"])
         shown += equivalence(found, margin) < 0.05
-        sds.append([arm.accuracy.std(ddof=1) for arm in arms.values()])
-    mean = tuple(np.sqrt(np.mean(np.square(sds), axis=0)))
-    expected = power.equivalence_power(mean, models, margin, n_test)
+        sds.append(found.sd)
+    sd = float(np.sqrt(np.mean(np.square(sds))))
+    expected = power.equivalence_power(sd, models, margin, n_test)
     assert 0.3 < expected < 0.95
     assert expected == pytest.approx(shown / 500, abs=0.06)
 
 
 def test_what_models_cannot_tell():
-    assert power.models_for_half_width(SDS, 1e-9) is None
-    assert power.models_for_half_width((0.0, 0.0), 0.1) == 2
-    assert power.models_for_power((0.0, 0.0), 0.1) == 2
-    assert power.models_for_equivalence((0.0, 0.0), 0.1, 10**6) == 2
-    assert np.isnan(power.half_width(SDS, 1))
+    assert power.models_for_half_width(SD, 1e-9) is None
+    assert power.models_for_half_width(0.0, 0.1) == 2
+    assert power.models_for_power(0.0, 0.1) == 2
+    assert power.models_for_equivalence(0.0, 0.1, 10**6) == 2
+    assert np.isnan(power.half_width(SD, 1))
     one = Arm(np.arange(1), np.ones((1, 5), dtype=bool))
-    assert power.images_of(one, one) == power.THESE_IMAGES
-    images = (0.2**2, 999)  # half-width 0.39: 0.2 drowns in the choice of images
-    assert power.models_for_power(SDS, 0.2, images) is None
-    assert power.models_for_power(SDS, 1.0, images) is not None
+    assert power.images_of(one, one) == power.FIXED_TEST_SET
+    images = (0.2**2, 999)  # half-width 0.39: 0.2 drowns in the sampling of images
+    assert power.models_for_power(SD, 0.2, images) is None
+    assert power.models_for_power(SD, 1.0, images) is not None
 
 
 def test_the_floor_is_what_is_left_with_all_models(rng):
@@ -135,12 +136,12 @@ def test_the_floor_is_what_is_left_with_all_models(rng):
 
 
 def test_what_images_add_shrinks_with_the_drop():
-    """37 of 10,000 test images right 27 % less often: a drop of 0.1, of 888 one of 2.4."""
+    """37 of 10,000 test images right 27% less often: a drop of 0.1, of 888 one of 2.4."""
     measured, images = 888 * 0.27 / 100, (888 * 0.27**2 / 10_000**2 * 100**2, 9_999)
     small, freedom = power.images_at(0.1, images, measured, 10_000)
     assert freedom == 9_999
     assert np.sqrt(small) == pytest.approx(100 * np.sqrt(37 * 0.27**2) / 10_000, rel=0.01)
-    assert power.models_for_power(SDS, 0.1, (small, freedom), 4) == pytest.approx(286, abs=6)
+    assert power.models_for_power(SD, 0.1, (small, freedom), 4) == pytest.approx(286, abs=6)
     # never more than if every model lost the images for good, nor less than nothing
     assert power.images_at(1.0, (9.0, 99), 0.5, 100)[0] == pytest.approx(100**2 * 0.01 * 0.99 / 100)
     assert power.images_at(1.0, (0.0, 99), 0.0, 100)[0] == pytest.approx(100**2 * 0.01 * 0.99 / 100)

@@ -15,6 +15,7 @@ from memaudit.figures.curves import learning_curves
 from memaudit.figures.sweeps import _log_places
 from memaudit.models.removals import examples_above, read_examples
 from memaudit.results import curves, statistics, sweep_tables, table2
+from memaudit.results.sweep_tables import ThresholdRow, WeightDecayRow
 from memaudit.scores import rescored
 from memaudit.scores.rescored import Scored
 
@@ -74,18 +75,16 @@ def test_learning_curves_are_means_over_models(tmp_path):
         "train_mask": np.array([[1, 1, 1, 1], [1, 1, 1, 0]], dtype=bool),
         "train_correct": np.array([[1, 1, 0, 0], [1, 1, 1, 1]], dtype=bool),
     }
-    first, last = curves.curve_rows("a", models)
-    assert (first["loss"], first["loss_sd"]) == (3, pytest.approx(2**0.5))
-    assert (first["train_accuracy"], first["test_accuracy"]) == (37.5, 25)
-    assert (first["test_models"], last["test_models"], last["models"]) == (1, 2, 2)
-    assert np.isnan([first["test_accuracy_sd"], first["fitted"]]).all()
-    assert (last["test_accuracy"], last["fitted"]) == (62.5, 75)
-    assert last["learning_rate"] == pytest.approx(0.3)
-    table2.write_csv([first, last], tmp_path / "c.csv", curves.COLUMNS)
-    read = tables.read_texts(tmp_path / "c.csv")
-    assert list(read[0]) == list(curves.COLUMNS)
-    assert read[0]["fitted"] == ""
-    learning_curves(read, tmp_path / "c.png")
+    first, last = rows = curves.curve_rows("a", models)
+    assert (first.loss, first.loss_sd) == (3, pytest.approx(2**0.5))
+    assert (first.train_accuracy, first.test_accuracy) == (37.5, 25)
+    assert (first.test_models, last.test_models, last.models) == (1, 2, 2)
+    assert np.isnan([first.test_accuracy_sd, first.fitted]).all()
+    assert (last.test_accuracy, last.fitted) == (62.5, 75)
+    assert last.learning_rate == pytest.approx(0.3)
+    tables.write_rows(tmp_path / "c.csv", curves.CurveRow, rows)
+    assert tables.read_texts(tmp_path / "c.csv")[0]["fitted"] == ""
+    learning_curves(tables.read_rows(tmp_path / "c.csv", curves.CurveRow), tmp_path / "c.png")
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -108,24 +107,28 @@ def test_a_sweeps_rows_are_table_2s(tmp_path):
                 out.add(f"a/{name}/train_accuracy", np.linspace(90, 100, models))
                 out.add(f"a/{name}/n_removed", np.full(models, removed))
     config = table2.Settings(bootstrap=200)
-    found = sweep_tables.sweep_rows(tmp_path / "s.h5", "weight_decay", rows, 40, config)
-    assert list(found[0]) == ["weight_decay", *sweep_tables.COLUMNS]
-    none = np.empty(0, dtype=int)
-    table = table2.table_rows(tmp_path / "s.h5", [r[1:] for r in rows], 40, none, none, config)
+    path = tmp_path / "s.h5"
+    found = sweep_tables.sweep_rows(path, WeightDecayRow, rows, 40, config)
+    table = table2.table_rows(path, [r[1:] for r in rows], 40, config)
+    names = tables.column_names(WeightDecayRow)
+    assert names[:4] == ["weight_decay", "row", "recipe", "removal"]
+    shared = [name for name in names if name in tables.column_names(table2.Table2Row)]
     for mine, theirs in zip(found, table, strict=True):
-        shared = [column for column in sweep_tables.COLUMNS if column in table2.COLUMNS]
-        np.testing.assert_equal([mine[c] for c in shared], [theirs[c] for c in shared])
-        assert mine["acc_full_low"] < mine["acc_full"] < mine["acc_full_high"]
-    assert (found[0]["n_models_full"], found[0]["n_models_reduced"]) == (5, 3)
-    assert (found[0]["fitted"], found[0]["weight_decay"]) == (pytest.approx(95), "0")
+        np.testing.assert_equal(*([getattr(row, c) for c in shared] for row in (mine, theirs)))
+        assert mine.acc_full_low < mine.acc_full < mine.acc_full_high
+    assert (found[0].n_models_full, found[0].n_models_reduced) == (5, 3)
+    assert (found[0].fitted, found[0].weight_decay) == (pytest.approx(95), "0")
 
 
 def test_every_column_is_explained():
-    assert {*sweep_tables.COLUMNS} <= {*table2.COLUMNS, *sweep_tables.OWN_COLUMNS}
-    readme = (ROOT / "docs" / "sweeps.md").read_text()
-    for columns in (sweep_tables.OWN_COLUMNS, curves.COLUMNS):
-        for column, meaning in columns.items():
-            assert f"- `{column}`: {meaning}" in readme, column
+    text = (ROOT / "docs" / "sweeps.md").read_text()
+    assert tables.describe(curves.CurveRow) in text
+    own = {
+        line
+        for kind in (WeightDecayRow, ThresholdRow)
+        for line in tables.describe(kind).splitlines()
+    } - set(tables.describe(table2.Table2Row).splitlines())
+    assert len(own) == 8 and own <= set(text.splitlines())
 
 
 def test_sweeps_over_values_run(study):
@@ -149,7 +152,7 @@ def test_sweeps_over_values_run(study):
         ("0.005", "weight_decay", "random_selected"),
     ]
     same = of_table["weight_decay", "selected"]
-    columns = ("drop", "ci_low", "boot_high", "drop_vs_random_low")
+    columns = ("drop", "drop_low", "drop_sampling_high", "excess_drop_low")
     assert [rows[0][c] for c in columns] == [same[c] for c in columns]
     row, control = tables.read_texts(study.results / "threshold_curve.csv")
     examples = read_examples(study.results / "removals/above_0.5.txt")

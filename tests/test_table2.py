@@ -1,12 +1,15 @@
 """Table 2: what its rows hold and how they read."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
 from memaudit import bits, store, tables
-from memaudit.results import table2, table2_page
+from memaudit.results import table2
 from memaudit.results.accuracies import _read_arm
 from memaudit.results.statistics import TwoWay
+from memaudit.results.table2 import Table2Row
 
 NONE = np.empty(0, dtype=np.int64)
 SETTINGS = table2.Settings(margin=0.25, bootstrap=400, seed=0)
@@ -16,7 +19,7 @@ SETTINGS = table2.Settings(margin=0.25, bootstrap=400, seed=0)
 def accuracies(tmp_path):
     """Four models on all examples and four without: what each gets right of ten test examples.
 
-    Removal costs every model test example 9, and one model test example 0 too.
+    Without the removed examples every model loses test example 9, and one model test example 0.
     """
     full = np.ones((4, 10), dtype=bool)
     full[0, 5] = False
@@ -32,38 +35,42 @@ def accuracies(tmp_path):
     return tmp_path / "accuracies.h5"
 
 
-def rows_of(accuracies, rows=(("original", "selected"),), n=10, leak_free=NONE, held_out=NONE):
-    return table2.table_rows(accuracies, rows, n, leak_free, held_out, SETTINGS)
+def rows_of(accuracies, rows=(("original", "selected"),), n=10, **subsets):
+    return table2.table_rows(accuracies, rows, n, SETTINGS, subsets)
 
 
-def test_the_drop_without_leaks_is_of_the_leak_free_test_examples(accuracies):
-    """Test example 9 leaks: without it one of 4 models loses one of 9 examples, on average 100 / 36."""
+def page(rows):
+    return table2.markdown(rows, "study", "An answer.", 0.25)
+
+
+def test_the_drop_without_leaks_is_that_on_leak_free_test_examples(accuracies):
+    """Test example 9 leaks: without it one of 4 models loses one of 9 examples."""
     (found,) = rows_of(accuracies, leak_free=np.arange(9))
-    assert found["drop"] == pytest.approx(12.5)
-    assert found["drop_leak_free"] == pytest.approx(100 / 36)
-    assert found["drop_leak_free_low"] < 0 < found["drop_leak_free_high"]
+    assert found.drop == pytest.approx(12.5)
+    assert found.drop_leak_free == pytest.approx(100 / 36)
+    assert found.drop_leak_free_low < 0 < found.drop_leak_free_high
     (everything,) = rows_of(accuracies, leak_free=np.arange(10))
-    assert everything["drop_leak_free"] == pytest.approx(everything["drop"])
-    assert everything["drop_leak_free_low"] == everything["boot_low"]
+    assert everything.drop_leak_free == pytest.approx(everything.drop)
+    assert everything.drop_leak_free_low == everything.drop_sampling_low
 
 
-def test_the_drop_on_the_half_that_selected_nothing(accuracies, tmp_path):
-    """Test example 9, lost by every model, is among these five; test example 0, lost by one, not."""
+def test_the_drop_on_the_held_out_half(accuracies, tmp_path):
+    """Test example 9, lost by every model, is held out; test example 0, lost by one, is not."""
     (found,) = rows_of(accuracies, held_out=np.arange(5, 10))
-    assert found["drop_held_out"] == pytest.approx(20)
-    table2.write_csv(rows_of(accuracies), tmp_path / "table2.csv")
+    assert found.drop_held_out == pytest.approx(20)
+    tables.write_rows(tmp_path / "table2.csv", Table2Row, rows_of(accuracies))
     (read,) = tables.read_texts(tmp_path / "table2.csv")
     assert [read[name] for name in read if name.startswith("drop_held_out")] == ["", "", ""]
-    assert "not asked for" in table2_page.markdown(rows_of(accuracies), "Table 2")
+    assert "not requested" in page(rows_of(accuracies))
 
 
 def test_no_leak_free_test_example_no_drop(accuracies, tmp_path):
-    rows = rows_of(accuracies)
-    table2.write_csv(rows, tmp_path / "table2.csv")
+    rows = rows_of(accuracies, leak_free=NONE)
+    tables.write_rows(tmp_path / "table2.csv", Table2Row, rows)
     (read,) = tables.read_texts(tmp_path / "table2.csv")
     assert read["drop"] == "12.5000"
     assert [read[name] for name in read if name.startswith("drop_leak_free")] == ["", "", ""]
-    assert "none left" in table2_page.markdown(rows, "Table 2")
+    assert "no such images" in page(rows)
 
 
 ARMS = [
@@ -75,17 +82,17 @@ ARMS = [
         ("weight_decay", "memorized"),
     )
 ]
-FALLS = {"none": 0.0, "selected": 0.2, "random_selected": 0.05, "memorized": 0.0}
+DROPS = {"none": 0.0, "selected": 0.2, "random_selected": 0.05, "memorized": 0.0}
 
 
 def write_study(path, models=8, removed=5, shuffle=None):
-    """Both recipes on 203 test examples, answers at random but for `FALLS`."""
+    """Both recipes on 203 test examples, answers at random but for `DROPS`."""
     rng = np.random.default_rng(5)
     ease = rng.random(203)
     with store.create(path, store.ACCURACIES, {}) as out:
         for recipe, removal in [("original", "none"), ("weight_decay", "none"), *ARMS]:
-            fall = FALLS.get(removal, 0.0) / (2 if recipe == "weight_decay" else 1)
-            correct = rng.random((models, 203)) < 0.4 + 0.5 * ease - fall
+            drop = DROPS.get(removal, 0.0) / (2 if recipe == "weight_decay" else 1)
+            correct = rng.random((models, 203)) < 0.4 + 0.5 * ease - drop
             order = shuffle.permutation(models) if shuffle else np.arange(models)
             group = f"{recipe}/{removal}"
             out.add(f"{group}/trial", order)
@@ -97,72 +104,63 @@ def write_study(path, models=8, removed=5, shuffle=None):
 
 
 def study_rows(path):
-    return rows_of(path, ARMS, 203, np.arange(100), np.arange(100, 203))
+    return rows_of(path, ARMS, 203, leak_free=np.arange(100), held_out=np.arange(100, 203))
 
 
-def test_every_row_says_what_it_can(tmp_path):
+def test_every_row_has_what_can_be_estimated(tmp_path):
     rows = study_rows(write_study(tmp_path / "a.h5"))
-    by_name = {(row["recipe"], row["removal"]): row for row in rows}
+    by_name = {(row.recipe, row.removal): row for row in rows}
     original, weight_decay = by_name["original", "selected"], by_name["weight_decay", "selected"]
     control = by_name["weight_decay", "random_selected"]
-    assert weight_decay["drop_vs_random"] == pytest.approx(weight_decay["drop"] - control["drop"])
-    assert weight_decay["interaction"] == pytest.approx(weight_decay["drop"] - original["drop"])
-    assert original["boot_low"] < original["drop"] < original["boot_high"]
-    assert np.isnan(original["interaction"])
-    assert np.isnan(by_name["weight_decay", "memorized"]["interaction"])
-    assert not np.isnan(control["interaction"])
-    assert np.isnan(control["drop_vs_random"])
-    assert np.isnan(control["p_holm"])
-    assert not np.isnan(control["tost_p"])
-    assert all(list(row) == list(table2.COLUMNS) for row in rows)
-    assert table2_page.verdict(original, 0.25) == "a drop, more than random"
-    assert np.isnan(control["p_vs_random"])
-    assert table2_page.verdict(by_name["weight_decay", "memorized"], 0.25) == "undecided"
+    assert weight_decay.excess_drop == pytest.approx(weight_decay.drop - control.drop)
+    assert original.drop_sampling_low < original.drop < original.drop_sampling_high
+    assert np.isnan([control.excess_drop, control.p_drop, control.p_excess]).all()
+    assert (original.row, control.row) == ("Original", "random control")
+    assert (original.verdict, control.verdict) == ("excess drop", "")
+    assert by_name["weight_decay", "memorized"].verdict == "inconclusive"
+    assert original.se == pytest.approx(original.sd_difference / np.sqrt(8))
 
 
-def test_p_is_adjusted_over_the_rows_that_are_no_controls(tmp_path):
+def test_p_is_adjusted_over_the_rows_that_are_not_controls(tmp_path):
     path = write_study(tmp_path / "a.h5")
-    with_others = study_rows(path)[2]
+    together = study_rows(path)[:3]
+    first, _ = rows_of(path, [ARMS[0], ARMS[3]], 203)
+    assert min(row.p_excess for row in together) == pytest.approx(3 * first.p_excess)
+    assert min(row.p_drop for row in together) == pytest.approx(3 * first.p_drop)
     (alone,) = rows_of(path, [ARMS[2]], 203)
-    smallest = min(row["p_holm"] for row in study_rows(path)[:3])
-    against = [row["p_vs_random"] for row in rows_of(path, [ARMS[0], ARMS[3]], 203)]
-    assert min(row["p_vs_random"] for row in study_rows(path)[:3]) == pytest.approx(3 * against[0])
-    assert with_others["p_holm"] == pytest.approx(alone["p_holm"])  # the largest of three: as it is
-    (first,) = rows_of(path, [ARMS[0]], 203)
-    assert smallest == pytest.approx(3 * first["p_holm"])
+    assert together[2].p_drop == pytest.approx(alone.p_drop)  # the largest of three: as it is
 
 
 def test_the_order_of_trials_changes_nothing(tmp_path):
     ordered = study_rows(write_study(tmp_path / "a.h5"))
     shuffled = study_rows(write_study(tmp_path / "b.h5", shuffle=np.random.default_rng(6)))
     for name, rows in (("a.csv", ordered), ("b.csv", shuffled)):
-        table2.write_csv(rows, tmp_path / name)
+        tables.write_rows(tmp_path / name, Table2Row, rows)
     assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
-    assert table2_page.markdown(ordered, "t") == table2_page.markdown(shuffled, "t")
+    assert page(ordered) == page(shuffled)
 
 
-def test_one_model_an_arm_is_said_in_words(tmp_path):
+def test_one_model_per_arm_gives_no_ci(tmp_path):
     rows = study_rows(write_study(tmp_path / "a.h5", models=1))
-    table2.write_csv(rows, tmp_path / "table2.csv")
+    tables.write_rows(tmp_path / "table2.csv", Table2Row, rows)
     assert "nan" not in (tmp_path / "table2.csv").read_text().lower()
     first = tables.read_texts(tmp_path / "table2.csv")[0]
-    assert first["drop"]
-    for name in ("ci_low", "boot_low", "p_holm", "tost_p", "seed_correlation", "paired_low"):
-        assert first[name] == ""
-    text = table2_page.markdown(rows, "Table 2")
-    assert "No interval and no test can be given" in text
-    assert "none: one model" in text
+    assert first["drop"] and first["verdict"] == "not tested"
+    names = ("drop_low", "drop_sampling_low", "excess_drop_low", "p_drop", "p_excess", "se")
+    assert not any(first[name] for name in (*names, "p_equivalence", "correlation"))
+    text = page(rows)
+    assert "One model per arm gives no CI and no test" in text
     assert "nan" not in text.lower()
 
 
 def test_nothing_removed_is_no_drop_and_no_test(tmp_path):
     rows = study_rows(write_study(tmp_path / "a.h5", removed=0))
     for row in rows:
-        numbers = [row[name] for name in ("drop", "boot_low", "boot_high", "drop_leak_free_high")]
-        assert numbers == [0, 0, 0, 0]
-        assert np.isnan([row["p_holm"], row["tost_p"]]).all()
-        assert table2_page.verdict(row, 0.25) == "nothing was removed"
-    assert "nan" not in table2_page.markdown(rows, "Table 2").lower()
+        ends = row.drop_sampling_low, row.drop_sampling_high, row.drop_leak_free_high
+        assert (row.drop, *ends) == (0, 0, 0, 0)
+        assert np.isnan([row.p_drop, row.p_excess, row.p_equivalence]).all()
+        assert row.verdict == ("" if row.row == "random control" else "nothing removed")
+    assert "nan" not in page(rows).lower()
 
 
 def test_rows_are_those_of_the_two_way_bootstrap(accuracies):
@@ -170,57 +168,59 @@ def test_rows_are_those_of_the_two_way_bootstrap(accuracies):
     with store.reading(accuracies, store.ACCURACIES) as file:
         arms = {f"original/{x}": _read_arm(file[f"original/{x}"], 10) for x in ("none", "selected")}
     both = TwoWay(arms, 400, 0).contrast(["original/none"], ["original/selected"])
-    assert (found["boot_low"], found["boot_high"]) == (both.low, both.high)
-    assert both.paired == (not np.isnan(found["paired_low"]))
-
-
-DROP = {"p_holm": 0.01, "tost_p": 0.9}
+    assert (found.drop_sampling_low, found.drop_sampling_high) == (both.low, both.high)
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "verdict"),
     [
-        ({"p_holm": 0.01, "tost_p": 0.9}, "a drop"),
-        ({"p_holm": 0.01, "tost_p": 0.9, "drop": -1.0}, "a gain"),
-        ({"p_holm": 0.01, "tost_p": 0.01}, "a drop, smaller than 0.25"),
-        ({"p_holm": 0.3, "tost_p": 0.01}, "smaller than 0.25"),
-        ({"p_holm": 0.3, "tost_p": 0.3}, "undecided"),
-        (DROP | {"p_vs_random": 0.01, "drop_vs_random": 1.0}, "a drop, more than random"),
-        (DROP | {"p_vs_random": 0.01, "drop_vs_random": -1.0}, "a drop, less than random"),
-        (DROP | {"p_vs_random": 0.3}, "a drop, not shown to be more than random"),
-        (DROP | {"p_vs_random": 0.3, "drop": -1.0}, "a gain"),
+        ({"p_excess": 0.01, "excess_drop": 1.0}, "excess drop"),
+        ({"p_excess": 0.01, "excess_drop": -1.0}, "smaller drop than control"),
         (
-            {"p_holm": 0.3, "tost_p": 0.3, "p_vs_random": 0.01, "drop_vs_random": 1.0},
-            "undecided, more than random",
+            {"p_excess": 0.01, "excess_drop": 0.1, "p_equivalence": 0.01},
+            "excess drop, within the margin",
         ),
-        ({"removal": "random_selected", "p_holm": np.nan, "tost_p": 0.01}, "smaller than 0.25"),
-        ({"removal": "random_selected", "p_holm": np.nan, "tost_p": 0.3}, ""),
-        ({"n_removed": 0}, "nothing was removed"),
-        ({}, "none: one model"),
+        (
+            {"p_excess": 0.01, "excess_drop": -0.1, "p_equivalence": 0.01},
+            "smaller drop than control, within the margin",
+        ),
+        ({"p_equivalence": 0.01}, "equivalent to control"),
+        ({}, "inconclusive"),
+        ({"row": "random control"}, ""),
+        ({"n_removed": 0}, "nothing removed"),
+        ({"p_excess": np.nan}, "not tested"),
     ],
 )
-def test_the_verdict_follows_the_tests(changes, words):
-    assert table2_page.verdict(row(**changes), 0.25) == words
+def test_the_verdict_follows_the_tests(changes, verdict):
+    assert table2.verdict(row(**changes)) == verdict
 
 
 def row(**changes):
-    values = dict.fromkeys(table2.COLUMNS, "")
-    values |= {"recipe": "original", "removal": "selected", "paper_column": "Original"}
-    numbers = {"n_removed": 5, "n_models_full": 1, "n_models_reduced": 1, "acc_full": 50.0}
-    numbers |= {"acc_reduced": 48.0, "drop": 2.0}
-    known = {*numbers, "recipe", "removal", "paper_column"}
-    nothing = {name: np.nan for name in table2.COLUMNS if name not in known}
-    return values | numbers | nothing | {"published_drop": 2.54, "published_sd": 0.2} | changes
+    """A row with numbers made up."""
+    texts = {"row": "Original", "recipe": "original", "removal": "selected", "verdict": ""}
+    counts = dict.fromkeys(("n_removed", "n_models_full", "n_models_reduced"), 5)
+    numbers = {field.name: 0.3 for field in fields(Table2Row)}
+    return Table2Row(**(numbers | texts | counts | changes))
 
 
-def test_what_cannot_be_said_is_left_empty(tmp_path):
-    table2.write_csv([row()], tmp_path / "table2.csv")
-    assert "nan" not in (tmp_path / "table2.csv").read_text().lower()
-    (read,) = tables.read_texts(tmp_path / "table2.csv")
-    assert list(read) == list(table2.COLUMNS)
-    assert (read["drop"], read["se"], read["published_drop"]) == ("2.0000", "", "2.5400")
-    text = table2_page.markdown([row()], "Table 2")
-    assert "none: one model" in text
-    assert "2.54 ± 0.2" in text
-    assert "nan" not in text.lower()
-    assert all(f"`{column}`" in text for column in table2.COLUMNS)
+def test_table2_csv_begins_with_what_is_read_first():
+    first = (
+        "row,recipe,removal,n_removed,n_models_full,n_models_reduced,acc_full,acc_reduced,"
+        "drop,drop_low,drop_high,drop_sampling_low,drop_sampling_high,"
+        "excess_drop,excess_drop_low,excess_drop_high,p_excess,verdict,"
+    )
+    assert ",".join(tables.column_names(Table2Row)).startswith(first)
+
+
+def test_the_page_explains_every_column_and_opens_with_the_answer():
+    text = page([row()])
+    assert text.splitlines()[:3] == ["# Table 2: study", "", "An answer."]
+    assert tables.describe(Table2Row) in text
+    assert "0.30 ± 0.30" in text
+
+
+def test_rows_survive_the_round_trip(accuracies, tmp_path):
+    found = rows_of(accuracies)
+    tables.write_rows(tmp_path / "table2.csv", Table2Row, found)
+    (read,) = tables.read_rows(tmp_path / "table2.csv", Table2Row)
+    assert (read.row, read.n_removed, read.drop) == ("Original", 3, 12.5)

@@ -2,7 +2,7 @@
 
 For notebooks the main functions are here, imported when they are first used:
 
-    from memaudit import memorization, influence_blocks, select, assign, welch_drop
+    from memaudit import memorization, influence_blocks, select, assign, accuracy_drop
 """
 
 from importlib import import_module
@@ -22,7 +22,7 @@ _HOME = {
     "control_examples": ("models.removals", "control_examples"),
     "Arm": ("results.statistics", "Arm"),
     "TwoWay": ("results.statistics", "TwoWay"),
-    "welch_drop": ("results.statistics", "welch_drop"),
+    "accuracy_drop": ("results.statistics", "accuracy_drop"),
     "no_effect": ("results.statistics", "no_effect"),
     "equivalence": ("results.statistics", "equivalence"),
     "holm": ("results.statistics", "holm"),

@@ -127,6 +127,12 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file atomically, as UTF-8."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def reason(error: OSError) -> str:
     """What the system says is wrong, in a line (HDF5's own words go over several)."""
     return os.strerror(error.errno) if error.errno else " ".join(str(error).split())

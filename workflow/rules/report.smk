@@ -1,4 +1,4 @@
-"""What people read: the papers' claims, a summary for an appendix, pages of the report."""
+"""The papers' claims, a summary for an appendix, pages of the report."""
 
 
 rule claims:
@@ -34,6 +34,7 @@ rule summary:
         buckets=f"{study.results}/buckets.csv",
         leaks=f"{study.results}/leaks.csv",
         pairs=f"{study.results}/selected_pairs.csv",
+        answer=f"{study.results}/answer.md",
         table=f"{study.results}/table2.md",
         claims=f"{study.results}/claims.md",
     output:
@@ -64,15 +65,22 @@ rule summary:
 
 rule pages:
     input:
+        answer=f"{study.results}/answer.md",
         table=f"{study.results}/table2.md",
         claims=f"{study.results}/claims.md",
         summary=f"{study.results}/summary.md",
     output:
+        answer=report(
+            f"{study.results}/report/answer.html",
+            caption="../report/answer.rst",
+            category="1 The answer",
+            labels={"what": "1 In a few sentences"},
+        ),
         table=report(
             f"{study.results}/report/table2.html",
             caption="../report/table2.rst",
-            category="1 The answer: Table 2",
-            labels={"what": "Table 2, with its columns explained"},
+            category="1 The answer",
+            labels={"what": "2 Table 2, with its columns explained"},
         ),
         claims=report(
             f"{study.results}/report/claims.html",

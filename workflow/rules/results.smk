@@ -29,6 +29,7 @@ rule table2:
     output:
         csv=f"{study.results}/table2.csv",
         markdown=f"{study.results}/table2.md",
+        answer=f"{study.results}/answer.md",
     log:
         f"{study.results}/logs/table2.log",
     localrule: True
@@ -39,6 +40,7 @@ rule table2:
         name=study.name,
         statistics=study.settings["statistics"],
         held_out_half=study.config.selection.held_out_half,
+        source=study.config.memorization.source,
         seed=study.config.seed,
     script:
         "../scripts/table2.py"
@@ -190,8 +192,8 @@ rule figures:
         drops=report(
             f"{study.results}/figures/drops.png",
             caption="../report/drops.rst",
-            category="1 The answer: Table 2",
-            labels={"what": "Accuracy drops of Table 2"},
+            category="1 The answer",
+            labels={"what": "3 Accuracy drops of Table 2"},
         ),
         similarity=report(
             f"{study.results}/figures/similarity.png",

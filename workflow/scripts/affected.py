@@ -1,5 +1,6 @@
-"""Say which test examples pay for each removal of the paper's table, and how the drop adds up."""
+"""Find which test examples each removal of the paper's table affects, and how the drop adds up."""
 
+from memaudit import tables
 from memaudit.buckets.assign import Assignment
 from memaudit.data.dataset import load
 from memaudit.figures.affected import affected as draw
@@ -8,30 +9,27 @@ from memaudit.results import affected
 from memaudit.results.accuracies import read_arms
 from memaudit.scores.selection import Pair
 from memaudit.study.jobs import job
-from memaudit.tables import read_rows
 
 with job(snakemake.log[0]) as report:
-    data = load(snakemake.input.dataset)
+    data, output = load(snakemake.input.dataset), snakemake.output
     rows = [tuple(row) for row in snakemake.params.rows]
     controls = [(recipe, CONTROL + removal) for recipe, removal in rows]
     arms, _ = read_arms(snakemake.input.accuracies, rows + controls, data.n_test)
     pairs, buckets = (
-        read_rows(snakemake.input.pairs, Pair),
-        read_rows(snakemake.input.buckets, Assignment),
+        tables.read_rows(snakemake.input.pairs, Pair),
+        tables.read_rows(snakemake.input.buckets, Assignment),
     )
     classes = [data.class_names[label] for label in data.test_labels]
-    views = [affected.view(arms, *row, pairs, buckets, classes) for row in rows]
-    summaries = [summary for summary, _, _ in views]
-    groups = [group for _, found, _ in views for group in found]
+    views = [affected.view(arms, row, pairs, buckets, classes) for row in rows]
     examples = [example for _, _, found in views for example in found]
-    affected.write(examples, affected.Example, snakemake.output.examples)
-    affected.write(groups, affected.Group, snakemake.output.groups)
-    affected.write(summaries, affected.Summary, snakemake.output.summary)
-    draw([(summary, found) for summary, _, found in views], snakemake.output.figure)
-    for s in summaries:
+    tables.write_rows(output.examples, affected.Example, examples)
+    groups = [group for _, found, _ in views for group in found]
+    tables.write_rows(output.groups, affected.Group, groups)
+    tables.write_rows(output.summary, affected.Summary, [summary for summary, _, _ in views])
+    draw([(summary, found) for summary, _, found in views], output.figure)
+    for s, _, _ in views:
         report.say(
-            f"{s.recipe}, {s.removal}: {s.influenced} test examples that the removed examples "
-            f"influence carry {s.drop_influenced:.2f} of the drop of {s.drop:.2f}, the other "
-            f"{s.test_examples - s.influenced} carry {s.drop_rest:.2f}; the influences add up to "
-            f"{s.predicted:.2f}"
+            f"{s.recipe}, {s.removal}: drop {s.drop:.2f} pp, of which {s.drop_influenced:.2f} on "
+            f"{s.influenced} influenced test examples and {s.drop_rest:.2f} on "
+            f"{s.test_examples - s.influenced} others; {s.predicted:.2f} predicted"
         )

@@ -2,20 +2,20 @@
 
 import numpy as np
 
-from memaudit import store
+from memaudit import store, tables
 from memaudit.buckets.assign import Assignment
 from memaudit.data.dataset import load
 from memaudit.duplicates.files import read_scores
 from memaudit.figures.drops import drops
 from memaudit.figures.scores import memorization_histogram, most_memorized
 from memaudit.figures.similarity import similarity
+from memaudit.results.table2 import Table2Row
 from memaudit.scores.selection import Pair
 from memaudit.study.jobs import job
-from memaudit.tables import read_rows, read_texts
 
 with job(snakemake.log[0]):
     data, params = load(snakemake.input.dataset), snakemake.params
-    pairs = read_rows(snakemake.input.pairs, Pair)
+    pairs = tables.read_rows(snakemake.input.pairs, Pair)
     if scores := snakemake.input.get("scores"):
         with store.reading(scores, store.SCORES) as file:
             memorization, se = file["memorization"][:], file["memorization_se"][:]
@@ -23,15 +23,13 @@ with job(snakemake.log[0]):
         memorization, se = np.full((2, data.n_train), np.nan)
         for pair in pairs:
             memorization[pair.train], se[pair.train] = pair.memorization, pair.memorization_se
-    buckets = read_rows(snakemake.input.buckets, Assignment)
+    buckets = tables.read_rows(snakemake.input.buckets, Assignment)
     most_memorized(data, memorization, se, snakemake.output.most_memorized)
     memorization_histogram(data, memorization, buckets, snakemake.output.memorization)
-    rows = read_texts(snakemake.input.table)
+    rows = tables.read_rows(snakemake.input.table, Table2Row)
     with store.reading(snakemake.input.accuracies, store.ACCURACIES) as file:
         accuracies = {
-            (row["recipe"], row["removal"]): file[
-                f"{row['recipe']}/{row['removal']}/test_accuracy"
-            ][:]
+            (row.recipe, row.removal): file[f"{row.recipe}/{row.removal}/test_accuracy"][:]
             for row in rows
         }
     drops(rows, snakemake.output.drops, accuracies)

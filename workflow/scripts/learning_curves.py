@@ -1,10 +1,10 @@
-"""Learning curves of the models on all examples, as a table and as a figure."""
+"""Write the learning curves of the models on all examples as a table and a figure."""
 
 from memaudit import tables
 from memaudit.data.dataset import load
 from memaudit.figures.curves import learning_curves
 from memaudit.models.shards import Origin, read_shards
-from memaudit.results import curves, table2
+from memaudit.results import curves
 from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
@@ -16,9 +16,9 @@ with job(snakemake.log[0]) as report:
         shards = gathered["shards"][f"{recipe}/{removal}"]
         found = curves.curve_rows(recipe, read_shards(shards, range(models), curves.FIELDS, origin))
         report.say(
-            f"recipe {recipe}: at the end {found[-1]['fitted']:.2f} % of the training examples are "
-            f"right, {found[-1]['test_accuracy']:.2f} % of the test examples"
+            f"recipe {recipe}: final accuracy {found[-1].fitted:.2f}% on the training images, "
+            f"{found[-1].test_accuracy:.2f}% on the test images"
         )
         rows += found
-    table2.write_csv(rows, snakemake.output.csv, curves.COLUMNS)
-    learning_curves(tables.read_texts(snakemake.output.csv), snakemake.output.png)
+    tables.write_rows(snakemake.output.csv, curves.CurveRow, rows)
+    learning_curves(rows, snakemake.output.png)

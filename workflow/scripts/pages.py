@@ -1,4 +1,4 @@
-"""Pages of the report from the study's Markdown."""
+"""Convert the study's Markdown to pages of the report."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ from memaudit.results import pages
 from memaudit.study.jobs import job
 
 with job(snakemake.log[0]):
-    for name in ("table", "claims", "summary"):
+    for name, path in snakemake.output.items():
         text = Path(snakemake.input[name]).read_text(encoding="utf-8")
-        title = text.splitlines()[0].removeprefix("# ")
-        with store.atomic_write(snakemake.output[name]) as temporary:
-            temporary.write_text(pages.page(text, title), encoding="utf-8")
+        first = text.splitlines()[0]
+        title = first.removeprefix("# ") if first.startswith("# ") else "The answer"
+        store.write_text(path, pages.page(text, title))

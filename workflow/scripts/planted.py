@@ -1,13 +1,12 @@
-"""Check what was found in the generated dataset against what was planted."""
+"""Compare what was found in the generated dataset with what was planted."""
 
-from memaudit import store
+from memaudit import store, tables
 from memaudit.buckets.assign import Assignment
 from memaudit.data.dataset import load
 from memaudit.duplicates import read_duplicates
 from memaudit.results import planted
 from memaudit.scores.selection import Pair
 from memaudit.study.jobs import job
-from memaudit.tables import read_rows
 
 with job(snakemake.log[0]) as report:
     with store.reading(snakemake.input.scores, store.SCORES) as file:
@@ -15,10 +14,10 @@ with job(snakemake.log[0]) as report:
     results = planted.checks(
         load(snakemake.input.dataset),
         memorization,
-        read_rows(snakemake.input.pairs, Pair),
+        tables.read_rows(snakemake.input.pairs, Pair),
         read_duplicates(snakemake.input.duplicates),
-        read_rows(snakemake.input.buckets, Assignment),
+        tables.read_rows(snakemake.input.buckets, Assignment),
     )
-    planted.write_checks(results, snakemake.output[0])
+    tables.write_rows(snakemake.output[0], planted.Check, results)
     for check in results:
-        report.say(f"planted: {check.name} {check.value:.3f}, to reach {check.target}")
+        report.say(f"planted: {check.check} {check.value:.3f} (target {check.target})")

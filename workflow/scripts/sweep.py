@@ -1,4 +1,4 @@
-"""The study's drop over the values of a sweep: a table and a figure."""
+"""Write the drops over the values of a sweep as a table and a figure."""
 
 from memaudit import tables
 from memaudit.data.dataset import load
@@ -6,21 +6,24 @@ from memaudit.figures import sweeps
 from memaudit.results import sweep_tables, table2
 from memaudit.study.jobs import job
 
-DRAWN = {"weight_decay": sweeps.weight_decay, "threshold": sweeps.threshold_curve}
+KINDS = {
+    "weight_decay": (sweep_tables.WeightDecayRow, sweeps.weight_decay),
+    "threshold": (sweep_tables.ThresholdRow, sweeps.threshold_curve),
+}
 
 with job(snakemake.log[0]) as report:
-    params = snakemake.params
-    over = params.over
+    params, output = snakemake.params, snakemake.output
+    kind, draw = KINDS[params.over]
     rows = sweep_tables.sweep_rows(
         snakemake.input.accuracies,
-        over,
+        kind,
         [tuple(row) for row in params.rows],
         load(snakemake.input.dataset).n_test,
         table2.Settings(**params.statistics, seed=params.seed),
     )
-    table2.write_csv(rows, snakemake.output.csv, (over, *sweep_tables.COLUMNS))
-    DRAWN[over](tables.read_texts(snakemake.output.csv), snakemake.output.png)
+    tables.write_rows(output.csv, kind, rows)
+    draw(rows, output.png)
     for row in rows:
-        arm = f"{over} {row[over]}, {row['recipe']}, {row['removal']}"
-        report.note(f"{arm}: {row['drop']:.2f} examples")
-    report.say(f"{snakemake.output.csv}: {len(rows)} rows; figure in {snakemake.output.png}")
+        value = getattr(row, params.over)
+        report.note(f"{params.over} {value}, {row.recipe}, {row.removal}: drop {row.drop:.2f} pp")
+    report.say(f"{output.csv}: {len(rows)} rows; figure in {output.png}")

@@ -1,31 +1,34 @@
-"""Write Table 2, for machines and for readers."""
+"""Write Table 2, for machines and for readers, and the answer in a few sentences."""
 
 import numpy as np
 
-from memaudit import store
+from memaudit import store, tables
 from memaudit.data.dataset import load
 from memaudit.models.removals import read_examples
-from memaudit.results import table2, table2_page
+from memaudit.results import table2
+from memaudit.results.answer import answer
 from memaudit.scores.selection import selecting_half
 from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
-    params = snakemake.params
+    params, output = snakemake.params, snakemake.output
     settings = table2.Settings(**params.statistics, seed=params.seed)
     test_labels = load(snakemake.input.dataset).test_labels
-    held_out = np.flatnonzero(~selecting_half(test_labels, params.seed))
+    subsets = {"leak_free": np.array(read_examples(snakemake.input.leak_free), dtype=np.int64)}
+    if params.held_out_half:
+        subsets["held_out"] = np.flatnonzero(~selecting_half(test_labels, params.seed))
     rows = table2.table_rows(
         snakemake.input.accuracies,
         [tuple(row) for row in params.rows],
         len(test_labels),
-        read_examples(snakemake.input.leak_free),
-        held_out if params.held_out_half else held_out[:0],
         settings,
+        subsets,
     )
-    table2.write_csv(rows, snakemake.output.csv)
-    text = table2_page.markdown(rows, f"Table 2: {params.name}", settings.margin)
-    with store.atomic_write(snakemake.output.markdown) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    tables.write_rows(output.csv, table2.Table2Row, rows)
+    sentences = answer(rows, settings.margin, params.source)
+    store.write_text(output.answer, f"{sentences}\n")
+    store.write_text(
+        output.markdown, table2.markdown(rows, params.name, sentences, settings.margin)
+    )
     for row in rows:
-        words = table2_page.verdict(row, settings.margin) or "no verdict"
-        report(f"{row['recipe']}, {row['removal']}: {row['drop']:.2f} examples, {words}")
+        report(f"{row.recipe}, {row.removal}: drop {row.drop:.2f} pp, {row.verdict or 'control'}")

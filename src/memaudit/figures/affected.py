@@ -1,4 +1,4 @@
-"""Which test examples pay: what was predicted for them and found, and how the drop adds up."""
+"""Which test examples lose accuracy: predicted and found drops, one by one and as sums."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from memaudit.buckets.assign import LEAKAGE_SHIFT, MEMORIZED
@@ -33,7 +34,8 @@ _KINDS = (  # by the removed examples that influence a test example most
     (SUBPOPULATIONS, GREEN, "^", "in a subpopulation"),
     (NEITHER, BLUE, "s", "neither"),
 )
-_LINES = (  # a colour, a dash and a marker for each row of the paper's table
+Line = tuple[str, str | tuple[float, tuple[float, ...]], str]
+_LINES: tuple[Line, ...] = (  # a colour, a dash and a marker for each row of the paper's table
     (BLUE, "-", "o"),
     (ORANGE, (0, (6, 1.5)), "D"),
     (GREEN, (0, (4, 1.5, 1, 1.5)), "^"),
@@ -42,28 +44,28 @@ _LINES = (  # a colour, a dash and a marker for each row of the paper's table
 
 
 def affected(views: Sequence[tuple[Summary, Sequence[Example]]], path: str | Path) -> None:
-    """Predicted against found drops of the test examples of the first of `views`; all as sums.
+    """Draw found against predicted drops of the first of `views`, and the sums of all.
 
-    `views` are the removals of the paper's table, each with its examples by falling prediction.
+    `views` are the removals of the paper's table, each with its examples by predicted drop.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 5.6), layout="constrained")
-    figure.get_layout_engine().set(wspace=0.06)
+    layout = ConstrainedLayoutEngine(wspace=0.06)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 5.6), layout=layout)
     _examples(left, *views[0])
     most = max([1, *(len(examples) for _, examples in views)])
     for place, ((summary, examples), line) in enumerate(zip(views, _LINES, strict=False)):
-        _sums(right, summary, examples, most * (1.05 + 0.04 * place), *line)
+        _sums(right, summary, examples, end=most * (1.05 + 0.04 * place), line=line)
     right.axhline(0, color="black", linewidth=0.6)
     ticks = MaxNLocator(6, integer=True).tick_values(0, most)
     right.set_xticks([tick for tick in ticks if 0 <= tick <= most])
     right.set_xlabel(
-        "number of test examples added up,\ngreatest predicted fall first", fontsize=SMALL
+        "number of test examples summed,\ngreatest predicted drop first", fontsize=SMALL
     )
-    right.set_ylabel("fall of test accuracy (percentage points)", fontsize=SMALL)
+    right.set_ylabel("drop in test accuracy (percentage points)", fontsize=SMALL)
     headed(
         right,
-        "How the falls add up, by recipe and examples removed\n"
-        "thick: found, thin: predicted; at the right: fall on\n"
-        "all test examples, 95 % interval over models",
+        "Cumulative drop, by recipe and examples removed\n"
+        "thick: found, thin: predicted; right edge: drop on\n"
+        "all test examples, 95% CI on the fixed test set",
     )
     for axis in (left, right):
         plain(axis)
@@ -71,13 +73,13 @@ def affected(views: Sequence[tuple[Summary, Sequence[Example]]], path: str | Pat
 
 
 def _examples(axis: Axes, summary: Summary, examples: Sequence[Example]) -> None:
-    """Each test example by the group that it belongs to, and means of tenths of them."""
+    """Draw each test example by its group, and means of tenths."""
     kinds = [p.group if p.group in (DUPLICATES, NEITHER) else SUBPOPULATIONS for p in examples]
     for kind, colour, marker, label in _KINDS:
-        of = [p for p, its in zip(examples, kinds, strict=True) if its == kind]
+        members = [p for p, its in zip(examples, kinds, strict=True) if its == kind]
         axis.plot(
-            [p.predicted for p in of],
-            [p.drop for p in of],
+            [p.predicted for p in members],
+            [p.drop for p in members],
             marker,
             color=colour,
             markersize=4.5,
@@ -86,35 +88,36 @@ def _examples(axis: Axes, summary: Summary, examples: Sequence[Example]) -> None
             markerfacecolor="none" if kind == NEITHER else colour,
             linestyle="none",
             zorder=1.5 if kind == NEITHER else 2,  # most are: below the others
-            label=f"{label}: {len(of):,} test example{'s' * (len(of) != 1)}",
+            label=f"{label}: {len(members):,} test example{'s' * (len(members) != 1)}",
         )
     if len(examples) >= 20:
         tenths = np.array_split(np.array([(p.predicted, p.drop) for p in examples]), 10)
         means = np.array([part.mean(axis=0) for part in tenths])
         errors = [1.96 * part[:, 1].std(ddof=1) / np.sqrt(len(part)) for part in tenths]
         axis.errorbar(
-            *means.T,
+            means[:, 0],
+            means[:, 1],
             yerr=errors,
             fmt="D",
             color="black",
             markersize=5,
-            label="mean of a tenth of them, 95 % interval over examples",
+            label="mean of a tenth of them, 95% CI over examples",
         )
     greatest = max([100.0, *(p.predicted for p in examples)])
     axis.plot([0, greatest], [0, greatest], color="black", linewidth=0.6)
     axis.axhline(0, color="black", linewidth=0.6)
     axis.set_xlabel(
-        "predicted fall of the accuracy on a test example: the sum of the\n"
+        "predicted drop on a test example: sum of the\n"
         "removed examples' influences on it (percentage points)",
         fontsize=SMALL,
     )
-    axis.set_ylabel("fall found on the test example (percentage points)", fontsize=SMALL)
+    axis.set_ylabel("drop found on the test example (percentage points)", fontsize=SMALL)
     of = _REMOVED.get(summary.removal, summary.removal)
     headed(
         axis,
-        f"Test examples that pay when {of} are\n"
-        f"removed (recipe {summary.recipe}); line: found as\n"
-        "predicted. Most influenced by examples that are",
+        f"Affected test examples without {of}\n"
+        f"(recipe {summary.recipe}); line: found = predicted.\n"
+        "Most influenced by removed examples that are",
     )
 
 
@@ -122,12 +125,12 @@ def _sums(
     axis: Axes,
     summary: Summary,
     examples: Sequence[Example],
+    *,
     end: float,
-    colour: str,
-    dash: str | tuple,
-    marker: str,
+    line: Line,
 ) -> None:
-    """The falls of a removal's test examples added up; the whole fall stands at `end`."""
+    """Draw the cumulative drop of a removal; the total drop stands at `end`."""
+    colour, dash, marker = line
     places = np.arange(len(examples) + 1)
     found, predicted = (
         np.concatenate([[0], np.cumsum([getattr(p, name) for p in examples])])

@@ -1,4 +1,4 @@
-"""How models learn: loss and accuracies by epoch."""
+"""Learning curves: loss and accuracies by epoch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,20 +18,21 @@ from memaudit.figures.drawing import (
     plain,
     save,
 )
+from memaudit.results.curves import CurveRow
+from memaudit.results.statistics import Floats
 
 _LINES = (
-    ("train_accuracy", ORANGE, "--", "training images, augmented, while training"),
+    ("train_accuracy", ORANGE, "--", "training images, augmented, during the epoch"),
     ("test_accuracy", BLUE, "-", "test images"),
 )
 
 
-def learning_curves(rows: Sequence[dict[str, str]], path: str | Path) -> None:
-    """Training loss with the learning rate, and accuracies; a column of panels for each recipe.
+def learning_curves(rows: Sequence[CurveRow], path: str | Path) -> None:
+    """Draw training loss with the learning rate, and accuracies; one column per recipe.
 
-    `rows` are those of learning_curves.csv, as text. Lines are means over models, bands one
-    standard deviation over models either way.
+    Lines are means over models, bands ± 1 SD over models.
     """
-    recipes = list(dict.fromkeys(row["recipe"] for row in rows))
+    recipes = list(dict.fromkeys(row.recipe for row in rows))
     figure, axes = plt.subplots(
         2,
         len(recipes),
@@ -42,18 +43,18 @@ def learning_curves(rows: Sequence[dict[str, str]], path: str | Path) -> None:
         layout="constrained",
     )
     for (losses, accuracies), recipe in zip(axes.T, recipes, strict=True):
-        mine = [row for row in rows if row["recipe"] == recipe]
+        mine = [row for row in rows if row.recipe == recipe]
         _line(losses, mine, "loss", GREEN, "-", "training loss")
         peak = _rate(losses, mine)
         losses.set_title(
-            f"recipe {recipe}, {mine[0]['models']} models\n"
+            f"recipe {recipe}, {mine[0].models} models\n"
             f"learning rate up to {peak:.3g} (epoch mean)",
             fontsize=9.5,
         )
         for name, colour, dash, label in _LINES:
             _line(accuracies, mine, name, colour, dash, label)
         _fitted(accuracies, mine[-1])
-        accuracies.set_xlabel("epochs (passes over the training images)", fontsize=SMALL)
+        accuracies.set_xlabel("epoch", fontsize=SMALL)
     axes[0, 0].set_ylabel("training loss: cross-entropy (nats)", fontsize=SMALL)
     axes[0, 0].set_ylim(bottom=0)
     axes[1, 0].set_ylabel("images classified correctly (%)", fontsize=SMALL)
@@ -62,22 +63,20 @@ def learning_curves(rows: Sequence[dict[str, str]], path: str | Path) -> None:
     headed_together(
         figure,
         axes[:, 0],
-        "How models on all training examples learn: mean and, as a band,\n"
-        "± 1 standard deviation (sd) over models",
+        "Learning curves of models on all training examples\nmean and band of ± 1 SD over models",
         columns=1 if len(recipes) == 1 else 2,
     )
     save(figure, path)
 
 
-def _numbers(rows: Sequence[dict[str, str]], name: str) -> np.ndarray:
-    """A column; NaN where the cell is empty."""
-    return np.array([float(row[name] or "nan") for row in rows])
+def _numbers(rows: Sequence[CurveRow], name: str) -> Floats:
+    return np.array([getattr(row, name) for row in rows], dtype=float)
 
 
 def _line(
-    axis: Axes, rows: Sequence[dict[str, str]], name: str, colour: str, dash: str, label: str
+    axis: Axes, rows: Sequence[CurveRow], name: str, colour: str, dash: str, label: str
 ) -> None:
-    """A curve over the epochs at which it is known, with its band; examples where they are few."""
+    """Draw a curve over the epochs at which it is known, with its band."""
     epochs, values, spread = (_numbers(rows, key) for key in ("epoch", name, f"{name}_sd"))
     known = ~np.isnan(values)
     marker = "o" if known.sum() < len(known) else None
@@ -101,8 +100,8 @@ def _line(
     )
 
 
-def _rate(axis: Axes, rows: Sequence[dict[str, str]]) -> float:
-    """The learning rate in its shape only, its peak at the axis' top; returns the peak."""
+def _rate(axis: Axes, rows: Sequence[CurveRow]) -> float:
+    """Draw the shape of the learning rate, scaled to the axis; return its maximum."""
     rate = _numbers(rows, "learning_rate")
     axis.plot(
         _numbers(rows, "epoch"),
@@ -111,26 +110,26 @@ def _rate(axis: Axes, rows: Sequence[dict[str, str]]) -> float:
         linestyle=":",
         linewidth=1.2,
         transform=axis.get_xaxis_transform(),
-        label="learning rate (0 to its greatest)",
+        label="learning rate (0 to its maximum)",
     )
     return float(rate.max())
 
 
-def _fitted(axis: Axes, last: dict[str, str]) -> None:
-    """What the models get right of their training images at the end, without augmentation."""
+def _fitted(axis: Axes, last: CurveRow) -> None:
+    """Draw the final accuracy on the unaugmented training images."""
     axis.errorbar(
-        float(last["epoch"]),
-        float(last["fitted"]),
-        yerr=float(last["fitted_sd"] or "nan"),
+        last.epoch,
+        last.fitted,
+        yerr=last.fitted_sd,
         fmt="D",
         color="black",
         markersize=4,
         markerfacecolor="white",
-        label="training images at the end, as they are (± 1 sd)",
+        label="training images at the end, unaugmented (± 1 SD)",
     )
     axis.annotate(
-        f"{float(last['fitted']):.1f}",
-        (float(last["epoch"]), float(last["fitted"])),
+        f"{last.fitted:.1f}",
+        (last.epoch, last.fitted),
         xytext=(0, 6),
         textcoords="offset points",
         ha="center",

@@ -1,46 +1,51 @@
-"""What removing examples costs."""
+"""Table 2 as a figure."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.axes import Axes
 
 from memaudit.figures.drawing import BLUE, GREY, ORANGE, SMALL, headed, plain, save
 from memaudit.models.removals import CONTROL
+from memaudit.results.statistics import Floats
+from memaudit.results.table2 import Table2Row
+from memaudit.templates import known
 
 _APART = 0.22  # between the lines of one removal
 _DRAWS = 0.1  # single draws stand so far below their mean
 
 
 def drops(
-    rows: Sequence[dict[str, str]],
+    rows: Sequence[Table2Row],
     path: str | Path,
-    accuracies: Mapping[tuple[str, str], np.ndarray] = MappingProxyType({}),
+    accuracies: Mapping[tuple[str, str], Floats] = MappingProxyType({}),
 ) -> None:
-    """Drops of Table 2 with both 95 % intervals, each beside its control and what was published.
+    """Draw the drops of Table 2 with both 95% CIs, their controls and the published values.
 
-    `rows` are those of table2.csv, as text. A small dot beside a control is one of its draws, by
-    the test accuracies (models,) of its arm (recipe, removal): the mean on all examples less that of
-    the model trained without the drawn examples.
+    A small dot beside a control is one of its draws, by the test accuracies (models,) of its arm
+    (recipe, removal): the mean on all examples minus that of the model trained without the drawn
+    examples.
     """
-    tests = [r for r in rows if not r["removal"].startswith(CONTROL)]
-    controls = {(r["recipe"], r["removal"]): r for r in rows if r not in tests}
+    tests = [row for row in rows if not row.removal.startswith(CONTROL)]
+    controls = {(row.recipe, row.removal): row for row in rows if row not in tests}
     figure, axis = plt.subplots(figsize=(7.5, 0.85 * len(tests) + 2.4), layout="constrained")
-    said = set()
+    labelled: set[str] = set()
 
     def once(label: str) -> str | None:
-        """The label of the first of several marks of a kind."""
-        return None if label in said else said.add(label) or label
+        """Return the label for the first of several marks of a kind only."""
+        if label in labelled:
+            return None
+        labelled.add(label)
+        return label
 
     for place, row in enumerate(tests):
         _drop(axis, row, place - _APART, BLUE, "o", once("examples removed"))
-        if control := controls.get((row["recipe"], CONTROL + row["removal"])):
-            drawn = accuracies.get((control["recipe"], control["removal"]), [])
+        if control := controls.get((row.recipe, CONTROL + row.removal)):
+            drawn = accuracies.get((control.recipe, control.removal), ())
             axis.plot(
-                [float(control["acc_full"]) - accuracy for accuracy in drawn],
+                [control.acc_full - accuracy for accuracy in drawn],
                 [place + _DRAWS] * len(drawn),
                 ".",
                 color=GREY,
@@ -49,32 +54,30 @@ def drops(
                 markeredgewidth=0,
                 label=once("a single random draw, one model") if len(drawn) else None,
             )
-            _drop(axis, control, place, GREY, "s", once("as many at random"))
-        if row["published_drop"]:
+            _drop(axis, control, place, GREY, "s", once("matched random control"))
+        if known(row.published_drop):
             axis.errorbar(
-                float(row["published_drop"]),
+                row.published_drop,
                 place + _APART,
-                xerr=float(row["published_sd"]),
+                xerr=row.published_sd,
                 fmt="D",
                 color=ORANGE,
                 markerfacecolor="white",
                 linewidth=1,
-                label=once("the paper's, CIFAR-100, with its ±"),
+                label=once("published for CIFAR-100, with its ±"),
             )
     axis.axvline(0, color="black", linewidth=0.8)
     names = [
-        f"{r['paper_column'] or r['removal']}\n{r['removal']}: {r['n_removed']} examples\n"
-        f"recipe {r['recipe']}"
-        for r in tests
+        f"{row.row}\n{row.removal}: {row.n_removed} examples\nrecipe {row.recipe}" for row in tests
     ]
     axis.set_yticks(range(len(tests)), names)
     axis.set_ylim(len(tests) - 0.5, -0.5)
-    axis.set_xlabel("fall in test accuracy (percentage points)", fontsize=SMALL)
+    axis.set_xlabel("accuracy drop (percentage points)", fontsize=SMALL)
     axis.set_ylabel("row of Table 2", fontsize=SMALL)
     headed(
         axis,
-        "What leaving out training examples costs. 95 % intervals: thick over models,\n"
-        "for these test images; thin also over test images, for others of the kind",
+        "Accuracy drop without training examples. 95% CIs: thick on the fixed\n"
+        "test set, thin including test-set sampling",
         columns=2,
     )
     plain(axis)
@@ -82,11 +85,11 @@ def drops(
 
 
 def _drop(
-    axis: Axes, row: dict[str, str], height: float, colour: str, marker: str, label: str | None
+    axis: Axes, row: Table2Row, height: float, colour: str, marker: str, label: str | None
 ) -> None:
-    """A drop with its intervals, where it has any: over models thick, with test images thin."""
-    for name, width in (("boot", 1.2), ("ci", 3.5)):
-        if row[f"{name}_low"]:
-            ends = float(row[f"{name}_low"]), float(row[f"{name}_high"])
+    """Draw a drop with its CIs: on the fixed test set thick, including sampling thin."""
+    sampling = row.drop_sampling_low, row.drop_sampling_high
+    for ends, width in ((sampling, 1.2), ((row.drop_low, row.drop_high), 3.5)):
+        if known(ends[0]):
             axis.plot(ends, [height] * 2, color=colour, linewidth=width, solid_capstyle="butt")
-    axis.plot(float(row["drop"]), height, marker, color=colour, linestyle="none", label=label)
+    axis.plot(row.drop, height, marker, color=colour, linestyle="none", label=label)

@@ -1,7 +1,8 @@
-"""What the sweeps over weight decay, thresholds and the recipe of the scores show."""
+"""The sweeps over weight decay, thresholds and the recipe of the scores."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,26 +22,22 @@ from memaudit.figures.drawing import (
     save,
 )
 from memaudit.models.removals import CONTROL
+from memaudit.results.statistics import Floats
+from memaudit.results.sweep_tables import SweepRow, ThresholdRow, WeightDecayRow
 from memaudit.scores.rescored import Scored
+from memaudit.templates import known
 
-Rows = Sequence[dict[str, str]]
-_SIDES = ((BLUE, "o", -1, "examples removed"), (GREY, "s", 1, "as many at random"))
+Row = TypeVar("Row", bound=SweepRow)
+_SIDES = ((BLUE, "o", -1, "examples removed"), (GREY, "s", 1, "matched random control"))
 
 
-def weight_decay(rows: Rows, path: str | Path) -> None:
-    """Accuracies of the models on all examples, and drops beside their controls, by weight decay.
-
-    `rows` are those of weight_decay.csv, as text.
-    """
-    tests, controls = _sides(rows)
-    values = np.array([float(row["weight_decay"]) for row in tests])
-    order = np.argsort(values, kind="stable")
-    tests, controls, values = [tests[i] for i in order], [controls[i] for i in order], values[order]
+def weight_decay(rows: Sequence[WeightDecayRow], path: str | Path) -> None:
+    """Draw accuracies on all examples, and drops beside their controls, by weight decay."""
+    tests, controls = _sides(sorted(rows, key=lambda row: float(row.weight_decay)))
+    values = _column(tests, "weight_decay")
     places = _log_places(values)
     figure, (above, below) = plt.subplots(2, 1, figsize=(7, 7), sharex=True, layout="constrained")
-    _accuracies(
-        above, places, tests, "acc_full", BLUE, "o", "test images, 95 % interval over models"
-    )
+    _accuracies(above, places, tests, "acc_full", BLUE, "o", "test images, 95% CI over models")
     fitted, sd = _column(tests, "fitted"), np.nan_to_num(_column(tests, "fitted_sd"))
     above.errorbar(
         places,
@@ -51,7 +48,7 @@ def weight_decay(rows: Rows, path: str | Path) -> None:
         markersize=4,
         linestyle="--",
         linewidth=1,
-        label="training images at the end, ± 1 sd over models",
+        label="training images at the end, ± 1 SD over models",
     )
     above.set_ylabel("images classified correctly (%)", fontsize=SMALL)
     headed(above, "Accuracy of models trained on all examples", columns=2)
@@ -60,16 +57,15 @@ def weight_decay(rows: Rows, path: str | Path) -> None:
         label = f"{label} ({_count(tests)})" if way < 0 else label
         _drops(below, places + way * apart, side, colour, marker, label)
     below.axhline(0, color="black", linewidth=0.8)
-    below.set_ylabel("fall in test accuracy (percentage points)", fontsize=SMALL)
+    below.set_ylabel("accuracy drop (percentage points)", fontsize=SMALL)
     headed(
         below,
-        "What leaving out the selected examples costs. 95 % intervals: thick over models,\n"
-        "for these test images; thin also over test images, for others of the kind",
+        "Accuracy drop without the selected examples. 95% CIs: thick on the fixed\n"
+        "test set, thin including test-set sampling",
         columns=2,
     )
     names = [
-        row["weight_decay"]
-        + ("" if row["recipe"].startswith("weight_decay_") else f"\n({row['recipe']})")
+        row.weight_decay + ("" if row.recipe.startswith("weight_decay_") else f"\n({row.recipe})")
         for row in tests
     ]
     _ticks(below, places, names)
@@ -78,23 +74,19 @@ def weight_decay(rows: Rows, path: str | Path) -> None:
     if values[0] == 0 and len(values) > 1:
         for axis in (above, below):  # the scale is broken between 0 and the smallest value
             axis.axvline((places[0] + places[1]) / 2, color=GREY, linestyle=":", linewidth=1)
-    apart = ", 0 set apart" if values[0] == 0 and len(values) > 1 else ""
-    below.set_xlabel(
-        f"weight decay of the recipe that models are trained by (no unit; log scale{apart})",
-        fontsize=SMALL,
-    )
+    zero = ", 0 apart" if values[0] == 0 and len(values) > 1 else ""
+    below.set_xlabel(f"weight decay of the recipe (log scale{zero})", fontsize=SMALL)
     for axis in (above, below):
         plain(axis)
     save(figure, path)
 
 
-def threshold_curve(rows: Rows, path: str | Path) -> None:
-    """Test accuracy without all examples at or above a threshold, and without as many at random.
+def threshold_curve(rows: Sequence[ThresholdRow], path: str | Path) -> None:
+    """Draw test accuracy without all examples at or above a threshold, and of the control.
 
-    `rows` are those of threshold_curve.csv, as text; a panel a recipe. Feldman & Zhang's
-    figure 2.
+    One panel per recipe. Feldman & Zhang's figure 2.
     """
-    recipes = list(dict.fromkeys(row["recipe"] for row in rows))
+    recipes = list(dict.fromkeys(row.recipe for row in rows))
     figure, axes = plt.subplots(
         len(recipes),
         1,
@@ -105,37 +97,37 @@ def threshold_curve(rows: Rows, path: str | Path) -> None:
         layout="constrained",
     )
     for axis, recipe in zip(axes[:, 0], recipes, strict=True):
-        sides = _sides([row for row in rows if row["recipe"] == recipe])
-        sides = [sorted(side, key=lambda row: float(row["threshold"])) for side in sides]
+        ordered = sorted(rows, key=lambda row: float(row.threshold))
+        sides = _sides([row for row in ordered if row.recipe == recipe])
         places = _column(sides[0], "threshold")
         full = sides[0][0]
         axis.axhline(
-            float(full["acc_full"]),
+            full.acc_full,
             color=GREEN,
             linestyle="--",
             linewidth=1.2,
             label="trained on all examples",
         )
-        if full["acc_full_low"]:
-            ends = float(full["acc_full_low"]), float(full["acc_full_high"])
+        if known(full.acc_full_low):
+            ends = full.acc_full_low, full.acc_full_high
             axis.axhspan(*ends, color=GREEN, alpha=0.2, linewidth=0)
         for side, (colour, marker, _, label) in zip(sides, _SIDES, strict=True):
             _accuracies(axis, places, side, "acc_reduced", colour, marker, label)
         axis.set_title(f"recipe {recipe}", fontsize=9.5)
         axis.set_ylabel("test images classified correctly (%)", fontsize=SMALL)
         plain(axis)
-    names = [f"{row['threshold']}\n{int(row['n_removed']):,}" for row in sides[0]]
+    names = [f"{row.threshold}\n{row.n_removed:,}" for row in sides[0]]
     _ticks(axis, places, names)
     axis.set_xlabel(
-        "threshold: training examples of at least so much memorization (fraction) are removed\n"
-        "under it: how many they are",
+        "memorization threshold (fraction): examples at or above it are removed\n"
+        "below: number of removed examples",
         fontsize=SMALL,
     )
     headed_together(
         figure,
         axes[:1, 0],
         "Test accuracy without the most memorized training examples\n"
-        "bars and band: 95 % intervals over models",
+        "bars and band: 95% CIs over models",
         columns=3,
     )
     save(figure, path)
@@ -148,10 +140,10 @@ def rescored(
     threshold: float,
     path: str | Path,
 ) -> None:
-    """Memorization of every example under two recipes, coloured by bucket.
+    """Draw the memorization of every example under two recipes, coloured by bucket.
 
-    `buckets` are those of the examples that the first recipe selects, by example; `threshold` is that
-    of the selection.
+    `buckets` of the examples that the first recipe selects, by example; `threshold` of the
+    selection.
     """
     figure, axis = plt.subplots(figsize=(6.4, 7.2), layout="constrained")
     x, y = (one.memorization for one in scored)
@@ -185,32 +177,31 @@ def rescored(
     axis.set_ylabel(f"memorization under recipe {names[1]} (fraction)", fontsize=SMALL)
     headed(
         axis,
-        "Are the same training examples memorized under both recipes?\n"
-        f"diagonal: equally; dotted: threshold of the selection ({threshold:g})",
+        "Memorization of each training example under both recipes\n"
+        f"diagonal: equal; dotted: selection threshold ({threshold:g})",
         markerscale=2,
     )
     plain(axis)
     save(figure, path)
 
 
-def _sides(rows: Rows) -> tuple[list, list]:
-    """The rows of the removals, and those of their controls in the same order."""
-    tests = [row for row in rows if not row["removal"].startswith(CONTROL)]
-    return tests, [row for row in rows if row["removal"].startswith(CONTROL)]
+def _sides(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Return the rows of the removals, and those of their controls in the same order."""
+    tests = [row for row in rows if not row.removal.startswith(CONTROL)]
+    return tests, [row for row in rows if row.removal.startswith(CONTROL)]
 
 
-def _column(rows: Rows, name: str) -> np.ndarray:
-    """A column; NaN where the cell is empty."""
-    return np.array([float(row[name] or "nan") for row in rows])
+def _column(rows: Sequence[SweepRow], name: str) -> Floats:
+    return np.array([float(getattr(row, name)) for row in rows])
 
 
-def _count(rows: Rows) -> str:
-    """How many examples are removed."""
-    counts = sorted({int(row["n_removed"]) for row in rows})
+def _count(rows: Sequence[SweepRow]) -> str:
+    """Return how many examples are removed."""
+    counts = sorted({row.n_removed for row in rows})
     return " or ".join(f"{count:,}" for count in counts)
 
 
-def _ticks(axis: Axes, places: np.ndarray, names: Sequence[str]) -> None:
+def _ticks(axis: Axes, places: Floats, names: Sequence[str]) -> None:
     """Name places on the horizontal axis, ascending; lower down where names would overlap."""
     lines = 1 + max(name.count("\n") for name in names)
     ends: list[float] = []  # the last place that is named on each level
@@ -223,7 +214,7 @@ def _ticks(axis: Axes, places: np.ndarray, names: Sequence[str]) -> None:
     axis.set_xticks(places, shown)
 
 
-def _log_places(values: np.ndarray) -> np.ndarray:
+def _log_places(values: Floats) -> Floats:
     """Where values, ascending, stand on a log scale: (values,); 0 somewhat before the smallest."""
     positive = values[values > 0]
     if not len(positive):
@@ -235,9 +226,15 @@ def _log_places(values: np.ndarray) -> np.ndarray:
 
 
 def _accuracies(
-    axis: Axes, places: np.ndarray, rows: Rows, name: str, colour: str, marker: str, label: str
+    axis: Axes,
+    places: Floats,
+    rows: Sequence[SweepRow],
+    name: str,
+    colour: str,
+    marker: str,
+    label: str,
 ) -> None:
-    """Mean accuracies with their intervals over models, joined by a line."""
+    """Draw mean accuracies with their CIs over models, joined by a line."""
     values, low, high = (_column(rows, key) for key in (name, f"{name}_low", f"{name}_high"))
     errors = np.nan_to_num(np.array([values - low, high - values]))
     axis.errorbar(
@@ -254,10 +251,10 @@ def _accuracies(
 
 
 def _drops(
-    axis: Axes, places: np.ndarray, rows: Rows, colour: str, marker: str, label: str
+    axis: Axes, places: Floats, rows: Sequence[SweepRow], colour: str, marker: str, label: str
 ) -> None:
-    """Drops with both intervals: over models thick, with test images thin."""
-    for name, width in (("boot", 1.2), ("ci", 3.5)):
+    """Draw drops with both CIs: on the fixed test set thick, including sampling thin."""
+    for name, width in (("drop_sampling", 1.2), ("drop", 3.5)):
         axis.vlines(
             places,
             _column(rows, f"{name}_low"),

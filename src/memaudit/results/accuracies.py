@@ -45,7 +45,8 @@ def fit(train_mask: np.ndarray, train_correct: np.ndarray) -> np.ndarray:
 
     Both arguments are bool (models, n_train); the images as they are, not augmented.
     """
-    return (train_mask & train_correct).sum(axis=1) / train_mask.sum(axis=1)
+    right = (train_mask & train_correct).sum(axis=1)
+    return np.asarray(right / train_mask.sum(axis=1), dtype=np.float64)
 
 
 def _read_arm(group: h5py.Group, n_test: int) -> Arm:

@@ -1,194 +1,211 @@
-"""Which test examples pay for a removal: each of those that removed examples influence, and by groups.
+"""Which test examples lose accuracy when examples are removed, one by one and by groups.
 
-Differences are in percentage points, positive where accuracy falls. A test example belongs to the
-removed examples that influence it most: to their subpopulation, or to those with a duplicate in the
-test set, or to those that are neither. What is predicted is the sum of the influences, as if they
-added up; they were measured on models of subsets, not on those that are compared here.
+Differences are in percentage points, positive where accuracy drops. A test example belongs to the
+removed examples that influence it most: to their subpopulation, to those with a duplicate in the
+test set, or to those that are neither. The predicted drop is the sum of the influences, as if they
+were additive; they were estimated from models of subsets, not from those compared here.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import numpy.typing as npt
 
-from memaudit import tables
 from memaudit.buckets.assign import KINDS, Assignment, removal_lists
 from memaudit.models.removals import CONTROL
-from memaudit.results.statistics import LEVEL, Arm, Drop, welch_drop
+from memaudit.results.statistics import (
+    LEVEL,
+    NO_CHANGE,
+    Arm,
+    Estimate,
+    Floats,
+    accuracy_drop,
+    normal_quantile,
+)
 from memaudit.scores.estimate import standard_error
 from memaudit.scores.selection import Pair
+from memaudit.tables import column
 
 DUPLICATES, NEITHER, OTHERS = "duplicates", "neither", "other test examples"
-SHARE = 0.8  # of a drop: how many test examples carry so much
+SHARE = 0.8  # of a drop: the smallest number of test examples that carries so much
+_CI = "lower bound of its 95% CI on the fixed test set (Student's t over trials)"
+_UPPER = "upper bound of that CI"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Example:
-    """A test example that examples of a removal influence: a row of affected.csv.
+    """A test example that removed examples influence: a row of affected.csv."""
 
-    `removed`: how many of the removed examples influence it. `group` is where it belongs, see
-    `group_of`; `bucket` that of the removed example of greatest influence on it. Accuracies are over
-    the models (percent); `low` to `high` is the 95 % interval of the drop over models (Agresti &
-    Caffo 2000). `control_drop` is the drop on it where as many examples are removed at random.
-    """
+    recipe: str = column("the recipe")
+    removal: str = column("the examples removed: `selected`, or a bucket")
+    test: int = column("the test example, index")
+    class_name: str = column("name of its class", name="class")
+    group: str = column(
+        "the removed examples that influence it most in sum: `duplicates` (those with a duplicate "
+        "of any test example), `subpopulation` with its number in `buckets.csv`, or `neither`"
+    )
+    bucket: str = column("bucket of the removed example with the greatest influence on it")
+    removed: int = column("number of removed examples that influence it")
+    models_full: int = column("number of models trained on all examples")
+    models_reduced: int = column("number of models trained without the removed examples")
+    acc_full: float = column("share of the former that classify it correctly", "percent")
+    acc_reduced: float = column("share of the latter", "percent")
+    drop: float = column("acc_full - acc_reduced", "pp")
+    low: float = column(
+        "lower bound of the 95% CI of the drop over models (Agresti & Caffo 2000)", "pp"
+    )
+    high: float = column(_UPPER, "pp")
+    predicted: float = column(
+        "sum of the influences of the removed examples on it; may exceed 100", "pp"
+    )
+    control_drop: float = column("drop on it under the matched random control", "pp")
 
-    recipe: str
-    removal: str
-    test: int
-    class_name: str
-    group: str
-    bucket: str
-    removed: int
-    models_full: int
-    models_reduced: int
-    acc_full: float
-    acc_reduced: float
-    drop: float
-    low: float
-    high: float
-    predicted: float
-    control_drop: float
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Group:
-    """A row of groups.csv: removed examples that belong together, and the test examples they affect.
+    """Removed examples that belong together and what they affect: a row of groups.csv."""
 
-    `mean_drop` is that of these test examples; `contribution` what they add to the drop of the whole
-    test set, with its 95 % interval over models (Welch). The contributions of a removal, those of
-    the other test examples with them, add up to its drop.
-    """
+    recipe: str = column("the recipe")
+    removal: str = column("the examples removed")
+    group: str = column(
+        f"as in `affected.csv`; `{OTHERS}`, the last of a removal, are those that no removed "
+        "example is known to influence"
+    )
+    removed_examples: int = column("number of removed examples in the group")
+    test_examples: int = column("number of test examples that belong to it")
+    mean_drop: float = column("mean drop on them; empty without any", "pp")
+    contribution: float = column(
+        "their contribution to the drop on the whole test set; contributions add up to it", "pp"
+    )
+    low: float = column(_CI, "pp")
+    high: float = column(_UPPER, "pp")
+    predicted: float = column("the contribution predicted from the influences on them", "pp")
+    control_contribution: float = column(
+        "their contribution to the drop of the matched random control", "pp"
+    )
 
-    recipe: str
-    removal: str
-    group: str
-    removed_examples: int
-    test_examples: int
-    mean_drop: float
-    contribution: float
-    low: float
-    high: float
-    predicted: float
-    control_contribution: float
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Summary:
-    """A row of affected_summary.csv: which test examples carry the drop of a removal.
+    """Which test examples carry the drop of a removal: a row of affected_summary.csv."""
 
-    `influenced` of the `test_examples` are influenced by removed examples: `drop_influenced` is their
-    contribution to the `drop`, `drop_rest` that of all others, each with its 95 % interval over
-    models (Welch). `predicted` is the sum of all influences. `share_influenced` and
-    `found_to_predicted` are ratios; `carry` is how many test examples, in the order of what was
-    predicted for them, carry 80 % of the drop. These three are empty (NaN, None) where the drop's
-    interval holds 0, and `carry` where the influenced examples carry less than that.
-    """
-
-    recipe: str
-    removal: str
-    removed_examples: int
-    test_examples: int
-    influenced: int
-    drop: float
-    low: float
-    high: float
-    drop_influenced: float
-    drop_influenced_low: float
-    drop_influenced_high: float
-    drop_rest: float
-    drop_rest_low: float
-    drop_rest_high: float
-    share_influenced: float
-    carry: int | None
-    predicted: float
-    found_to_predicted: float
-    control_influenced: float
+    recipe: str = column("the recipe")
+    removal: str = column("the examples removed")
+    removed_examples: int = column("number of examples removed")
+    test_examples: int = column("number of all test examples")
+    influenced: int = column("number of test examples that a removed example influences")
+    drop: float = column("drop on the whole test set", "pp")
+    low: float = column(_CI, "pp")
+    high: float = column(_UPPER, "pp")
+    drop_influenced: float = column("contribution of the influenced test examples to it", "pp")
+    drop_influenced_low: float = column(_CI, "pp")
+    drop_influenced_high: float = column(_UPPER, "pp")
+    drop_rest: float = column("contribution of all other test examples to it", "pp")
+    drop_rest_low: float = column(_CI, "pp")
+    drop_rest_high: float = column(_UPPER, "pp")
+    share_influenced: float = column(
+        "`drop_influenced` / `drop`; empty unless the CI of the drop is above 0", "ratio"
+    )
+    carry: int | None = column(
+        "number of test examples, greatest predicted drop first, that carry 80% of the drop; empty "
+        "unless its CI is above 0, and where the influenced test examples carry less"
+    )
+    predicted: float = column(
+        "sum of all influences on the test examples, as a drop on the whole test set", "pp"
+    )
+    found_to_predicted: float = column(
+        "`drop` / `predicted`; empty unless the CI of the drop is above 0", "ratio"
+    )
+    control_influenced: float = column(
+        "contribution of the influenced test examples to the drop of the matched random control",
+        "pp",
+    )
 
 
 def group_of(row: Assignment) -> str:
-    """The group of a removed example: its duplicate goes before its subpopulation, as in buckets."""
+    """Return the group of a removed example: duplicates take precedence, as in the buckets."""
     if row.reason in KINDS:
         return DUPLICATES
     return NEITHER if row.reason == "none" else f"subpopulation {row.group}"
 
 
-def contribution(full: Arm, reduced: Arm, images: np.ndarray) -> Drop:
-    """What the test examples `images` (examples,) add to the drop of the whole test set."""
-    part = len(images) / full.correct.shape[1]
-    if not len(images):
-        return Drop(0.0, 0.0, 0.0, 0.0, 0.0)
-    found = welch_drop(full.on(images).accuracy, reduced.on(images).accuracy)
-    return Drop(*(part * value for value in asdict(found).values()))
+@dataclass(frozen=True, kw_only=True)
+class _Arms:
+    """The arms of one removal: on all examples, without them, under the control."""
+
+    recipe: str
+    removal: str
+    full: Arm
+    reduced: Arm
+    control: Arm | None
+
+    @property
+    def n_test(self) -> int:
+        return int(self.full.correct.shape[1])
+
+    def control_drops(self) -> Floats:
+        """Return the drop on each test example under the control, pp; NaN without a control."""
+        if self.control is None:
+            return np.full(self.n_test, np.nan)
+        after = self.control.correct.mean(axis=0)
+        return np.asarray(100 * (self.full.correct.mean(axis=0) - after))
+
+    def control_contribution(self, images: npt.NDArray[np.int64]) -> float:
+        """Return their contribution to the drop of the control, pp; NaN without a control."""
+        drops = self.control_drops()[images]
+        return float(drops.sum()) / self.n_test if self.control else float("nan")
+
+    def contribution(self, images: npt.NDArray[np.int64]) -> Estimate:
+        """Return what the test examples `images` contribute to the drop on the whole test set."""
+        if not len(images):
+            return NO_CHANGE
+        found = accuracy_drop(self.full.on(images), self.reduced.on(images))
+        share = len(images) / self.n_test
+        return Estimate(share * found.value, low=share * found.low, high=share * found.high)
 
 
 def view(
     arms: Mapping[str, Arm],
-    recipe: str,
-    removal: str,
+    arm: tuple[str, str],
     pairs: Sequence[Pair],
     assignments: Sequence[Assignment],
     test_classes: Sequence[str],
 ) -> tuple[Summary, list[Group], list[Example]]:
-    """What the removal `removal` (selected, or a bucket) does to the test examples it influences.
+    """Return what a removal does to the test examples that the removed examples influence.
 
-    `arms` by "recipe/removal", on all test examples, with that of the control where there is one;
-    `test_classes` names the class of each test example. Groups come by what they contribute, the
-    other test examples last; examples by what is predicted for them, greatest first.
+    `arms` by "recipe/removal", on all test examples, with the control if there is one; `arm` the
+    (recipe, removal), where the removal is `selected` or a bucket; `test_classes` names the class
+    of each test example. Groups come by contribution, the other test examples last; examples by
+    predicted drop, greatest first.
     """
-    full, reduced = arms[f"{recipe}/none"], arms[f"{recipe}/{removal}"]
-    control = arms.get(f"{recipe}/{CONTROL}{removal}")
+    recipe, removal = arm
+    compared = _Arms(
+        recipe=recipe,
+        removal=removal,
+        full=arms[f"{recipe}/none"],
+        reduced=arms[f"{recipe}/{removal}"],
+        control=arms.get(f"{recipe}/{CONTROL}{removal}"),
+    )
     rows = {row.example: row for row in assignments}
-    removed = [rows[index] for index in removal_lists(assignments)[removal]]
-    on_test = _influences(pairs, {row.example for row in removed})
-    accuracy = {
-        arm: 100 * np.mean(a.correct, axis=0) for arm, a in (("full", full), ("reduced", reduced))
-    }
-    by_control = accuracy["full"] - 100 * control.correct.mean(axis=0) if control else None
-    examples = []
-    for test, found in on_test.items():
-        sums: dict[str, float] = defaultdict(float)
-        for index, value in found.items():
-            sums[group_of(rows[index])] += value
-        before, after = float(accuracy["full"][test]), float(accuracy["reduced"][test])
-        examples.append(
-            Example(
-                recipe,
-                removal,
-                test,
-                test_classes[test],
-                max(sorted(sums), key=sums.__getitem__),
-                rows[max(sorted(found), key=found.__getitem__)].bucket,
-                len(found),
-                len(full.trials),
-                len(reduced.trials),
-                before,
-                after,
-                before - after,
-                *_interval(full.correct[:, test], reduced.correct[:, test]),
-                100 * sum(found.values()),
-                float(by_control[test]) if control else float("nan"),
-            )
-        )
-    examples.sort(key=lambda example: (-example.predicted, example.test))
-    members: dict[str, list[Example]] = defaultdict(list)
+    removed = {index: rows[index] for index in removal_lists(assignments)[removal]}
+    examples = _examples(compared, _influences(pairs, removed), removed, test_classes)
+    members: dict[str, list[Example]] = {group_of(row): [] for row in removed.values()}
     for example in examples:
         members[example.group].append(example)
-    names = {group_of(row) for row in removed} | members.keys()
-    groups = [
-        _group(recipe, removal, name, removed, members[name], full, reduced, by_control)
-        for name in names
-    ]
+    groups = [_group(compared, name, list(removed.values()), of) for name, of in members.items()]
     groups.sort(key=lambda group: (-group.contribution, group.group))
-    others = np.setdiff1d(np.arange(full.correct.shape[1]), list(on_test))
-    groups.append(_others(recipe, removal, others, full, reduced, by_control))
-    return _summary(examples, removed, others, full, reduced, groups), groups, examples
+    influenced = np.array([example.test for example in examples], dtype=np.int64)
+    others = np.setdiff1d(np.arange(compared.n_test), influenced)
+    groups.append(_others(compared, others))
+    return _summary(compared, len(removed), examples, others), groups, examples
 
 
-def _influences(pairs: Sequence[Pair], removed: set[int]) -> dict[int, dict[int, float]]:
-    """For each test example the influence of each removed example on it."""
+def _influences(
+    pairs: Sequence[Pair], removed: Mapping[int, Assignment]
+) -> dict[int, dict[int, float]]:
+    """Return for each test example the influence of each removed example on it."""
     found: dict[int, dict[int, float]] = defaultdict(dict)
     for pair in pairs:
         if pair.train in removed:
@@ -196,80 +213,118 @@ def _influences(pairs: Sequence[Pair], removed: set[int]) -> dict[int, dict[int,
     return found
 
 
-def _interval(full: np.ndarray, reduced: np.ndarray) -> tuple[float, float]:
-    """Agresti and Caffo's interval of the drop on one test example, correct bool (models,) each."""
-    right, n = (full.sum(), reduced.sum()), (len(full), len(reduced))
+def _examples(
+    arms: _Arms,
+    influences: Mapping[int, Mapping[int, float]],
+    removed: Mapping[int, Assignment],
+    test_classes: Sequence[str],
+) -> list[Example]:
+    before, after = (100 * arm.correct.mean(axis=0) for arm in (arms.full, arms.reduced))
+    control_drops = arms.control_drops()
+    examples = []
+    for test, found in influences.items():
+        sums: dict[str, float] = defaultdict(float)
+        for index, value in found.items():
+            sums[group_of(removed[index])] += value
+        low, high = _interval(arms.full.correct[:, test], arms.reduced.correct[:, test])
+        examples.append(
+            Example(
+                recipe=arms.recipe,
+                removal=arms.removal,
+                test=test,
+                class_name=test_classes[test],
+                group=max(sorted(sums), key=sums.__getitem__),
+                bucket=removed[max(sorted(found), key=found.__getitem__)].bucket,
+                removed=len(found),
+                models_full=len(arms.full.trials),
+                models_reduced=len(arms.reduced.trials),
+                acc_full=float(before[test]),
+                acc_reduced=float(after[test]),
+                drop=float(before[test] - after[test]),
+                low=low,
+                high=high,
+                predicted=100 * sum(found.values()),
+                control_drop=float(control_drops[test]),
+            )
+        )
+    return sorted(examples, key=lambda example: (-example.predicted, example.test))
+
+
+def _interval(full: npt.NDArray[np.bool_], reduced: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Return Agresti and Caffo's CI of the drop on one test example, correct (models,) each."""
+    right, n = (full.sum(), reduced.sum()), np.array([len(full), len(reduced)])
     middle = (right[0] + 1) / (n[0] + 2) - (right[1] + 1) / (n[1] + 2)
-    half = stats.norm.ppf((1 + LEVEL) / 2) * standard_error(right[0], n[0], right[1], n[1])
+    half = normal_quantile((1 + LEVEL) / 2) * standard_error(right[0], n[0], right[1], n[1])
     low, high = np.clip([middle - half, middle + half], -1, 1)
     return float(100 * low), float(100 * high)
 
 
-def _group(recipe, removal, name, removed, examples, full, reduced, by_control) -> Group:
+def _group(
+    arms: _Arms, name: str, removed: Sequence[Assignment], examples: Sequence[Example]
+) -> Group:
     images = np.array([example.test for example in examples], dtype=np.int64)
-    found = contribution(full, reduced, images)
-    n_test = full.correct.shape[1]
+    found = arms.contribution(images)
     return Group(
-        recipe,
-        removal,
-        name,
-        sum(group_of(row) == name for row in removed),
-        len(images),
-        float(np.mean([example.drop for example in examples])) if examples else float("nan"),
-        found.drop,
-        found.ci_low,
-        found.ci_high,
-        sum(example.predicted for example in examples) / n_test,
-        float("nan") if by_control is None else float(by_control[images].sum()) / n_test,
+        recipe=arms.recipe,
+        removal=arms.removal,
+        group=name,
+        removed_examples=sum(group_of(row) == name for row in removed),
+        test_examples=len(examples),
+        mean_drop=float(np.mean([e.drop for e in examples])) if examples else float("nan"),
+        contribution=found.value,
+        low=found.low,
+        high=found.high,
+        predicted=sum(example.predicted for example in examples) / arms.n_test,
+        control_contribution=arms.control_contribution(images),
     )
 
 
-def _others(recipe, removal, others, full, reduced, by_control) -> Group:
-    """The test examples that no removed example is known to influence, as a group."""
-    found, n_test = contribution(full, reduced, others), full.correct.shape[1]
+def _others(arms: _Arms, others: npt.NDArray[np.int64]) -> Group:
+    """Return the test examples that no removed example is known to influence, as a group."""
+    found = arms.contribution(others)
     return Group(
-        recipe,
-        removal,
-        OTHERS,
-        0,
-        len(others),
-        found.drop * n_test / len(others) if len(others) else float("nan"),
-        found.drop,
-        found.ci_low,
-        found.ci_high,
-        0.0,
-        float("nan") if by_control is None else float(by_control[others].sum()) / n_test,
+        recipe=arms.recipe,
+        removal=arms.removal,
+        group=OTHERS,
+        removed_examples=0,
+        test_examples=len(others),
+        mean_drop=found.value * arms.n_test / len(others) if len(others) else float("nan"),
+        contribution=found.value,
+        low=found.low,
+        high=found.high,
+        predicted=0.0,
+        control_contribution=arms.control_contribution(others),
     )
 
 
-def _summary(examples, removed, others, full, reduced, groups) -> Summary:
-    n_test = full.correct.shape[1]
+def _summary(
+    arms: _Arms, n_removed: int, examples: Sequence[Example], others: npt.NDArray[np.int64]
+) -> Summary:
     influenced = np.array([example.test for example in examples], dtype=np.int64)
-    whole = welch_drop(full.accuracy, reduced.accuracy)
-    carried = contribution(full, reduced, influenced)
-    rest = contribution(full, reduced, others)
-    predicted = sum(example.predicted for example in examples) / n_test
-    is_drop = bool(removed) and whole.ci_low > 0
-    cumulative = np.cumsum([example.drop for example in examples]) / n_test
-    enough = np.flatnonzero(cumulative >= SHARE * whole.drop)
+    whole = accuracy_drop(arms.full, arms.reduced)
+    carried, rest = arms.contribution(influenced), arms.contribution(others)
+    predicted = sum(example.predicted for example in examples) / arms.n_test
+    is_drop = bool(n_removed) and whole.low > 0
+    cumulative = np.cumsum([example.drop for example in examples]) / arms.n_test
+    enough = np.flatnonzero(cumulative >= SHARE * whole.value)
     return Summary(
-        groups[-1].recipe,
-        groups[-1].removal,
-        len(removed),
-        n_test,
-        len(influenced),
-        *(whole.drop, whole.ci_low, whole.ci_high),
-        *(carried.drop, carried.ci_low, carried.ci_high),
-        *(rest.drop, rest.ci_low, rest.ci_high),
-        carried.drop / whole.drop if is_drop else float("nan"),
-        int(enough[0]) + 1 if is_drop and len(enough) else None,
-        predicted,
-        whole.drop / predicted if is_drop and predicted else float("nan"),
-        sum(group.control_contribution for group in groups[:-1]),
+        recipe=arms.recipe,
+        removal=arms.removal,
+        removed_examples=n_removed,
+        test_examples=arms.n_test,
+        influenced=len(influenced),
+        drop=whole.value,
+        low=whole.low,
+        high=whole.high,
+        drop_influenced=carried.value,
+        drop_influenced_low=carried.low,
+        drop_influenced_high=carried.high,
+        drop_rest=rest.value,
+        drop_rest_low=rest.low,
+        drop_rest_high=rest.high,
+        share_influenced=carried.value / whole.value if is_drop else float("nan"),
+        carry=int(enough[0]) + 1 if is_drop and len(enough) else None,
+        predicted=predicted,
+        found_to_predicted=whole.value / predicted if is_drop and predicted else float("nan"),
+        control_influenced=arms.control_contribution(influenced),
     )
-
-
-def write(rows: Sequence[Summary | Group | Example], kind: type, path: str | Path) -> None:
-    """Write rows of one `kind` as CSV, a column a field; what cannot be said is an empty cell."""
-    names = ["class" if field.name == "class_name" else field.name for field in fields(kind)]
-    tables.write(path, names, map(astuple, rows), ".4f")

@@ -34,7 +34,7 @@ _WHOLE = re.compile(
 )
 
 
-def _cell(found: re.Match) -> str:
+def _cell(found: re.Match[str]) -> str:
     """A cell of a table, whose text breaks where it can be read, names also after a _."""
     texts = re.split(r"(<[^>]*>)", found[0])
     for at in range(0, len(texts), 2):  # those between the tags

@@ -2,43 +2,46 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
-from memaudit import tables
 from memaudit.buckets.assign import Assignment
 from memaudit.data.dataset import Dataset
 from memaudit.scores.selection import Pair
+from memaudit.tables import column
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Check:
-    """One measure, from 0 to 1, and the value it should reach."""
+    """One measure from 0 to 1 and the value it should reach: a row of planted.csv."""
 
-    name: str
-    value: float
-    target: float
-    meaning: str
-
-    @property
-    def reached(self) -> bool:
-        return self.value >= self.target
+    check: str = column("name of the check")
+    value: float = column("what was found, 0 to 1; empty where nothing was planted to check")
+    target: float = column("value to reach with 400 subset models, 0 to 1", digits="g")
+    reached: str = column("`yes`, `no` or `nothing to check`")
+    meaning: str = column("what `value` is")
 
 
-def _share(part: set, whole: set) -> float:
+def _check(name: str, value: float, target: float, meaning: str) -> Check:
+    reached = "yes" if value >= target else "no" if value == value else "nothing to check"
+    return Check(check=name, value=value, target=target, reached=reached, meaning=meaning)
+
+
+def _share(part: set[Any], whole: set[Any]) -> float:
     return len(part & whole) / len(whole) if whole else float("nan")
 
 
 def checks(
     dataset: Dataset,
-    memorization: np.ndarray,
+    memorization: npt.NDArray[np.floating[Any]],
     pairs: Sequence[Pair],
     duplicates: Sequence[tuple[int, int, str]],
     assignments: Sequence[Assignment],
 ) -> list[Check]:
-    """Compare what was found with `dataset.planted` (see `memaudit.data.longtail`).
+    """Return how much of `dataset.planted` was found (see `memaudit.data.longtail`).
 
     `memorization` (n_train,); `duplicates` are the (train, test, kind) called exact or near.
     """
@@ -55,41 +58,34 @@ def checks(
     called = {row.example for row in assignments if row.reason == "subpopulation"}
     small = set(np.flatnonzero(role == "small").tolist())
     return [
-        Check(
+        _check(
             "memorization_auc",
             float(area),
             0.95,
             "ROC AUC of memorization, planted tail and mislabelled examples against the head",
         ),
-        Check(
+        _check(
             "pair_precision",
             float(np.mean(true_pairs)) if true_pairs else float("nan"),
             0.9,
-            "selected pairs of a training example and a test example of its subpopulation, or its copy",
+            "share of selected pairs whose test example is of the same subpopulation, or the copy",
         ),
-        Check("copy_recall", _share(found, copies), 0.95, "planted copies that were found"),
-        Check("copy_precision", _share(copies, found), 0.9, "pairs called copies that are"),
-        Check(
+        _check(
+            "copy_recall", _share(found, copies), 0.95, "share of planted copies that were found"
+        ),
+        _check(
+            "copy_precision", _share(copies, found), 0.9, "share of pairs called copies that are"
+        ),
+        _check(
             "subpopulation_precision",
             _share(small, called),
             0.8,
-            "examples called subpopulation that are of a planted one of two or three",
+            "share of examples called subpopulation that are of a planted one of two or three",
         ),
-        Check(
+        _check(
             "subpopulation_recall",
             _share(called, small),
             0.7,
-            "examples of the planted subpopulations of two or three that were called so",
+            "share of examples of planted subpopulations of two or three that were called so",
         ),
     ]
-
-
-def write_checks(results: Sequence[Check], path: str | Path) -> None:
-    """Write checks as CSV: check, value, target, reached, meaning."""
-
-    def reached(check: Check) -> bool | str:
-        return check.reached if check.value == check.value else "nothing to check"
-
-    rows = ((c.name, c.value, c.target, reached(c), c.meaning) for c in results)
-    columns = ("check", "value", "target", "reached", "meaning")
-    tables.write(path, columns, rows, {"value": ".4f"})

@@ -1,226 +1,309 @@
-"""How sure a difference of test accuracies is: over models, and over models and test images.
+"""Differences of test accuracy with confidence intervals and tests.
 
-Accuracies are in percent, differences in percentage points. Two questions, two intervals. On
-*these* test images only the training is random: Welch's interval over the models. For *other*
-images of the same kind the test set is a sample too: the two-way bootstrap, which draws models and
-images anew.
+Accuracies are in percent, differences in percentage points (pp). Two intervals answer two
+questions. On the *fixed test set* only training is random: Student's t over the differences of
+models that share a trial. *Including test-set sampling* the test images are a sample too: a two-way
+bootstrap over models and images.
 
-Nothing can be said of the training's chance from one model an arm: what rests on it is NaN then.
+Arms with the same trials are always paired; arms with different trials are taken for independent
+(Welch). With one model per arm the variance is unknown: what rests on it is NaN.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from zlib import crc32
 
 import numpy as np
-import scipy  # stats is imported when it is used: it takes a second, and not all need it
+import numpy.typing as npt
+from scipy import special  # scipy.stats takes a second to import
 
 from memaudit.seeds import generator
 
+Floats = npt.NDArray[np.float64]
 LEVEL = 0.95
+SIGNIFICANT = 0.05
+_NAN = float("nan")
 _BLOCK = 2**20  # numbers held at a time while drawing
 
 
 @dataclass(frozen=True)
-class Drop:
-    """The fall in accuracy between two groups of models; percentage points.
-
-    `sd`, `se` and the 95 % interval are NaN where a group has one model: nothing can be said then.
-    """
-
-    drop: float
-    sd: float
-    se: float
-    ci_low: float
-    ci_high: float
-
-
-@dataclass(frozen=True)
 class Arm:
-    """The models of one recipe and removal, by trial.
+    """The models trained with one recipe without one set of examples.
 
-    trials int64 (models,), ascending; correct bool (models, images).
+    Parameters
+    ----------
+    trials : int64 (models,)
+        Trial of each model, ascending. Models of the same trial in two arms share their seeds.
+    correct : bool (models, images)
+        Whether each model classifies each test image correctly.
+
+    Examples
+    --------
+    >>> arm = Arm(np.arange(2), np.array([[True, True], [True, False]]))
+    >>> arm.accuracy
+    array([100.,  50.])
     """
 
-    trials: np.ndarray
-    correct: np.ndarray
+    trials: npt.NDArray[np.int64]
+    correct: npt.NDArray[np.bool_]
 
     @cached_property
-    def accuracy(self) -> np.ndarray:
-        """Test accuracy of every model, percent (models,)."""
-        return 100 * self.correct.mean(axis=1)
+    def accuracy(self) -> Floats:
+        """Test accuracy of each model, percent (models,)."""
+        return np.asarray(100 * self.correct.mean(axis=1), dtype=np.float64)
 
-    def on(self, images: np.ndarray) -> "Arm":
-        """The same models on some of the test images, int64 (images,)."""
+    def on(self, images: npt.NDArray[np.int64]) -> "Arm":
+        """Return the same models on some of the test images, int64 (images,)."""
         return Arm(self.trials, self.correct[:, images])
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A difference of mean accuracies, percentage points, with its 95 % interval.
+    """A difference of mean test accuracies with its 95% CI, percentage points.
 
-    `se` has `freedom` degrees of freedom; `image_variance` is the part of its square that the
-    choice of the `images` test images has (none: 0 of 0). `paired`: models of the same trial were
-    compared. `se`, `freedom`, `low` and `high` are NaN where an arm has one model or there are
-    fewer than two images.
+    Attributes
+    ----------
+    value : float
+        The difference; of a drop, positive where accuracy is lost.
+    sd : float
+        Standard deviation of the difference between single models.
+    se, df : float
+        Standard error of `value` and its degrees of freedom.
+    low, high : float
+        Lower and upper bound of the 95% CI.
+    image_variance : float
+        The part of `se` squared that comes from test-set sampling; 0 on a fixed test set.
+    images : int
+        Number of test images that were sampled; 0 on a fixed test set.
+
+    All but `value` are NaN where an arm has one model or there are fewer than two images.
     """
 
     value: float
-    se: float = float("nan")
-    freedom: float = float("nan")
-    low: float = float("nan")
-    high: float = float("nan")
-    paired: bool = False
+    sd: float = _NAN
+    se: float = _NAN
+    df: float = _NAN
+    low: float = _NAN
+    high: float = _NAN
     image_variance: float = 0.0
     images: int = 0
 
     def se_at(self, difference: float) -> float:
-        """Standard error for a test against a `difference`, percentage points.
+        """Return the standard error for a test against a `difference`, percentage points.
 
-        The choice of images counts at least as much as it would if the difference were that, made
-        of images that every model of one arm gets right and none of the other: few such images
-        vary by chance as rare events do, and where none was drawn their variance looks like none.
+        Test-set sampling counts at least as much as it would if the difference were that, made of
+        images that every model of one arm gets right and none of the other: so few images vary as
+        rare events do, and where none was drawn their variance seems to be zero.
         """
-        part = abs(difference)
-        least = part * (100 - part) / self.images if self.images else 0.0
+        share = abs(difference)
+        least = share * (100 - share) / self.images if self.images else 0.0
         return float(np.sqrt(self.se**2 + max(0.0, least - self.image_variance)))
 
 
+NO_CHANGE = Estimate(0.0, 0.0, 0.0, float("inf"), 0.0, 0.0)
+
+
+def t_quantile(p: float, df: float) -> float:
+    """Return the `p` quantile of Student's t distribution."""
+    return float(special.stdtrit(df, p))
+
+
+def normal_quantile(p: float) -> float:
+    """Return the `p` quantile of the standard normal distribution."""
+    return float(special.ndtri(p))
+
+
 def sum_of_parts(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Standard error and degrees of freedom of a sum of independent means.
+    """Return the standard error and the degrees of freedom of a sum of independent means.
 
     `parts` are (variance of the mean, its degrees of freedom); Welch and Satterthwaite's formula.
     """
     variance = sum(part for part, _ in parts)
-    below = sum(part**2 / freedom for part, freedom in parts)
+    below = sum(part**2 / df for part, df in parts)
     return float(np.sqrt(variance)), float(variance**2 / below) if below else float("inf")
 
 
-def _mean_part(values: np.ndarray) -> tuple[float, float]:
-    return float(np.var(values, ddof=1)) / len(values), len(values) - 1
-
-
-def _around(value: float, se: float, freedom: float, level: float) -> tuple[float, float]:
-    half = float(scipy.stats.t.ppf((1 + level) / 2, freedom)) * se if se else 0.0
+def _around(value: float, se: float, df: float) -> tuple[float, float]:
+    half = t_quantile((1 + LEVEL) / 2, df) * se if se else 0.0
     return value - half, value + half
 
 
-def welch_drop(full: np.ndarray, reduced: np.ndarray, level: float = LEVEL) -> Drop:
-    """Drop from `full` to `reduced`, test accuracies (models,), with Welch's interval."""
-    drop = float(np.mean(full) - np.mean(reduced))
-    if min(len(full), len(reduced)) < 2:
-        return Drop(drop, *[float("nan")] * 4)
-    se, freedom = sum_of_parts([_mean_part(full), _mean_part(reduced)])
-    sd = float(np.sqrt(np.var(full, ddof=1) + np.var(reduced, ddof=1)))
-    return Drop(drop, sd, se, *_around(drop, se, freedom, level))
+def _by_trials(signed: Sequence[tuple[int, Arm]]) -> list[list[tuple[int, Arm]]]:
+    """Group arms by their trials: those of a group are paired."""
+    groups: dict[bytes, list[tuple[int, Arm]]] = defaultdict(list)
+    for sign, arm in signed:
+        groups[arm.trials.tobytes()].append((sign, arm))
+    return list(groups.values())
 
 
-def paired_interval(
-    full: np.ndarray, reduced: np.ndarray, level: float = LEVEL
-) -> tuple[float, float]:
-    """Student's interval of the mean of full - reduced, accuracies (models,) of the same trials."""
-    return mean_interval(full - reduced, level)
+def _over_models(signed: Sequence[tuple[int, Arm]]) -> list[tuple[float, int]]:
+    """Return (variance, models) of the signed sum of accuracies, one per group of paired arms."""
+    return [
+        (float(np.var(sum(sign * arm.accuracy for sign, arm in group), ddof=1)), len(trials))
+        for group in _by_trials(signed)
+        for trials in [group[0][1].trials]
+    ]
 
 
-def mean_interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """Student's interval of the mean of `values` (models,)."""
+def fixed_test_set(signed: Sequence[tuple[int, Arm]]) -> Estimate:
+    """Return the signed sum of the mean accuracies of arms, with its CI on the fixed test set.
+
+    `signed` are (1 or -1, arm).
+    """
+    value = float(sum(sign * arm.accuracy.mean() for sign, arm in signed))
+    if min(len(arm.trials) for _, arm in signed) < 2:
+        return Estimate(value)
+    parts = _over_models(signed)
+    se, df = sum_of_parts([(variance / n, n - 1) for variance, n in parts])
+    sd = float(np.sqrt(sum(variance for variance, _ in parts)))
+    return Estimate(value, sd, se, df, *_around(value, se, df))
+
+
+def accuracy_drop(full: Arm, reduced: Arm) -> Estimate:
+    """Estimate how far test accuracy drops from one arm to another, on a fixed test set.
+
+    Parameters
+    ----------
+    full, reduced : Arm
+        Models trained on all examples and without some of them, on the same test images.
+
+    Returns
+    -------
+    Estimate
+        The drop in percentage points. Where both arms have the same trials, its CI is Student's
+        over the differences within trials; otherwise Welch's. NaN bounds with one model per arm.
+
+    See Also
+    --------
+    TwoWay : CIs that include test-set sampling.
+
+    Examples
+    --------
+    >>> full = Arm(np.arange(3), np.ones((3, 4), dtype=bool))
+    >>> reduced = Arm(np.arange(3), np.array([[1, 1, 1, 0]] * 3, dtype=bool))
+    >>> accuracy_drop(full, reduced).value
+    25.0
+    """
+    return fixed_test_set([(1, full), (-1, reduced)])
+
+
+def mean_interval(values: Floats) -> tuple[float, float]:
+    """Return the bounds of Student's 95% CI of the mean of `values` (models,)."""
     if len(values) < 2:
-        return float("nan"), float("nan")
-    return _around(float(values.mean()), *sum_of_parts([_mean_part(values)]), level)
+        return _NAN, _NAN
+    n = len(values)
+    return _around(float(values.mean()), float(np.sqrt(values.var(ddof=1) / n)), n - 1)
 
 
-def correlation(
-    first: np.ndarray, second: np.ndarray, level: float = LEVEL
-) -> tuple[float, float, float]:
-    """Correlation of two arms' accuracies (models,) of the same trials, with Fisher's interval.
+def correlation(first: Floats, second: Floats) -> float:
+    """Return the correlation of two arms' accuracies (models,) over the same trials.
 
-    (r, low, high); all NaN where the models of an arm are all equally good or fewer than four.
+    NaN with fewer than three models or where the models of an arm do not differ.
     """
-    if len(first) < 4 or not np.ptp(first) or not np.ptp(second):
-        return (float("nan"),) * 3
-    r = float(np.corrcoef(first, second)[0, 1])
-    z = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
-    half = scipy.stats.norm.ppf((1 + level) / 2) / np.sqrt(len(first) - 3)
-    return r, float(np.tanh(z - half)), float(np.tanh(z + half))
+    if len(first) < 3 or not np.ptp(first) or not np.ptp(second):
+        return _NAN
+    return float(np.corrcoef(first, second)[0, 1])
 
 
-def extra_sd(
-    more: np.ndarray, less: np.ndarray, level: float = LEVEL
-) -> tuple[float, float, float]:
-    """The sd (sd, low, high) that `more` (models,) have beyond the chance that `less` have too.
+def holm(p: Sequence[float]) -> Floats:
+    """Adjust p values for multiple testing, controlling the family-wise error rate.
 
-    The root of the difference of the two variances, 0 where that is negative; its interval by Zou
-    and Donner's method (2008, Statistics in Medicine 27:1693) from the variances' own, by
-    chi-squared. All NaN with one model on either side.
+    Parameters
+    ----------
+    p : sequence of float
+        The p values of one family of hypotheses.
+
+    Returns
+    -------
+    float64 (len(p),)
+        Adjusted p values, in the order given.
+
+    References
+    ----------
+    Holm (1979), A simple sequentially rejective multiple test procedure.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04]).tolist()
+    [0.02, 0.04]
     """
-    if min(len(more), len(less)) < 2:
-        return (float("nan"),) * 3
-    tails = (1 + level) / 2, (1 - level) / 2
-    (v, v_low, v_high), (w, w_low, w_high) = (
-        (variance, *((len(x) - 1) * variance / scipy.stats.chi2.ppf(tails, len(x) - 1)))
-        for x in (more, less)
-        for variance in (float(np.var(x, ddof=1)),)
-    )
-    low = v - w - np.hypot(v - v_low, w_high - w)
-    high = v - w + np.hypot(v_high - v, w - w_low)
-    return tuple(float(np.sqrt(max(0.0, value))) for value in (v - w, low, high))
-
-
-def is_paired(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether to compare trial by trial: where the correlation's 95 % interval excludes 0.
-
-    Trials share their seeds, but that makes runs alike only where it shows. Paired without that,
-    half the degrees of freedom would be given away for nothing.
-    """
-    _, low, high = correlation(first, second)
-    return low > 0 or high < 0
-
-
-def holm(p: Sequence[float]) -> np.ndarray:
-    """p values adjusted so that no hypothesis of the family is wrongly rejected (Holm 1979)."""
-    p = np.asarray(p, dtype=float)
-    order = np.argsort(p, kind="stable")
-    steps = p[order] * np.arange(len(p), 0, -1)
-    adjusted = np.empty(len(p))
+    values = np.asarray(p, dtype=float)
+    order = np.argsort(values, kind="stable")
+    adjusted = np.empty(len(values))
+    steps = values[order] * np.arange(len(values), 0, -1)
     adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
     return adjusted
 
 
 def no_effect(found: Estimate) -> float:
-    """Two-sided p of the hypothesis that the difference is 0; NaN where there is no `se`."""
+    """Test the hypothesis that a difference is zero.
+
+    Parameters
+    ----------
+    found : Estimate
+        A difference with its standard error.
+
+    Returns
+    -------
+    float
+        Two-sided p value of the t test; NaN without a standard error.
+
+    Examples
+    --------
+    >>> no_effect(Estimate(2.0, se=1.0, df=10)) < 0.05
+    False
+    """
     if found.se == 0:
         return float(found.value == 0)
-    return float(2 * scipy.stats.t.sf(abs(found.value) / found.se, found.freedom))
+    return float(2 * special.stdtr(found.df, -abs(found.value) / found.se))
 
 
 def equivalence(found: Estimate, margin: float) -> float:
-    """p of the hypothesis that the difference is `margin` percentage points or more, up or down.
+    """Test the hypothesis that a difference is `margin` or more, in either direction.
 
-    Two one-sided t tests (Schuirmann 1987) with `Estimate.se_at`: where p < 0.05, the difference is
-    within the margin. NaN where there is no `se`.
+    Parameters
+    ----------
+    found : Estimate
+        A difference with its standard error.
+    margin : float
+        Equivalence margin, percentage points.
+
+    Returns
+    -------
+    float
+        The larger p value of two one-sided t tests (TOST), with the standard error
+        `Estimate.se_at(margin)`. Below 0.05 the difference is shown to be within the margin. NaN
+        without a standard error.
+
+    References
+    ----------
+    Schuirmann (1987), Journal of Pharmacokinetics and Biopharmaceutics 15:657.
+
+    Examples
+    --------
+    >>> equivalence(Estimate(0.0, se=0.1, df=20), 0.25) < 0.05
+    True
     """
-    room, se = margin - abs(found.value), found.se_at(margin)
-    if se == 0:
-        return float(room <= 0)
-    return float(scipy.stats.t.sf(room / se, found.freedom))
+    return one_sided(replace(found, value=abs(found.value)), margin)[1]
 
 
 def one_sided(found: Estimate, limit: float) -> tuple[float, float]:
-    """p of the hypotheses that the difference is at most `limit`, and that it is at least `limit`.
+    """Return the p values of two hypotheses: the difference is at most, is at least `limit`.
 
-    Percentage examples, with `Estimate.se_at`. Where the first is small the difference is shown to be
-    above it, where the second is, below. Both NaN where there is no `se`.
+    Percentage points, with `Estimate.se_at(limit)`. Where the first is small the difference is
+    shown to be above the limit, where the second is, below. Both NaN without a standard error.
     """
     beyond, se = found.value - limit, found.se_at(limit)
     if se == 0:
         return float(beyond <= 0), float(beyond >= 0)
     t = beyond / se
-    return float(scipy.stats.t.sf(t, found.freedom)), float(scipy.stats.t.cdf(t, found.freedom))
+    return float(special.stdtr(found.df, -t)), float(special.stdtr(found.df, t))
 
 
-def _counts(rng: np.random.Generator, n: int, draws: int) -> np.ndarray:
-    """How often each of n is drawn when n are drawn with replacement: uint8 (draws, n)."""
+def _counts(rng: np.random.Generator, n: int, draws: int) -> npt.NDArray[np.uint8]:
+    """Return how often each of n is drawn when n are drawn with replacement, (draws, n)."""
     counts = np.empty((draws, n), dtype=np.uint8)
     step = max(1, _BLOCK // n)
     for first in range(0, draws, step):
@@ -230,61 +313,77 @@ def _counts(rng: np.random.Generator, n: int, draws: int) -> np.ndarray:
     return counts
 
 
-def image_part(arms: Sequence[tuple[int, Arm]], paired: bool = False) -> tuple[float, float]:
-    """What the choice of test images adds to a contrast: (variance, points^2; its freedom).
+def image_part(signed: Sequence[tuple[int, Arm]]) -> tuple[float, float]:
+    """Return what test-set sampling adds to a contrast: (variance, pp squared; its df).
 
-    `arms` are (sign, arm), on the same images. The variance over images of what the models of an
-    arm get right on average, less the part of it that comes from having few models: what is left
-    stays however many are trained. At least as much as a single image that changes would give: that
-    none of n did leaves about 3 / n of all images open (the rule of three), not nothing.
+    `signed` are (1 or -1, arm), on the same images. The variance over images of the mean
+    correctness, less the part of it that comes from having few models: what is left stays however
+    many are trained. At least as much as a single changed image would give: that none of n changed
+    leaves about 3 / n of all images open (the rule of three), not nothing.
     """
-    images = sum(sign * arm.correct.mean(axis=0) for sign, arm in arms)
-    if paired:
-        each = sum(sign * arm.correct.astype(np.int8) for sign, arm in arms)
-        few_models = each.var(axis=0, ddof=1).mean() / len(each)
-    else:
-        few_models = sum(
-            arm.correct.var(axis=0, ddof=1).mean() / len(arm.correct) for _, arm in arms
-        )
-    one = 1 / len(images)
-    of_images = max(one, float(images.var(ddof=1) - few_models)) / len(images)
-    return 100**2 * of_images, len(images) - 1
+    images = np.sum([sign * arm.correct.mean(axis=0) for sign, arm in signed], axis=0)
+    few_models = 0.0
+    for group in _by_trials(signed):
+        each = np.sum([sign * arm.correct.astype(np.int8) for sign, arm in group], axis=0)
+        few_models += float(each.var(axis=0, ddof=1).mean()) / len(each)
+    n = len(images)
+    return 100**2 * max(1 / n, float(images.var(ddof=1)) - few_models) / n, n - 1
 
 
 class TwoWay:
-    """Contrasts of arms with the uncertainty of both the models and the test images.
+    """Contrasts of arms with CIs that include training randomness and test-set sampling.
 
-    Models and images are drawn with replacement (the pigeonhole bootstrap: Owen 2007, Annals of
-    Applied Statistics 1:386), the same images for every arm. Models of an arm are drawn by
-    themselves or, where a contrast is paired, trial by trial for all its arms.
+    Models and images are drawn with replacement (the pigeonhole bootstrap), the same images for
+    every arm and the same trials for all arms that share them.
 
-    Such draws count the chance of a single answer, right or wrong, three times (McCullagh 2000,
-    Bernoulli 6:285): with few models the interval would be far too wide. They give the interval its
-    shape only; its width is that of the variance components. These are the variance of each arm's
-    mean over its models, which holds that chance once, and that of the mean over images, less the
-    part of it that comes from having few models. The t quantile for their degrees of freedom, in
-    place of the normal one, makes up for what small samples lack (Hesterberg 2015, section 4).
+    Such draws count the randomness of a single answer three times (McCullagh 2000): with few models
+    the interval would be far too wide. So they give the interval its shape only; its width is that
+    of the variance components, the variance over models and the variance over images less the part
+    that comes from having few models. A t quantile replaces the normal one, which makes up for what
+    small samples lack (Hesterberg 2015, section 4).
+
+    Parameters
+    ----------
+    arms : mapping of str to Arm
+        Arms by name, all on the same test images.
+    draws : int
+        Number of bootstrap draws.
+    seed : int
+        Seed of the draws.
+
+    References
+    ----------
+    Owen (2007), Annals of Applied Statistics 1:386. McCullagh (2000), Bernoulli 6:285. Hesterberg
+    (2015), The American Statistician 69:371.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> arms = {"all": Arm(np.arange(9), rng.random((9, 50)) < 0.8),
+    ...         "without": Arm(np.arange(9), rng.random((9, 50)) < 0.6)}
+    >>> found = TwoWay(arms, draws=200, seed=0).contrast(["all"], ["without"])
+    >>> found.low < found.value < found.high
+    True
     """
 
-    def __init__(self, arms: dict[str, Arm], draws: int, seed: int):
-        """`arms` by name, all on the same images; `draws` of the bootstrap; the study's seed."""
+    def __init__(self, arms: Mapping[str, Arm], draws: int, seed: int):
         self.arms, self.draws, self.seed = arms, draws, seed
         self.n_images = next(iter(arms.values())).correct.shape[1]
-        self._drawn: dict[tuple[str, bool], np.ndarray] = {}
+        self._drawn: dict[str, Floats] = {}
 
     @cached_property
-    def _images(self) -> np.ndarray:
+    def _images(self) -> npt.NDArray[np.uint8]:
         return _counts(generator(self.seed, "bootstrap", 0), self.n_images, self.draws)
 
-    def _accuracies(self, name: str, paired: bool) -> np.ndarray:
-        """Accuracy of an arm in each draw, percent (draws,)."""
-        if (name, paired) not in self._drawn:
-            correct = self.arms[name].correct
-            n = len(correct)
-            # by its name: an arm that comes or goes leaves the others as they are
-            index = (1,) if paired else (2, crc32(name.encode()))
-            models = _counts(generator(self.seed, "bootstrap", *index), n, self.draws)
-            right = correct.astype(np.float32)
+    def _accuracies(self, name: str) -> Floats:
+        """Return the accuracy of an arm in each draw, percent (draws,)."""
+        if name not in self._drawn:
+            arm = self.arms[name]
+            n = len(arm.correct)
+            # by its trials: arms that share them draw the same models
+            index = crc32(arm.trials.astype(np.int64).tobytes())
+            models = _counts(generator(self.seed, "bootstrap", 1, index), n, self.draws)
+            right = arm.correct.astype(np.float32)
             total = np.empty(self.draws)
             step = max(1, _BLOCK // self.n_images)
             for first in range(0, self.draws, step):
@@ -292,53 +391,46 @@ class TwoWay:
                 # whole numbers throughout: the same sum on every machine
                 times = (models[rows].astype(np.float32) @ right).astype(np.float64)
                 total[rows] = (times * self._images[rows]).sum(axis=1)
-            self._drawn[name, paired] = 100 * total / (n * self.n_images)
-        return self._drawn[name, paired]
+            self._drawn[name] = 100 * total / (n * self.n_images)
+        return self._drawn[name]
 
     def contrast(self, plus: Sequence[str], minus: Sequence[str]) -> Estimate:
-        """Sum of the mean accuracies of the arms `plus` less that of the arms `minus`.
+        """Estimate the sum of the mean accuracies of some arms minus that of others.
 
-        An arm on both sides cancels, with its chance. Paired where every arm has the same trials
-        and the two sides' sums over the arms correlate (`is_paired`).
+        Parameters
+        ----------
+        plus, minus : sequence of str
+            Names of arms. An arm on both sides cancels.
+
+        Returns
+        -------
+        Estimate
+            Percentage points, with the CI including test-set sampling.
+
+        Raises
+        ------
+        KeyError
+            For an unknown name.
         """
         if not self.n_images:
-            return Estimate(float("nan"))
-        plus, minus = (
-            [name for name in side if name not in other]
-            for side, other in ((plus, minus), (minus, plus))
-        )
-        if not plus and not minus:
-            return Estimate(0.0, 0.0, float("inf"), 0.0, 0.0)
-        signed = [(1, name) for name in plus] + [(-1, name) for name in minus]
+            return Estimate(_NAN)
+        signed = [(1, name) for name in plus if name not in minus]
+        signed += [(-1, name) for name in minus if name not in plus]
+        if not signed:
+            return NO_CHANGE
         arms = [(sign, self.arms[name]) for sign, name in signed]
-        value = float(sum(sign * arm.accuracy.mean() for sign, arm in arms))
-        if self.n_images < 2 or min(len(arm.trials) for _, arm in arms) < 2:
-            return Estimate(value)
-        sides = [[self.arms[name] for name in side] for side in (plus, minus)]
-        paired = self._is_paired(*sides)
-        of_models, of_images = self._model_parts(arms, paired), image_part(arms, paired)
-        se, freedom = sum_of_parts([*of_models, of_images])
-        rest = paired, of_images[0], self.n_images
-        drawn = sum(sign * self._accuracies(name, paired) for sign, name in signed)
+        fixed = fixed_test_set(arms)
+        if self.n_images < 2 or np.isnan(fixed.se):
+            return Estimate(fixed.value)
+        sampling = image_part(arms)
+        se, df = sum_of_parts([(v / n, n - 1) for v, n in _over_models(arms)] + [sampling])
+        rest = sampling[0], self.n_images
+        drawn = np.sum([sign * self._accuracies(name) for sign, name in signed], axis=0)
         deviations = drawn - drawn.mean()
-        spread = float(deviations.std())
+        spread = float(np.sqrt(np.mean(deviations**2)))
         if not (se and spread):
-            return Estimate(value, se, freedom, *_around(value, se, freedom, LEVEL), *rest)
+            return Estimate(fixed.value, fixed.sd, se, df, *_around(fixed.value, se, df), *rest)
         tails = (1 - LEVEL) / 2, (1 + LEVEL) / 2
-        wider = scipy.stats.t.ppf(tails[1], freedom) / scipy.stats.norm.ppf(tails[1])
-        ends = value + wider * se / spread * np.quantile(deviations, tails)
-        return Estimate(value, se, freedom, float(ends[0]), float(ends[1]), *rest)
-
-    @staticmethod
-    def _is_paired(plus: list[Arm], minus: list[Arm]) -> bool:
-        trials = plus[0].trials
-        if not all(np.array_equal(arm.trials, trials) for arm in plus + minus):
-            return False
-        return is_paired(*(sum(arm.accuracy for arm in side) for side in (plus, minus)))
-
-    @staticmethod
-    def _model_parts(arms: list[tuple[int, Arm]], paired: bool) -> list[tuple[float, float]]:
-        """Variances of the contrast that come from the models, (points^2, degrees of freedom)."""
-        if paired:
-            return [_mean_part(sum(sign * arm.accuracy for sign, arm in arms))]
-        return [_mean_part(arm.accuracy) for _, arm in arms]
+        wider = t_quantile(tails[1], df) / normal_quantile(tails[1])
+        low, high = fixed.value + wider * se / spread * np.quantile(deviations, tails)
+        return Estimate(fixed.value, fixed.sd, se, df, float(low), float(high), *rest)

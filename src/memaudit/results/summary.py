@@ -1,4 +1,4 @@
-"""A study in a page, to paste into an appendix: settings, counts, results, versions, citations."""
+"""A study on a page, to paste into an appendix: settings, counts, results, versions, citations."""
 
 import platform
 from collections import Counter
@@ -12,23 +12,17 @@ from memaudit import bits, store
 from memaudit.buckets.assign import Assignment
 from memaudit.buckets.leaks import Leak
 from memaudit.data.dataset import Dataset
+from memaudit.templates import render
 
 PACKAGES = ("memaudit", "torch", "numpy", "scipy", "h5py", "snakemake")
-CITATIONS = (
-    "V. Feldman and C. Zhang: What Neural Networks Memorize and Why: Discovering the Long Tail via "
-    "Influence Estimation. NeurIPS 2020, arXiv:2008.03703.",
-    "Is Memorization Actually Necessary for Generalization? The numbers quoted are those of the "
-    "version with a drop of 0.54 pp in its Table 2; another version: "
-    "https://openreview.net/forum?id=eAVPivm2jv.",
-)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The models of one recipe and removal: how many, without how many examples, where, how long.
+    """The models of one recipe and removal.
 
-    `removed` is None where each model leaves out another number; `seconds` of training and
-    evaluation, all models together.
+    `removed` examples, None where it differs between models; `seconds` of training and evaluation
+    of all models together.
     """
 
     recipe: str
@@ -40,7 +34,7 @@ class Trained:
 
 
 def trained(recipe: str, removal: str, shards: Sequence[str | Path], n_train: int) -> Trained:
-    """What the shards of one recipe and removal say of how their models were trained."""
+    """Return how the models of one recipe and removal were trained, from their shards."""
     counts: set[int] = set()
     devices: set[str] = set()
     models, seconds = 0, 0.0
@@ -57,138 +51,41 @@ def trained(recipe: str, removal: str, shards: Sequence[str | Path], n_train: in
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What the summary quotes of a study: buckets, duplicates, pairs, answer and tables."""
+
+    assignments: Sequence[Assignment]
+    leaks: Sequence[Leak]
+    pairs: int
+    answer: str
+    table: str
+    claims: str
+
+
 def markdown(
-    config: Mapping[str, Any],
-    data: Dataset,
-    models: Sequence[Trained],
-    assignments: Sequence[Assignment],
-    leaks: Sequence[Leak],
-    pairs: int,
-    table: str,
-    claims: str,
+    config: Mapping[str, Any], data: Dataset, models: Sequence[Trained], found: Found
 ) -> str:
-    """The summary; `table` and `claims` are the tables of table2.md and claims.md."""
-    name, seed = config["dataset"]["name"], config["seed"]
-    height, width = data.train_images.shape[1:3]
-    hours = sum(part.seconds for part in models) / 3600
-    reasons = Counter(row.reason for row in assignments)
-    buckets = Counter(row.bucket for row in assignments)
-    people = sum(row.decided_by == "manual annotation" for row in assignments)
-    leaked = len({leak.test for leak in leaks})
-    lines = [
-        f"# Summary of the study {name}",
-        "",
-        f"**Data.** {data.n_train:,} training and {data.n_test:,} test images of "
-        f"{width} x {height} pixels in {len(data.class_names)} classes "
-        f"({config['dataset']['kind']}, sha256 of images and labels {data.digest()[:16]}…).",
-        "",
-        f"**Models.** {sum(part.models for part in models):,} models, {hours:.1f} device hours; "
-        f"seed {seed}.",
-        "",
-        "| recipe | without | examples left out | models | seconds a model | device |",
-        "|---|---|---:|---:|---:|---|",
-        *(
-            f"| {part.recipe} | {part.removal} | "
-            f"{'varies' if part.removed is None else f'{part.removed:,}'} | {part.models:,} | "
-            f"{part.seconds / part.models:.1f} | {part.device} |"
-            for part in models
-        ),
-        "",
-        *_recipes(config["recipes"], {part.recipe for part in models}),
-        "",
-        f"**Selection.** {_source(config)} An example is selected with memorization of at least "
-        f"{config['selection']['memorization']:g} and influence of at least "
-        f"{config['selection']['influence']:g} on a test example of its class"
-        + (
-            f", more than {config['selection']['z']:g} standard errors above zero"
-            if config["memorization"]["source"] != "published"
-            else ""
-        )
-        + f": {len(assignments):,} examples in {pairs:,} pairs."
-        + (
-            " Only one half of the test examples had a say in that (selection.held_out_half)."
-            if config["selection"]["held_out_half"]
-            else ""
-        ),
-        "",
-        "**Duplicates and subpopulations.** A train and a test image are near duplicates from a "
-        f"score of {config['duplicates']['near']:g} on (the duplicate finder's, 1 is identical)"
-        + _annotated(config)
-        + ". Selected examples that influence a common test example are a subpopulation"
-        + (
-            " if their coarse colours are alike, too"
-            if config["subpopulations"]["by"] == "checked"
-            else ""
-        )
-        + f" (subpopulations.by: {config['subpopulations']['by']}).",
-        "",
-        f"**Buckets.** leakage_shift {buckets['leakage_shift']:,} (exact duplicate in the test set "
-        f"{reasons['exact']:,}, near duplicate {reasons['near']:,}, subpopulation "
-        f"{reasons['subpopulation']:,}), memorized {buckets['memorized']:,}. "
-        f"{people:,} of these {len(assignments):,} were decided by people. "
-        f"{leaked:,} of {data.n_test:,} test images have a duplicate in the training set.",
-        "",
-        "**Table 2.** Test accuracy lost, percentage points. Intervals: Welch over models, for "
-        "these test images; two-way bootstrap over models and test images, for others of their "
-        f"kind ({config['statistics']['bootstrap']:,} draws). Equivalence margin "
-        f"{config['statistics']['margin']:g}.",
-        "",
-        table,
-        "",
-        "**The papers' claims.**",
-        "",
-        claims,
-        "",
-        "**Versions.** Python "
-        + platform.python_version()
-        + "".join(f", {package} {version(package)}" for package in PACKAGES)
-        + ".",
-        "",
-        "**Please cite** this software (CITATION.cff) and",
-        "",
-        *(f"- {citation}" for citation in CITATIONS),
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _recipes(recipes: Mapping[str, Mapping[str, Any]], used: set[str]) -> list[str]:
-    """A table of the recipes that are used: a line a setting, a column a recipe."""
-    used_here = {name: settings for name, settings in recipes.items() if name in used}
-    return [
-        "| recipe | " + " | ".join(used_here) + " |",
-        "|---|" + "---|" * len(used_here),
-        *(
-            f"| {setting} | " + " | ".join(str(s[setting]) for s in used_here.values()) + " |"
-            for setting in next(iter(recipes.values()))
-        ),
-    ]
-
-
-def _source(config: Mapping[str, Any]) -> str:
-    memorization = config["memorization"]
-    match memorization["source"]:
-        case "estimate":
-            return (
-                f"Memorization and influence are estimated (F&Z, equation 1) from "
-                f"{memorization['models']:,} models of the recipe {memorization['recipe']}, each "
-                f"on {memorization['subset_fraction']:.0%} of the training examples."
-            )
-        case "published":
-            return "Memorization and influence are those of F&Z's published pairs."
-        case _:
-            return "Memorization and influence are F&Z's published scores."
-
-
-def _annotated(config: Mapping[str, Any]) -> str:
-    judgments = config["duplicates"]["cifair"]
-    if not judgments or config["dataset"]["kind"] not in ("cifar10", "cifar100"):
-        return ""
-    return f", or where ciFAIR's people judged them {' or '.join(judgments)}"
+    """Return the summary; `config` is the configuration of the study."""
+    used = {part.recipe for part in models}
+    return render(
+        "summary.md",
+        config=config,
+        data=data,
+        size=data.train_images.shape[1:3],
+        models=models,
+        found=found,
+        buckets=Counter(row.bucket for row in found.assignments),
+        reasons=Counter(row.reason for row in found.assignments),
+        annotated=sum(row.decided_by == "manual annotation" for row in found.assignments),
+        leaked=len({leak.test for leak in found.leaks}),
+        recipes={name: values for name, values in config["recipes"].items() if name in used},
+        versions={"Python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+    )
 
 
 def first_table(text: str) -> str:
-    """The first table of a Markdown text."""
+    """Return the first table of a Markdown text."""
     lines = text.splitlines()
     start = next(at for at, line in enumerate(lines) if line.startswith("|"))
     rows = lines[start:]

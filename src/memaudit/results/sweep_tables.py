@@ -1,78 +1,96 @@
 """The tables of the sweeps over weight decay and thresholds: Table 2's statistics, row by row."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
 from memaudit import store
 from memaudit.results import table2
+from memaudit.results.accuracies import read_arms
 from memaudit.results.statistics import mean_interval
+from memaudit.results.table2 import Comparison, Contrasts
+from memaudit.tables import column
 
-# The columns of weight_decay.csv and threshold_curve.csv, after that of the value. Those that are
-# not here, Table 2 has too, and explains.
-COLUMNS = (
-    "recipe",
-    "removal",
-    "n_removed",
-    "n_models_full",
-    "n_models_reduced",
-    "fitted",
-    "fitted_sd",
-    "acc_full",
-    "acc_full_low",
-    "acc_full_high",
-    "sd_full",
-    "acc_reduced",
-    "acc_reduced_low",
-    "acc_reduced_high",
-    "sd_reduced",
-    "drop",
-    "se",
-    "ci_low",
-    "ci_high",
-    "boot_low",
-    "boot_high",
-    "p_holm",
-    "drop_vs_random",
-    "drop_vs_random_low",
-    "drop_vs_random_high",
-)
-OWN_COLUMNS = {
-    "weight_decay": "the recipe's weight decay; all else is as in the recipe `weight_decay`",
-    "threshold": "examples with memorization at or above this value were removed",
-    "fitted": "accuracy of the models trained on all examples on the unaugmented training "
-    "images, at the end of training, percent",
-    "fitted_sd": "its SD over models, percentage points",
-    "acc_full_low": "lower bound of the 95% CI of acc_full over models (Student), percent",
-    "acc_full_high": "upper bound",
-    "acc_reduced_low": "lower bound of the 95% CI of acc_reduced over models (Student), percent",
-    "acc_reduced_high": "upper bound",
-}
-_NOTHING = np.empty(0, dtype=np.int64)
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRow(Comparison):
+    """A row of Table 2 with what a sweep adds."""
+
+    fitted: float = column(
+        "accuracy of the models on all examples on their unaugmented training images at the end of "
+        "training: whether they fit what they were trained on",
+        "percent",
+    )
+    fitted_sd: float = column("SD of fitted over models", "pp")
+    acc_full_low: float = column(
+        "lower bound of the 95% CI of acc_full over models (Student)", "percent"
+    )
+    acc_full_high: float = column("upper bound of that CI", "percent")
+    acc_reduced_low: float = column("lower bound of the 95% CI of acc_reduced", "percent")
+    acc_reduced_high: float = column("upper bound of that CI", "percent")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _WeightDecay:
+    weight_decay: str = column("weight decay of the recipe, which is `weight_decay` otherwise")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Threshold:
+    threshold: str = column("memorization at or above which examples are removed", "fraction")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightDecayRow(SweepRow, _WeightDecay):
+    """A row of weight_decay.csv; its own column comes first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThresholdRow(SweepRow, _Threshold):
+    """A row of threshold_curve.csv; its own column comes first."""
+
+
+Row = TypeVar("Row", WeightDecayRow, ThresholdRow)
 
 
 def sweep_rows(
     accuracies: str | Path,
-    name: str,
+    kind: type[Row],
     rows: Sequence[tuple[str, str, str]],
     n_test: int,
     settings: table2.Settings,
-) -> list[dict]:
-    """The rows of a sweep, each (value, recipe, removal) compared with its recipe on all examples.
+) -> list[Row]:
+    """Return the rows of a sweep, one for each (value, recipe, removal).
 
-    `name` is what was swept over, the first column; `accuracies` a file by the contract
-    `memaudit.store.ACCURACIES`. The tests are adjusted over the rows that are no controls.
+    `kind` says what was swept over; `accuracies` is a file by the contract
+    `memaudit.store.ACCURACIES`. p values are adjusted over the rows that are not controls.
     """
     arms = [(recipe, removal) for _, recipe, removal in rows]
-    found = table2.table_rows(accuracies, arms, n_test, _NOTHING, _NOTHING, settings)
+    contrasts = Contrasts(*read_arms(accuracies, arms, n_test), settings)
+    name = "weight_decay" if kind is WeightDecayRow else "threshold"
+    found = []
     with store.reading(accuracies, store.ACCURACIES) as file:
-        for (value, recipe, removal), row in zip(rows, found, strict=True):
+        for (value, recipe, removal), row in zip(
+            rows, table2.comparisons(contrasts, arms), strict=True
+        ):
             fitted = file[f"{recipe}/none/train_accuracy"][:]
-            row[name] = value
-            row["fitted"] = float(fitted.mean())
-            row["fitted_sd"] = float(fitted.std(ddof=1)) if len(fitted) > 1 else np.nan
-            for side, arm in (("acc_full", "none"), ("acc_reduced", removal)):
-                ends = mean_interval(file[f"{recipe}/{arm}/test_accuracy"][:])
-                row[f"{side}_low"], row[f"{side}_high"] = ends
-    return [{column: row[column] for column in (name, *COLUMNS)} for row in found]
+            full, reduced = (
+                mean_interval(file[f"{recipe}/{arm}/test_accuracy"][:]) for arm in ("none", removal)
+            )
+            swept: dict[str, Any] = {name: value}
+            found.append(
+                kind(
+                    **swept,
+                    **vars(row),
+                    fitted=float(fitted.mean()),
+                    fitted_sd=float(fitted.std(ddof=1)) if len(fitted) > 1 else np.nan,
+                    acc_full_low=full[0],
+                    acc_full_high=full[1],
+                    acc_reduced_low=reduced[0],
+                    acc_reduced_high=reduced[1],
+                )
+            )
+    return found

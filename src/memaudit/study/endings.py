@@ -1,43 +1,62 @@
-"""What a run says on the terminal when it ends: the table it made, or what went wrong."""
+"""What a run prints when it ends: the answer and the table, or what failed."""
 
 import re
+import textwrap
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")  # what every line of a job's log begins with
-DEMO_MODELS = 400  # the targets of what is planted are set for so many subset models
+from memaudit.results.planted import Check
+from memaudit.results.summary import first_table
+from memaudit.tables import read_rows
+from memaudit.templates import render
+
+STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")  # begins every line of a job's log
+DEMO_MODELS = 400  # number of subset models that the targets of planted.csv are for
+WIDTH = 100
 
 
 def closing_words(
     results: Path, planted: bool, models: int, others: Mapping[str, str], since: float
 ) -> str:
-    """Table 2 and, of generated images, how much of what was planted was found.
+    """Return the answer, Table 2 and, for generated images, the checks of what was planted.
 
-    `others` are rules that the run did not look at, and a file of each, in `results`. Where the
-    run, which began at `since` (a time), made the table anew, those older than it are named.
+    `others` are rules that the run did not look at, each with a file of it in `results`. If the
+    run, which began at `since` (a time), rebuilt the table, those older than it are named.
     """
     table, found = results / "table2.md", results / "planted.csv"
-    main, _, _ = table.read_text(encoding="utf-8").partition("\n## ")
-    lines = ["", *(line for line in main.splitlines() if line.startswith("|"))]
-    if planted and found.exists():
-        rows = [line.split(",")[:4] for line in found.read_text(encoding="utf-8").splitlines()]
-        lines += ["", *(f"{row[0]:<26}{row[1]:>8}{row[2]:>8}{row[3]:>9}" for row in rows)]
-        if models < DEMO_MODELS:
-            lines.append(f"(The targets are for {DEMO_MODELS} subset models; here are {models}.)")
     made = table.stat().st_mtime
     files = {rule: results / file for rule, file in others.items()}
-    old = [rule for rule, file in files.items() if file.exists() and file.stat().st_mtime < made]
-    if old and made >= since:
-        lines += ["", f"Made before this table, perhaps by other settings: {', '.join(old)}."]
-        lines += [f"`snakemake {' '.join(old)}` makes anew what is out of date."]
-    lines += ["", f"Look in {results}/: table2.md, buckets.csv, figures/, review/index.html"]
-    return "\n".join(lines)
+    older = [rule for rule, file in files.items() if file.exists() and file.stat().st_mtime < made]
+    answer = (results / "answer.md").read_text(encoding="utf-8")
+    return render(
+        "closing.txt",
+        results=results,
+        answer=textwrap.fill(answer, WIDTH),
+        table=first_table(table.read_text(encoding="utf-8")),
+        checks=read_rows(found, Check) if planted and found.exists() else [],
+        models=models,
+        target_models=DEMO_MODELS,
+        older=older if made >= since else [],
+    ).rstrip()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job ended without finishing, and its log."""
+
+    why: str
+    log: Path
+
+    @property
+    def is_interrupted(self) -> bool:
+        return self.why.startswith(("stopped by SIGTERM", "interrupted"))
 
 
 def failure(log: Path, since: float) -> str | None:
-    """Why a job ended that did not finish, from its log; None if it did not run after `since`.
+    """Return why a job failed, from its log; None if it did not run after `since` or finished.
 
-    Only what its last line says counts: the log may open with that of earlier attempts.
+    Only the last line counts: the log may begin with that of earlier attempts.
     """
     if not log.exists() or log.stat().st_mtime < since:
         return None
@@ -49,20 +68,16 @@ def failure(log: Path, since: float) -> str | None:
     if last.startswith(("stopped by SIGTERM", "interrupted")):
         return last
     if last.startswith("done in"):
-        return None  # it finished, and whoever sent it had not asked yet
+        return None  # it finished before the signal reached it
     if not last:
-        return "did not begin: it could not be submitted (Snakemake says why above), or was killed"
-    return f'ended without a word, after "{last.splitlines()[0]}": killed, or out of memory or time'
+        return "did not start: submission failed (see Snakemake's message above), or it was killed"
+    return (
+        "terminated without an error message (killed, out of memory, or over its time limit); "
+        f"last log line: {last.splitlines()[0]}"
+    )
 
 
 def what_failed(logs: Iterable[Path], since: float) -> str:
-    """The failures of the jobs that ran after `since` (a time) and did not finish."""
-    lines, is_stopped = [], True
-    for log in logs:
-        if why := failure(log, since):
-            lines += ["", why, f"    ({log})"]
-            is_stopped &= why.startswith(("stopped by SIGTERM", "interrupted"))
-    if lines:
-        then = "The same" if is_stopped else "Once this is mended, the same"
-        lines += ["", f"What was trained is kept. {then} command goes on."]
-    return "\n".join(lines)
+    """Return the failures of the jobs that ran after `since` (a time) and did not finish."""
+    found = [Failure(why, log) for log in logs if (why := failure(log, since))]
+    return render("failed.txt", failures=found).rstrip() if found else ""

@@ -11,7 +11,7 @@ from memaudit.errors import AuditError
 from memaudit.models.removals import CONTROL
 from memaudit.models.shards import Origin, read_shards, trials_of
 from memaudit.results import power
-from memaudit.results.statistics import Arm
+from memaudit.results.statistics import Arm, accuracy_drop
 from memaudit.study.study import Study
 
 # Where nothing is trained yet, on CIFAR-100's 10,000 test images, percentage points: sd of the test
@@ -23,17 +23,18 @@ STATED_DROP = 2.54  # F&Z's, to which those images add that
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of a row of Table 2: sds over models, and what the images add, in examples.
+    """What is known about the excess drop of a row of Table 2.
 
-    `images` is (variance, degrees of freedom), as `memaudit.results.power` takes it, of the `drop`
-    at hand; `models` are those that all this is measured on, of either arm; None where it is
-    stated.
+    `sd` is that of the difference between the models of a trial, pp; `images` what test-set
+    sampling adds, (variance, degrees of freedom) as `memaudit.results.power` takes it, of the
+    excess drop `excess` at hand; `models` the models per arm that all this is measured on; None
+    where it is stated.
     """
 
     recipe: str
     removal: str
-    sds: tuple[float, float]
-    drop: float
+    sd: float
+    excess: float
     images: tuple[float, float]
     models: tuple[int, int] | None
 
@@ -61,27 +62,20 @@ def trained(study: Study, recipe: str, removal: str) -> Arm | None:
 
 def rows(study: Study) -> list[Row]:
     """The rows of Table 2 that are no controls: measured where two models of each arm are there."""
-    known: dict[tuple[str, str], Arm | None] = {}
     found = []
-    for arm in study.rows:
-        recipe, removal = arm
+    for recipe, removal in study.rows:
         if removal.startswith(CONTROL):
             continue
-        for name in ((recipe, "none"), arm):
-            if name not in known:
-                known[name] = trained(study, *name)
-        full, reduced = known[recipe, "none"], known[arm]
-        if full is None or reduced is None:
+        control, reduced = (trained(study, recipe, name) for name in (CONTROL + removal, removal))
+        if control is None or reduced is None:
             scale = np.sqrt(STATED_FOR / n_test(study))
             images = (STATED_IMAGES * scale) ** 2, n_test(study) - 1
-            sds = (STATED_SD * scale,) * 2
-            found.append(Row(recipe, removal, sds, STATED_DROP, images, None))
+            sd = float(np.sqrt(2) * STATED_SD * scale)
+            found.append(Row(recipe, removal, sd, STATED_DROP, images, None))
             continue
-        sds = float(full.accuracy.std(ddof=1)), float(reduced.accuracy.std(ddof=1))
-        models = len(full.trials), len(reduced.trials)
-        fell = float(full.accuracy.mean() - reduced.accuracy.mean())
-        images = power.images_of(full, reduced)
-        found.append(Row(recipe, removal, sds, fell, images, models))
+        excess, images = accuracy_drop(control, reduced), power.images_of(control, reduced)
+        models = len(control.trials), len(reduced.trials)
+        found.append(Row(recipe, removal, excess.sd, excess.value, images, models))
     return found
 
 
@@ -103,37 +97,37 @@ def words(study: Study) -> str:
     known, n_images = rows(study), n_test(study)
     heads = (f"±{drop:g}", f"see {drop:g}", f"verdict {drop:g}", f"within {margin:g}")
     lines = [
-        "How many models an arm (95 % intervals, 80 % power), percentage points:",
-        f"{'recipe':<12} {'removal':<16} {'sd':>11} {'of models':>10} {f'now {trials}':>9} "
+        "Models needed per arm (95% CIs, 80% power); percentage points:",
+        f"{'recipe':<12} {'removal':<16} {'sd':>5} {'of models':>10} {f'now {trials}':>9} "
         + " ".join(f"{head:>12}" for head in (*heads, "other images")),
     ]
     for row in known:
         of = "stated" if row.models is None else f"{row.models[0]}, {row.models[1]}"
         models = (
-            power.models_for_half_width(row.sds, drop),
-            power.models_for_power(row.sds, drop),
+            power.models_for_half_width(row.sd, drop),
+            power.models_for_power(row.sd, drop),
             power.models_for_power(
-                row.sds, drop, power.images_at(drop, row.images, row.drop, n_images), len(known)
+                row.sd, drop, power.images_at(drop, row.images, row.excess, n_images), len(known)
             ),
-            power.models_for_equivalence(row.sds, margin, n_images),
+            power.models_for_equivalence(row.sd, margin, n_images),
         )
         cells = [f"{n:,}" if n else "no number" for n in models]
         cells.append(f"±{power.image_floor(row.images):.2f}")
-        now = power.half_width(row.sds, trials)
+        now = power.half_width(row.sd, trials)
         lines.append(
-            f"{row.recipe:<12} {row.removal:<16} {row.sds[0]:>5.2f} {row.sds[1]:>5.2f} {of:>10} "
+            f"{row.recipe:<12} {row.removal:<16} {row.sd:>5.2f} {of:>10} "
             f"{f'±{now:.2f}':>9} " + " ".join(f"{cell:>12}" for cell in cells)
         )
     lines += [
-        f"±{drop:g}: for an interval of a drop so narrow, on these test images",
-        f"see {drop:g}: to find so large a drop in one row, on these test images",
-        f"verdict {drop:g}: to find it as Table 2's verdict does, which counts the choice of test",
-        f"images too and is adjusted for {len(known)} rows (where others show a drop, fewer do)",
-        f"within {margin:g}: for the verdict that no drop is so large, where no test image changes",
-        "other images: half-width that the interval of the drop at hand (or F&Z's, where none is)",
-        f"keeps however many models there are; only more test images than {n_images:,} shrink it",
-        "By an sd of a dozen models the numbers are rough: 0.5 to 2.9 times as many may do (95 %).",
-        "Where trials of two arms correlate by r, Table 2 pairs them, and about 1 - r as many do.",
+        f"±{drop:g}: for a 95% CI of the excess drop this narrow, on the fixed test set",
+        f"see {drop:g}: to find an excess drop of {drop:g} pp in one row, on the fixed test set",
+        f"verdict {drop:g}: to find it as Table 2's verdict does, which includes test-set sampling",
+        f"and is adjusted for {len(known)} rows (fewer models do where other rows differ, too)",
+        f"within {margin:g}: to show equivalence to the control where no test image changes",
+        "other images: half-width that the CI of the excess drop at hand (or of F&Z's drop, where",
+        f"none is) keeps with any number of models; more test images than {n_images:,} shrink it",
+        "sd: of the difference within a trial. From a dozen models it is rough: 0.5 to 2.9 times",
+        "as many models may be needed (95%). Stated ones assume uncorrelated trials.",
         "",
         f"How many subset models for ±{wanted:g} on a memorization score (plan.memorization):",
         *_memorization(study, wanted),
@@ -163,6 +157,6 @@ def _memorization(study: Study, wanted: float) -> list[str]:
             ]
             lines.append(
                 f"by the {scored:,} scored: {counts[0]:,} for half of {name}, {counts[1]:,} for "
-                "95 % of them"
+                "95% of them"
             )
     return lines

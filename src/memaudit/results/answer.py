@@ -1,0 +1,36 @@
+"""The answer of a study in a few sentences that can be quoted."""
+
+import re
+from collections.abc import Sequence
+
+from memaudit.buckets.assign import LEAKAGE_SHIFT, MEMORIZED
+from memaudit.results.statistics import SIGNIFICANT
+from memaudit.results.table2 import Comparison
+from memaudit.templates import known, render
+
+
+def answer(rows: Sequence[Comparison], margin: float, source: str = "estimate") -> str:
+    """Return two or three sentences: accuracy drop, excess drop, buckets, verdict.
+
+    `rows` of Table 2; `margin` of equivalence, pp; `source` of the scores
+    (`memorization.source`).
+    """
+    by_name = {(row.recipe, row.removal): row for row in rows}
+    selected = [row for row in rows if row.removal == "selected"]
+    buckets = [
+        row
+        for name in (LEAKAGE_SHIFT, MEMORIZED)
+        if (row := by_name.get(("weight_decay", name))) and row.n_removed
+    ]
+    text = render(
+        "answer",
+        selected=selected,
+        n_removed=max([0, *(row.n_removed for row in selected)]),
+        buckets=buckets,
+        tested=all(known(row.p_excess) for row in buckets),
+        shown=[row for row in buckets if row.p_excess < SIGNIFICANT and row.excess_drop > 0],
+        memorized=by_name.get(("weight_decay", MEMORIZED)),
+        margin=margin,
+        is_published=source == "published",
+    )
+    return re.sub(r" (?=[,;:.])", "", " ".join(text.split()))
