@@ -24,8 +24,8 @@ def linked(*links):
 def score_file(tmp_path):
     """Two classes of two training examples and two test examples, 100 models.
 
-    Examples 0 and 2 are right exactly when trained on; example 1 always; example 3 half of the time.
-    Test examples 0 and 2 follow training examples 0 and 2; test example 1 always wrong; test 3 at random.
+    Training examples 0 and 2 are correct exactly when trained on, 1 always, 3 half of the time.
+    Test examples 0 and 2 follow training examples 0 and 2; 1 is always wrong, 3 random.
     """
     rng = np.random.default_rng(0)
     mask = rng.random((100, 4)) < 0.5

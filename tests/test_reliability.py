@@ -60,7 +60,7 @@ def test_a_set_agrees_with_itself():
 
 
 def test_what_is_in_common_is_counted():
-    """Two training examples, one test example: one set selects both pairs, the other only the first."""
+    """Two training examples, one test example: one set selects both pairs, one only the first."""
     half = np.array([[1, 1], [1, 0], [0, 1], [0, 0]] * 2, dtype=bool)
     mask = np.tile(half, (2, 1))
     both, first = mask[:8].any(axis=1), mask[8:, 0]

@@ -1,7 +1,7 @@
-"""Every random choice derives from (study seed, purpose, index), never from a removal or a recipe.
+"""Seeds: every random choice derives from (study seed, purpose, index), never from a removal.
 
-So trial t of two removals shares its initialisation, its order of examples and its augmentation
-(common random numbers), and a study grows by adding trials without touching those it has.
+Trial t of two removals therefore shares its initialisation, example order and augmentation (common
+random numbers), and trials can be added without changing those already trained.
 """
 
 import numpy as np
@@ -22,15 +22,15 @@ PURPOSES = {
 
 
 def sequence(seed: int, purpose: str, *index: int) -> np.random.SeedSequence:
-    """The seed sequence of one purpose; `index` is the trial, the epoch, ... as whole numbers."""
+    """Return the seed sequence of one purpose; `index` is the trial, the epoch, ..."""
     return np.random.SeedSequence(entropy=seed, spawn_key=(PURPOSES[purpose], *index))
 
 
 def generator(seed: int, purpose: str, *index: int) -> np.random.Generator:
-    """A NumPy generator for one purpose."""
+    """Return a NumPy generator for one purpose."""
     return np.random.Generator(np.random.PCG64(sequence(seed, purpose, *index)))
 
 
 def seed64(seed: int, purpose: str, *index: int) -> int:
-    """A 63-bit seed for libraries that take one number (`torch.manual_seed`, the augmentation)."""
+    """Return a 63-bit seed, for libraries that take one number such as `torch.manual_seed`."""
     return int(sequence(seed, purpose, *index).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -29,6 +29,6 @@ with job(snakemake.log[0]) as report:
         found["test_correct"],
         data.train_labels,
         data.test_labels,
-        str(device),
-        report,
+        device=str(device),
+        report=report,
     )

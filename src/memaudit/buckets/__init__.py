@@ -1,1 +1,1 @@
-"""Why a selected example matters: duplicates in the test set, subpopulations, neither."""
+"""Buckets of selected examples: duplicates in the test set, subpopulations, or neither."""

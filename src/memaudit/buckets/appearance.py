@@ -1,32 +1,31 @@
-"""How alike two images look, on a scale that the dataset sets itself.
+"""Similarity of the appearance of two images, calibrated per class.
 
-No network is asked: an image is described by its coarse colours, at equal brightness and contrast,
-and two images are compared by these, mirrored or not. What a cosine means differs between datasets
-and classes (frogs on leaves are alike, random fields are not), so it is set against random pairs of
-the class.
+No network is involved: an image is described by its coarse colours, normalised for brightness and
+contrast, and two images are compared by the cosine of these descriptions, mirrored or not. Typical
+cosines differ between datasets and classes, so they are standardised by random pairs of the class.
 """
 
 import numpy as np
 
-_CELLS = 8  # colours are means over so many cells along each side
-_REFERENCE = 200  # examples of a class whose pairs are the scale
-_BLOCK = 4096  # images, or pairs, at a time
-_QUANTILES = (0.1587, 0.5)  # of a normal distribution, a standard deviation apart
-_LEAST = 1e-3  # spread of cosines that counts as none
+_CELLS = 8  # colours are means over 8 x 8 cells
+_REFERENCE = 200  # examples per class whose pairs define the scale
+_BLOCK = 4096  # images or pairs processed at a time
+_QUANTILES = (0.1587, 0.5)  # one standard deviation apart in a normal distribution
+_LEAST = 1e-3  # smallest standard deviation of cosines
 
 
 class Appearance:
-    """The training images (n, h, w, 3) uint8 with their classes (n,), to ask how alike two look."""
+    """Appearance of the training images (n, h, w, 3) uint8, with classes (n,)."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray):
         self._images, self._labels = images, labels
 
     def similarity(self, pairs: np.ndarray) -> np.ndarray:
-        """How alike the two images of each pair look: float64 (pairs,).
+        """Return the similarity of each pair of training examples of one class: float64 (pairs,).
 
-        `pairs` int64 (pairs, 2) are training examples of one class. 0 is as alike as the median of
-        random pairs of that class, 1 a standard deviation more. The standard deviation is taken
-        from the pairs below the median: those above may be of one subpopulation.
+        `pairs` int64 (pairs, 2). 0 is the median of random pairs of the class and 1 is one standard
+        deviation above it, estimated from the pairs below the median, because those above may
+        belong to one subpopulation.
         """
         found = np.zeros(len(pairs))
         classes = self._labels[pairs[:, 0]]
@@ -39,7 +38,7 @@ class Appearance:
         return found
 
     def _random_pairs(self, label: int) -> tuple[float, float]:
-        """Median of the cosines of random pairs of a class, and their sd below it."""
+        """Return the median cosine of random pairs of a class and their SD below it."""
         members = np.flatnonzero(self._labels == label)
         few = members[:: max(1, len(members) // _REFERENCE)]
         one, other = np.triu_indices(len(few), k=1)
@@ -48,7 +47,7 @@ class Appearance:
 
 
 def _describe(images: np.ndarray, examples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors of the images at `examples` and of their mirror images, (examples, d) each."""
+    """Return unit vectors of images and of their mirror images, (examples, d) each."""
     blocks = [images[examples[k : k + _BLOCK]] for k in range(0, len(examples), _BLOCK)]
     plain = [_colours(block) for block in blocks]
     mirrored = [_colours(block[:, :, ::-1]) for block in blocks]
@@ -56,7 +55,7 @@ def _describe(images: np.ndarray, examples: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _alike(described: tuple[np.ndarray, np.ndarray], a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine of images `a` and `b` (pairs,), the greater of that with b as it is and mirrored."""
+    """Return the cosine of images `a` and `b` (pairs,), the maximum over b and b mirrored."""
     plain, mirrored = described
     found = np.empty(len(a))
     for k in range(0, len(a), _BLOCK):
@@ -67,7 +66,7 @@ def _alike(described: tuple[np.ndarray, np.ndarray], a: np.ndarray, b: np.ndarra
 
 
 def _colours(images: np.ndarray) -> np.ndarray:
-    """Mean colours of 8x8 cells of images (b, h, w, 3), less their mean, at unit length (b, d)."""
+    """Return mean colours of 8x8 cells of images (b, h, w, 3), centred, of unit length (b, d)."""
     x = images.astype(np.float32)
     for axis in (1, 2):
         size = x.shape[axis]
@@ -76,4 +75,5 @@ def _colours(images: np.ndarray) -> np.ndarray:
         x = np.add.reduceat(x, edges, axis=axis) / np.expand_dims(counts, (1, 2)[: 3 - axis])
     x = x.reshape(len(x), -1)
     x -= x.mean(axis=1, keepdims=True)
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-6)
+    x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-6)
+    return x

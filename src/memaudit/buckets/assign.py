@@ -1,8 +1,8 @@
-"""Why a selected example matters: a duplicate in the test set, a subpopulation, or neither.
+"""Put each selected example into a bucket: `leakage_shift` or `memorized`.
 
-The paper (sections 4 and 5) puts each selected example in one of two buckets: `leakage_shift` when
-the test set holds a duplicate of it or when removing it removes a subpopulation, else `memorized`.
-What people decided goes before what was found automatically.
+The paper (sections 4 and 5) assigns a selected example to `leakage_shift` if the test set contains
+a duplicate of it or if removing it removes a subpopulation, and to `memorized` otherwise. Manual
+annotations override automatic decisions.
 """
 
 from collections import defaultdict
@@ -18,11 +18,8 @@ from memaudit.scores.selection import Pair
 from memaudit.tables import Rows, column
 
 LEAKAGE_SHIFT, MEMORIZED = "leakage_shift", "memorized"
-
-
-KINDS = ("exact", "near")  # of duplicates, the one that goes before the other first
-# Whose word is told of, where several stand behind a reason.
-DECIDERS = (MANUAL, "published annotation", "rule")
+KINDS = ("exact", "near")  # of duplicates, in order of precedence
+_DECIDERS = (MANUAL, "published annotation", "rule")  # in order of precedence
 
 
 @dataclass(frozen=True)
@@ -64,12 +61,43 @@ def assign(
     class_names: Sequence[str],
     decisions: Decisions | None = None,
 ) -> Rows[Assignment]:
-    """A bucket for each selected example, ordered by example.
+    """Assign each selected training example to a bucket, with the reason.
 
-    `leaks` are (train, test, "exact" or "near", who decided), with people's words in them; a test
-    image of any class counts, a leak is a leak. `links` (links, 2) are the pairs of examples that
-    belong together, before people's words. An exact duplicate goes before a near one, a duplicate
-    before a subpopulation.
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        Selected pairs, as `Scores.select` returns them.
+    leaks : iterable of Leak
+        Duplicates between training and test set, after manual annotation. The test example may be
+        of any class.
+    links : numpy.ndarray of int64, shape (n_links, 2)
+        Training examples that belong to one subpopulation, before manual annotation, as
+        `shared_links` returns them.
+    class_names : sequence of str
+        Names of the classes, by label.
+    decisions : Decisions, optional
+        Manual annotations.
+
+    Returns
+    -------
+    Rows of Assignment
+        One row per selected training example, in ascending order; ``to_frame()`` returns them as
+        a DataFrame. Exact duplicates take precedence over near-duplicates, and duplicates over
+        subpopulations.
+
+    References
+    ----------
+    "Is Memorization Actually Necessary for Generalization?", sections 4 and 5.
+
+    Examples
+    --------
+    Examples 0 and 1 influence the same test example; example 2 influences another one alone:
+
+    >>> from memaudit import Pair, assign, shared_links
+    >>> pairs = [Pair(i, test, 0, 0.9, 0.02, 0.5, 0.05) for i, test in enumerate([7, 7, 8])]
+    >>> links = shared_links([p.train for p in pairs], [p.test for p in pairs])
+    >>> [(row.example, row.reason) for row in assign(pairs, [], links, ["cat"])]
+    [(0, 'subpopulation'), (1, 'subpopulation'), (2, 'none')]
     """
     decisions = decisions or Decisions()
     first: dict[int, Pair] = {}
@@ -80,39 +108,41 @@ def assign(
     copies: dict[tuple[int, str], list[Leak]] = defaultdict(list)
     for leak in leaks:
         copies[leak.train, leak.kind].append(leak)
-    said = decisions.among(first)
-    links = decided_links(links, said)
+    together = decisions.among(first)
+    links = decided_links(links, together)
     group, shared = components(links), _shared_tests(links, influenced)
-    denied, joined, parted = decisions.denied(), _ends(said, True), _ends(said, False)
-    assignments = []
-    for index, example in sorted(first.items()):
-        kind = next((kind for kind in KINDS if copies[index, kind]), None)
+    denied = decisions.denied()
+    joined = {example for pair, is_one in together.items() if is_one for example in pair}
+    parted = {example for pair, is_one in together.items() if not is_one for example in pair}
+    rows = Rows(Assignment)
+    for example, pair in sorted(first.items()):
+        kind = next((kind for kind in KINDS if copies[example, kind]), None)
         if kind:
-            reason, tests = kind, {leak.test for leak in copies[index, kind]}
-            deciders = {leak.decided_by for leak in copies[index, kind]}
-        elif index in group:
-            reason, tests = "subpopulation", shared[index] or influenced[index]
-            deciders = {MANUAL} if index in denied | joined else {"rule"}
+            reason, tests = kind, {leak.test for leak in copies[example, kind]}
+            deciders = {leak.decided_by for leak in copies[example, kind]}
+        elif example in group:
+            reason, tests = "subpopulation", shared[example] or influenced[example]
+            deciders = {MANUAL if example in denied | joined else "rule"}
         else:
-            reason, tests = "none", influenced[index]
-            deciders = {MANUAL} if index in denied | parted else {"rule"}
-        assignments.append(
+            reason, tests = "none", influenced[example]
+            deciders = {MANUAL if example in denied | parted else "rule"}
+        rows.append(
             Assignment(
-                index,
-                class_names[example.label],
-                example.memorization,
+                example,
+                class_names[pair.label],
+                pair.memorization,
                 MEMORIZED if reason == "none" else LEAKAGE_SHIFT,
                 reason,
                 tuple(sorted(tests)),
-                min(deciders, key=DECIDERS.index),
-                group.get(index),
+                min(deciders, key=_DECIDERS.index),
+                group.get(example),
             )
         )
-    return Rows(Assignment, assignments)
+    return rows
 
 
 def _shared_tests(links: np.ndarray, influenced: dict[int, set[int]]) -> dict[int, set[int]]:
-    """For each linked example the test examples that it and an example linked with it influence."""
+    """Return for each linked example the test examples it influences together with a linked one."""
     shared: dict[int, set[int]] = defaultdict(set)
     for a, b in links.tolist():
         both = influenced[a] & influenced[b]
@@ -121,12 +151,25 @@ def _shared_tests(links: np.ndarray, influenced: dict[int, set[int]]) -> dict[in
     return shared
 
 
-def _ends(said: dict[tuple[int, int], bool], word: bool) -> set[int]:
-    return {example for pair, together in said.items() if together is word for example in pair}
-
-
 def removal_lists(assignments: Sequence[Assignment]) -> dict[str, list[int]]:
-    """The examples of each of the study's removals: all selected ones, and each bucket."""
+    """Return the training examples to remove: all selected ones, and each bucket.
+
+    Parameters
+    ----------
+    assignments : sequence of Assignment
+        Assignments, as `assign` returns them.
+
+    Returns
+    -------
+    dict of str to list of int
+        Indices of training examples for the removals "selected", "leakage_shift" and "memorized".
+
+    Examples
+    --------
+    >>> from memaudit import Assignment, removal_lists
+    >>> removal_lists([Assignment(3, "cat", 0.9, "memorized", "none", (7,))])
+    {'selected': [3], 'leakage_shift': [], 'memorized': [3]}
+    """
     lists = {"selected": [row.example for row in assignments]}
     for bucket in (LEAKAGE_SHIFT, MEMORIZED):
         lists[bucket] = [row.example for row in assignments if row.bucket == bucket]

@@ -1,13 +1,13 @@
-"""What people decided on the review page, and how it overrides what was found automatically.
+"""Manual annotations from the review page.
 
-A decisions file is a CSV `item,train,test,decision`. A row with item `duplicate` is about one train
-and one test example; a row with item `group` is about two or more training examples, separated by blanks:
-it says something of every pair of them. So decisions on a group hold on when more models make the
-group larger, smaller, or part of another.
+A decisions file is a CSV with the columns `item`, `train`, `test` and `decision`. A row with item
+`duplicate` is about one training and one test example. A row with item `group` is about two or more
+training examples, separated by blanks, and applies to every pair of them. Decisions on a group
+therefore remain valid when more models enlarge, shrink or merge the group.
 """
 
 import csv
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -16,29 +16,30 @@ from memaudit.errors import AuditError
 
 COLUMNS = ("item", "train", "test", "decision")
 ITEMS = ("duplicate", "group")
-DUPLICATE = ITEMS[0]
+DUPLICATE, GROUP = ITEMS
 WORDS = ("same", "near", "different", "skip")
 DIFFERENT, SKIP = WORDS[2:]
 MANUAL = "manual annotation"
+_EXAMPLES = {"train": "training example", "test": "test example"}
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """People's decisions, those to skip left out.
+    """Manual annotations without the skipped items.
 
-    `duplicates` maps (train, test) to a word; `together` maps two training examples, the smaller first,
-    to whether they belong to one subpopulation.
+    `duplicates` maps (train, test) to the decision; `together` maps two training examples, the
+    smaller index first, to whether they belong to one subpopulation.
     """
 
     duplicates: dict[tuple[int, int], str] = field(default_factory=dict)
     together: dict[tuple[int, int], bool] = field(default_factory=dict)
 
     def denied(self) -> set[int]:
-        """Training examples of which a person said that something is not a duplicate of theirs."""
+        """Return the training examples for which a suggested duplicate was rejected."""
         return {train for (train, _), word in self.duplicates.items() if word == DIFFERENT}
 
     def among(self, selected: Collection[int]) -> dict[tuple[int, int], bool]:
-        """`together` of the pairs of which both are selected; other words wait until they are."""
+        """Return `together` for the pairs of which both examples are selected."""
         return {
             (a, b): word
             for (a, b), word in self.together.items()
@@ -46,19 +47,18 @@ class Decisions:
         }
 
 
-_SIDES = {"train": "training", "test": "test"}  # as adjectives
-
-
 def read_decisions(
     path: str | Path, n_train: int | None = None, n_test: int | None = None
 ) -> Decisions:
-    """Read a decisions file. Columns beyond the four are ignored.
+    """Read a decisions file; columns other than the four are ignored.
 
-    Raises AuditError, naming file, line and value: missing columns or cells, an unknown item or
-    word, what is no index or one out of range (where `n_train` and `n_test` are given), and two
-    lines that contradict each other.
+    Raises AuditError naming file, line and value for a missing column or cell, an unknown item or
+    decision, an invalid index (out of range if `n_train` and `n_test` are given), and for two lines
+    that contradict each other.
     """
-    said: dict[tuple[str, int, int], tuple[str | bool, str]] = {}
+    duplicates: dict[tuple[int, int], str] = {}
+    together: dict[tuple[int, int], bool] = {}
+    lines: dict[tuple[str, int, int], str] = {}
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -70,27 +70,29 @@ def read_decisions(
             for row in reader:
                 where = f"{path}, line {reader.line_num}"
                 item, pairs, word = _parse(row, where, n_train, n_test)
-                meaning = word if item == DUPLICATE else word != DIFFERENT
                 for pair in pairs if word != SKIP else ():
-                    known, before = said.setdefault(
-                        (item, *pair), (meaning, f"line {reader.line_num} says {word}")
-                    )
-                    if known != meaning:
+                    if item == DUPLICATE:
+                        is_same = duplicates.setdefault(pair, word) == word
+                    else:
+                        is_same = together.setdefault(pair, word != DIFFERENT) == (
+                            word != DIFFERENT
+                        )
+                    line = f"line {reader.line_num} says {word}"
+                    before = lines.setdefault((item, *pair), line)
+                    if not is_same:
                         raise AuditError(
                             f"{where}: {word} for {_name(item, pair)}, but {before}; delete one of "
                             "the two lines"
                         )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise AuditError(f"{path}: the decisions cannot be read ({error})") from None
-    return Decisions(
-        *({(a, b): said[i, a, b][0] for i, a, b in said if i == item} for item in ITEMS)
-    )
+    return Decisions(duplicates, together)
 
 
 def _parse(
-    row: dict, where: str, n_train: int | None, n_test: int | None
+    row: Mapping[str, str | None], where: str, n_train: int | None, n_test: int | None
 ) -> tuple[str, list[tuple[int, int]], str]:
-    """The item, the pairs of examples it is about, and the decision, of one row of the file."""
+    """Return the item of a row, the pairs of examples it applies to, and the decision."""
     item = _one_of(row["item"], "item", ITEMS, where)
     word = _one_of(row["decision"], "decision", WORDS, where)
     train = _indices(row["train"], "train", n_train, where)
@@ -98,12 +100,14 @@ def _parse(
     if item == DUPLICATE:
         if len(train) != 1 or len(test) != 1:
             raise AuditError(
-                f"{where}: a duplicate is one train and one test example, not {row['train']!r} and "
-                f"{row['test']!r}"
+                f"{where}: a duplicate needs one training and one test example, not "
+                f"{row['train']!r} and {row['test']!r}"
             )
         return item, [(train[0], test[0])], word
     if len(train) < 2:
-        raise AuditError(f"{where}: a group is two training examples or more, not {row['train']!r}")
+        raise AuditError(
+            f"{where}: a group needs two or more training examples, not {row['train']!r}"
+        )
     return item, list(combinations(sorted(train), 2)), word
 
 
@@ -122,13 +126,15 @@ def _indices(text: str | None, side: str, count: int | None, where: str) -> list
     examples: dict[int, None] = {}
     for word in (text or "").split():
         if not (word.isascii() and word.isdecimal() and len(word) <= 12):
-            raise AuditError(f"{where}: {word[:40]!r} is not a {side} index (0, 1, 2, ...)")
+            raise AuditError(
+                f"{where}: {word[:40]!r} is not the index of a {_EXAMPLES[side]} (0, 1, 2, ...)"
+            )
         if count is not None and int(word) >= count:
             raise AuditError(
-                f"{where}: {_SIDES[side]} example {word} is out of range; indices go from 0 "
-                f"to {count - 1}. Were these decisions made on another dataset?"
+                f"{where}: {_EXAMPLES[side]} {word} is out of range; indices go from 0 to "
+                f"{count - 1}. Were these decisions made on another dataset?"
             )
         if int(word) in examples:
-            raise AuditError(f"{where}: {_SIDES[side]} example {word} is listed twice")
+            raise AuditError(f"{where}: {_EXAMPLES[side]} {word} is listed twice")
         examples[int(word)] = None
     return list(examples)

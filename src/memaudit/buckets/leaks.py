@@ -1,16 +1,35 @@
-"""The duplicates that count, one list: the finder's, the published annotation's, people's."""
+"""Leaks: duplicates between training and test set, after all annotations."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from memaudit.buckets.decisions import DIFFERENT, MANUAL, Decisions
-from memaudit.data.dataset import Dataset
 from memaudit.tables import column
+
+if TYPE_CHECKING:
+    from memaudit.data.dataset import Dataset
 
 
 @dataclass(frozen=True, order=True)
 class Leak:
-    """A duplicate of a training example in the test set: a row of leaks.csv."""
+    """A duplicate of a training example in the test set: a row of leaks.csv.
+
+    Parameters
+    ----------
+    train, test : int
+        Indices of the training and the test example; they may belong to different classes.
+    kind : {"exact", "near"}
+        Identical pixels, or a near-duplicate.
+    decided_by : {"rule", "published annotation", "manual annotation"}
+        Who or what identified the duplicate.
+
+    Examples
+    --------
+    >>> from memaudit import Leak
+    >>> Leak(train=200, test=80, kind="exact")
+    Leak(train=200, test=80, kind='exact', decided_by='rule')
+    """
 
     train: int = column("training example", "index")
     test: int = column("test example, of any class", "index")
@@ -21,25 +40,24 @@ class Leak:
     )
 
 
-def with_decisions(duplicates: Iterable[Leak], decisions: Decisions, data: Dataset) -> list[Leak]:
-    """Duplicates (train, test, kind, who decided) with people's words over them, sorted.
+def with_decisions(duplicates: Iterable[Leak], decisions: Decisions, data: "Dataset") -> list[Leak]:
+    """Apply manual annotations to the duplicates; return the leaks, sorted.
 
-    "same" makes a pair "exact" where the pixels of both are identical and "near" otherwise, so that
-    "exact" is a fact about pixels also where a person decided; "near" makes it "near"; "different"
-    takes it off the list.
+    The decision "same" makes a pair "exact" if its pixels are identical and "near" otherwise, so
+    that "exact" is always a fact about pixels. "near" makes it "near"; "different" removes it.
     """
     leaks = {(leak.train, leak.test): leak for leak in duplicates}
-    for (train, test), word in decisions.duplicates.items():
-        if word == DIFFERENT:
+    for (train, test), decision in decisions.duplicates.items():
+        if decision == DIFFERENT:
             leaks.pop((train, test), None)
             continue
-        identical = (data.train_images[train] == data.test_images[test]).all()
-        kind = "exact" if word == "same" and identical else "near"
+        is_identical = (data.train_images[train] == data.test_images[test]).all()
+        kind = "exact" if decision == "same" and is_identical else "near"
         leaks[train, test] = Leak(train, test, kind, MANUAL)
     return sorted(leaks.values())
 
 
 def leak_free(leaks: Iterable[Leak], n_test: int) -> list[int]:
-    """The test examples, of `n_test`, without a duplicate among the training examples."""
+    """Return the test examples, out of `n_test`, without a duplicate in the training set."""
     leaked = {leak.test for leak in leaks}
     return [test for test in range(n_test) if test not in leaked]

@@ -1,20 +1,25 @@
-"""Selected examples that belong together: they influence the same test example, and look alike.
+"""Subpopulations: selected examples that influence the same test example and look similar.
 
-The paper's rule (section 4) takes two selected training examples that influence one test example for a
-part of one subpopulation. Here such examples are linked, and examples connected by links form a group.
-The check takes away the links of examples that do not look alike, and what stays connected forms a
-checked group. Both results are kept; the configuration says which one the buckets go by.
+By the paper's rule (section 4), two selected training examples that influence the same test example
+belong to one subpopulation. Such examples are linked, and linked examples form a group. The
+appearance check removes the links between examples that do not look similar; what remains connected
+forms a checked group. Both are recorded; `subpopulations.by` says which one decides the buckets.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 
 from memaudit.buckets.appearance import Appearance
 from memaudit.scores.selection import Pair
-from memaudit.tables import column
+from memaudit.tables import Rows, column
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 RULE, CHECKED = "rule", "checked"
 
@@ -42,11 +47,28 @@ class Member:
     )
 
 
-def shared_links(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Pairs of training examples that have a test example in common: int64 (links, 2), sorted.
+def shared_links(train: "ArrayLike", test: "ArrayLike") -> np.ndarray:
+    """Return the pairs of training examples that influence the same test example.
 
-    `train` and `test` (pairs,) say which training example influences which test example. The smaller of
-    two linked examples comes first.
+    Parameters
+    ----------
+    train, test : array_like of int, shape (n_pairs,)
+        Training example ``train[k]`` influences test example ``test[k]``.
+
+    Returns
+    -------
+    numpy.ndarray of int64, shape (n_links, 2)
+        Pairs of training examples, the smaller index first, sorted.
+
+    References
+    ----------
+    "Is Memorization Actually Necessary for Generalization?", section 4.
+
+    Examples
+    --------
+    >>> from memaudit import shared_links
+    >>> shared_links([7, 3, 5], [1, 1, 2])
+    array([[3, 7]])
     """
     examples, row = np.unique(np.asarray(train, dtype=np.int64), return_inverse=True)
     column = np.unique(test, return_inverse=True)[1]
@@ -59,72 +81,69 @@ def shared_links(train: np.ndarray, test: np.ndarray) -> np.ndarray:
 
 
 def components(links: np.ndarray) -> dict[int, int]:
-    """The group of each linked example: numbers from 0, in the order of their smallest examples."""
+    """Number the connected components of the links, in the order of their smallest examples.
+
+    Returns the group of each linked example.
+    """
     examples, ends = np.unique(links, return_inverse=True)
     ends = ends.reshape(-1, 2)
     size = len(examples)
     graph = sparse.csr_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(size, size))
-    label = sparse.csgraph.connected_components(graph, directed=False)[1]
-    number = {int(old): new for new, old in enumerate(dict.fromkeys(label.tolist()))}
-    return {int(p): number[int(old)] for p, old in zip(examples, label, strict=True)}
+    label = sparse.csgraph.connected_components(graph, directed=False)[1].tolist()
+    number = {old: new for new, old in enumerate(dict.fromkeys(label))}
+    return {e: number[old] for e, old in zip(examples.tolist(), label, strict=True)}
 
 
 def find_members(
     pairs: Sequence[Pair], appearance: Appearance, class_names: Sequence[str], threshold: float
-) -> list[Member]:
-    """The members of all groups, ordered by group and training example.
+) -> Rows[Member]:
+    """Return the members of all groups, ordered by group and training example.
 
-    `threshold` is the similarity, in standard deviations, from which linked examples pass the check.
+    Linked examples pass the appearance check from the similarity `threshold`, in standard
+    deviations.
     """
-    train, test = (np.array([getattr(p, s) for p in pairs], np.int64) for s in ("train", "test"))
-    links = shared_links(train, test)
+    tests: dict[int, set[int]] = defaultdict(set)
+    for pair in pairs:
+        tests[pair.train].add(pair.test)
+    label = {pair.train: pair.label for pair in pairs}
+    links = shared_links([pair.train for pair in pairs], [pair.test for pair in pairs])
     similarity = appearance.similarity(links)
     group, checked = components(links), components(links[similarity >= threshold])
     nearest = dict.fromkeys(group, -np.inf)
+    shared: dict[int, set[int]] = defaultdict(set)
     for (a, b), value in zip(links.tolist(), similarity.tolist(), strict=True):
-        nearest[a], nearest[b] = max(nearest[a], value), max(nearest[b], value)
-    tests, counts = np.unique(test, return_counts=True)
-    shared = set(tests[counts > 1].tolist())
-    label = {pair.train: pair.label for pair in pairs}
-    members = [
-        Member(
-            group[example],
-            checked.get(example),
-            example,
-            class_names[label[example]],
-            tuple(sorted(p.test for p in of_example if p.test in shared)),
-            nearest[example],
-        )
-        for example, of_example in _by_train(pairs).items()
-        if example in group
-    ]
-    return sorted(members, key=lambda member: (member.group, member.example))
-
-
-def _by_train(pairs: Sequence[Pair]) -> dict[int, list[Pair]]:
-    found: dict[int, list[Pair]] = {}
-    for pair in pairs:
-        found.setdefault(pair.train, []).append(pair)
-    return found
+        for example in (a, b):
+            nearest[example] = max(nearest[example], value)
+            shared[example] |= tests[a] & tests[b]
+    return Rows(
+        Member,
+        (
+            Member(
+                group[example],
+                checked.get(example),
+                example,
+                class_names[label[example]],
+                tuple(sorted(shared[example])),
+                nearest[example],
+            )
+            for example in sorted(group, key=lambda example: (group[example], example))
+        ),
+    )
 
 
 def links_of(members: Sequence[Member], by: str) -> np.ndarray:
-    """The links that `members` stand for, by the rule or as checked: int64 (links, 2), sorted.
-
-    Two examples are linked that share a test example and are in one group, of the kind `by` says.
-    """
+    """Return the sorted links within groups (`by` RULE) or checked groups, int64 (links, 2)."""
     number = {m.example: m.group if by == RULE else m.checked_group for m in members}
     incidence = [(m.example, test) for m in members for test in m.test_examples]
     links = shared_links(*np.array(incidence, dtype=np.int64).reshape(-1, 2).T)
-    return links[
-        [number[a] == number[b] and number[a] is not None for a, b in links.tolist()]
-    ].reshape(-1, 2)
+    kept = [number[a] == number[b] and number[a] is not None for a, b in links.tolist()]
+    return links[kept].reshape(-1, 2)
 
 
-def decided_links(links: np.ndarray, said: Mapping[tuple[int, int], bool]) -> np.ndarray:
-    """Links with people's words over them: pairs that belong together added, others taken away."""
-    if not said:
+def decided_links(links: np.ndarray, together: Mapping[tuple[int, int], bool]) -> np.ndarray:
+    """Add the pairs that annotators joined to the links and remove those they separated."""
+    if not together:
         return links
-    kept = {(a, b) for a, b in links.tolist() if said.get((a, b), True)}
-    kept |= {pair for pair, together in said.items() if together}
+    kept = {(a, b) for a, b in links.tolist() if together.get((a, b), True)}
+    kept |= {pair for pair, is_one in together.items() if is_one}
     return np.array(sorted(kept), dtype=np.int64).reshape(-1, 2)

@@ -1,1 +1,1 @@
-"""From correctness of subset models to memorization, influence and selected examples."""
+"""Memorization and influence scores, selection and reliability."""

@@ -1,12 +1,12 @@
-"""Influence of every training example on every test example, of whatever classes (F&Z 2020, equation 1).
+"""Influence of every training example on every test example (F&Z 2020, equation 1).
 
-Counts give it all: right_in(i, j), the models trained with i that are right on j. Of
-the `right(j)` models right on j the others were trained without i, so
+Counts are enough: of the `right(j)` models correct on j, `right_in(i, j)` were trained with i and
+the others without it, so
 
     influence = right_in / n_in - (right - right_in) / n_out
               = (right_in - right n_in / models) models / (n_in n_out).
 
-50,000 x 10,000 examples are 2 GB: they are computed, and written, a block of training examples at a time.
+50,000 x 10,000 influences take 2 GB: they are computed and written in blocks of training examples.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,22 +16,23 @@ import h5py
 import numpy as np
 
 from memaudit import bits, store
+from memaudit.errors import require
 from memaudit.scores.counting import doubled, joint
 from memaudit.scores.estimate import packed, standard_error
 
-BLOCK = 1024  # training examples a product: enough for it to run at its full speed
+BLOCK = 1024  # training examples per product: enough for full speed
 
 
 def influence_rows(
     mask: np.ndarray, test_correct: np.ndarray, n_train: int, n_test: int, device: str = "cpu"
 ) -> Iterator[np.ndarray]:
-    """Influence of training examples on all test examples, float32 (up to 1024, n_test), in their order.
+    """Yield the influence on all test examples in blocks of up to 1024 training examples, in order.
 
-    mask bool (models, n_train), test_correct bool (models, n_test), or both as packed bits; NaN
-    where an example was in all trainings or in none. On the CPU by NumPy, with the threads that its
-    BLAS is given; on a GPU ("cuda:0") by torch. Counts are exact on either (sums of 0 and 1 in
-    float32, up to 2**24). An array is valid until the next is asked for. Raises ValueError when
-    the shapes disagree.
+    mask bool (models, n_train) and test_correct bool (models, n_test), or both as packed bits. Each
+    block is float32 (examples, n_test), NaN for examples in all subsets or in none, and valid until
+    the next one is requested. Computed on the CPU by NumPy with the threads of its BLAS, or on a
+    GPU ("cuda:0") by torch; counts are exact on both (sums of zeros and ones in float32, up to
+    2**24). Raises ValueError if the shapes do not fit together.
     """
     if len(mask) != len(test_correct):
         raise ValueError(f"mask has {len(mask)} models, test_correct {len(test_correct)}")
@@ -56,7 +57,7 @@ def _on_cpu(test_correct: np.ndarray, n_test: int, right: np.ndarray, device: st
     correct = doubled(bits.unpack(test_correct, n_test))
     block = np.empty((BLOCK, n_test), dtype=np.float32)
 
-    def scaled(inside, share, scale):
+    def scaled(inside: np.ndarray, share: np.ndarray, scale: np.ndarray) -> np.ndarray:
         found = block[: inside.shape[1]]
         with np.errstate(invalid="ignore"):
             for rows in joint(inside.astype(np.float32), correct, found):
@@ -68,16 +69,15 @@ def _on_cpu(test_correct: np.ndarray, n_test: int, right: np.ndarray, device: st
 
 
 def _on_gpu(test_correct: np.ndarray, n_test: int, right: np.ndarray, device: str) -> Scaled:
-    import torch
-
+    torch = require("torch", "train")
     correct = torch.from_numpy(bits.unpack(test_correct, n_test)).to(device).float()
     right_there = torch.from_numpy(right).to(device)
 
-    def scaled(inside, share, scale):
+    def scaled(inside: np.ndarray, share: np.ndarray, scale: np.ndarray) -> np.ndarray:
         found = torch.from_numpy(inside).to(device).float().T @ correct
         found -= torch.from_numpy(share).to(device) * right_there
         found *= torch.from_numpy(scale).to(device)
-        return found.cpu().numpy()
+        return np.asarray(found.cpu())
 
     return scaled
 
@@ -88,13 +88,14 @@ def write_all_pairs(
     test_correct: np.ndarray,
     train_labels: np.ndarray,
     test_labels: np.ndarray,
+    *,
     device: str = "cpu",
     report: Callable[[str], None] = lambda line: None,
 ) -> None:
-    """Compute and write all influences by the contract `memaudit.store.ALL_PAIRS`.
+    """Compute all influences and write them as declared in `memaudit.store.ALL_PAIRS`.
 
-    4 bytes a pair; standard errors follow from what is there (`read_pairs`). Arguments as for
-    `influence_rows`. Raises AuditError when the disk has no room for them, before it computes.
+    The file takes 4 bytes per pair; `read_pairs` derives standard errors from it. Arguments as for
+    `influence_rows`. Raises AuditError before computing if the disk has too little space.
     """
     n_train, n_test = len(train_labels), len(test_labels)
     n_in = bits.count_bits(packed(mask, n_train, "mask"), n_train)
@@ -117,10 +118,10 @@ def write_all_pairs(
 
 
 def read_pairs(file: h5py.File, examples: slice) -> tuple[np.ndarray, np.ndarray]:
-    """Influence and standard error of some training examples, from an open file of all pairs.
+    """Return influence and standard error of some training examples, from an open file.
 
-    Both (examples, n_test): influence float32 as in the file, and its standard error float64, from
-    the counts that the influence was made of.
+    Both (examples, n_test): the influence float32 as stored, its standard error float64, from the
+    counts recovered from the influence.
     """
     influence = file["influence"][examples]
     n_in, n_out = (file[name][examples][:, None] for name in ("n_in", "n_out"))

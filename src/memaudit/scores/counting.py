@@ -1,23 +1,23 @@
-"""Counts of models in which two things are both so, by matrix products of half the width.
+"""Co-occurrence counts over models by matrix products of half the width.
 
-Sums of 0 and 1 are exact in float32 up to 2**24. A count of at most 4,095 models takes 12 bits, so
-one float32 holds two: a product with b + 4096 c has that with b in its lower 12 bits, that with c
-above them.
+Sums of zeros and ones are exact in float32 up to 2**24. A count of at most 4,095 models takes 12
+bits, so one float32 holds two: the product with b + 4096 c has the product with b in its lower 12
+bits and the product with c above them.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 
-MOST = 4095  # models a product
+MOST = 4095  # models per product
 _SHIFT = np.float32(4096)
-_STRIP = 16  # rows taken apart at a time: few enough to stay in the processor's cache
+_STRIP = 16  # rows separated at a time: few enough to stay in the processor's cache
 
 
 def doubled(right: np.ndarray) -> np.ndarray:
-    """Booleans (models, b), two columns to a float32: (models, ceil(b / 2)).
+    """Put two columns of booleans (models, b) into one float32: (models, ceil(b / 2)).
 
-    Column j goes with column j + ceil(b / 2).
+    Column j is paired with column j + ceil(b / 2).
     """
     half = -(-right.shape[1] // 2)
     both = right[:, :half].astype(np.float32)
@@ -26,10 +26,10 @@ def doubled(right: np.ndarray) -> np.ndarray:
 
 
 def joint(inside: np.ndarray, both: np.ndarray, out: np.ndarray) -> Iterator[slice]:
-    """In how many models inside[:, i] and right[:, j] are both 1, into out[i, j].
+    """Count the models with inside[:, i] and right[:, j] both 1 into out[i, j].
 
-    inside 0 and 1, float32 (models, a); both = doubled(right), right (models, b); out float32
-    (a, b). Yields slices of rows of out as they are done, for what is to be computed from them.
+    inside zeros and ones, float32 (models, a); both = doubled(right), right (models, b); out
+    float32 (a, b). Yields slices of rows of out as they are completed.
     """
     width, half = out.shape[1], both.shape[1]
     for done in range(0, len(inside), MOST):
@@ -49,7 +49,7 @@ def joint(inside: np.ndarray, both: np.ndarray, out: np.ndarray) -> Iterator[sli
 
 
 def counts(inside: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """In how many models inside[:, i] and right[:, j] are both True, float32 (a, b)."""
+    """Count the models with inside[:, i] and right[:, j] both True: float32 (a, b)."""
     out = np.empty((inside.shape[1], right.shape[1]), dtype=np.float32)
     for _ in joint(inside.astype(np.float32), doubled(right), out):
         pass

@@ -90,7 +90,7 @@ def standard_error(
     """
     n_in, n_out = (np.where(n > 0, n, np.nan) for n in (n_in, n_out))
     p_in, p_out = (right_in + 1) / (n_in + 2), (right_out + 1) / (n_out + 2)
-    return np.sqrt(p_in * (1 - p_in) / (n_in + 2) + p_out * (1 - p_out) / (n_out + 2))
+    return np.asarray(np.sqrt(p_in * (1 - p_in) / (n_in + 2) + p_out * (1 - p_out) / (n_out + 2)))
 
 
 def _difference(

@@ -181,7 +181,7 @@ class Scores:
         AuditError
             If the disk is full or not writable.
         """
-        arrays = {
+        arrays: dict[str, Any] = {
             "tr_labels": self.train_labels,
             "tt_labels": self.test_labels,
             "tr_mem": self.memorization.value,
@@ -249,8 +249,8 @@ class Scores:
         if found > MOST_PAIRS:
             raise AuditError(
                 f"selection.memorization = {memorization}, selection.influence = {influence}, "
-                f"selection.z = {z}: {found:,} pairs of {examples:,} training "
-                f"examples are selected; at most {MOST_PAIRS:,} pairs are allowed. Raise the thresholds."
+                f"selection.z = {z}: {found:,} pairs of {examples:,} training examples are "
+                f"selected; at most {MOST_PAIRS:,} pairs are allowed. Raise the thresholds."
             )
         return Rows(Pair, sorted(pairs, key=lambda pair: (pair.train, pair.test)))
 

@@ -41,8 +41,13 @@ class SubsetModels:
 
     def scores(self, models: np.ndarray) -> Scores:
         """Return the scores estimated from some of the models, int64 (models,)."""
-        arrays = (array[models] for array in (self.mask, self.train_correct, self.test_correct))
-        return Scores.from_arrays(*arrays, self.train_labels, self.test_labels)
+        return Scores.from_arrays(
+            self.mask[models],
+            self.train_correct[models],
+            self.test_correct[models],
+            self.train_labels,
+            self.test_labels,
+        )
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def compare(
                 add(f"{quantity}: two halves of {name}", value, half, meaning)
         crossed = [_similarities(halves[0][at], halves[1][1 - at]) for at in (0, 1)]
         for quantity in crossed[0]:
-            value = np.mean([found[quantity] for found in crossed])
+            value = float(np.mean([found[quantity] for found in crossed]))
             meaning = "disjoint sets of models of the two recipes; compare with the split halves"
             add(f"{quantity}: half of {names[0]} and half of {names[1]}", value, half, meaning)
     return rows

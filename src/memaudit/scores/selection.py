@@ -8,13 +8,13 @@ from memaudit.scores.estimate import InfluenceBlock
 from memaudit.seeds import generator
 from memaudit.tables import column
 
-# F&Z's thresholds select 1,015 pairs on CIFAR-100; far more mean that nearly every pair is selected.
+# F&Z's thresholds select 1,015 pairs on CIFAR-100; far more mean that nearly all are selected.
 MOST_PAIRS = 200_000
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A selected training example and a test example that it influences: a row of selected_pairs.csv."""
+    """Selected training example and a test example it influences: a row of selected_pairs.csv."""
 
     train: int = column("training example", "index")
     test: int = column("test example", "index")
