@@ -149,7 +149,7 @@ def test_pairs_that_were_not_compared_are_shown_as_such(called, tmp_path):
         similarity(PAIRS, called, scores, 0.8, 0.45, 0.15, tmp_path / f"{file}.png")
     text = (tmp_path / "one.svg").read_text()
     assert text == (tmp_path / "two.svg").read_text()
-    for words in ("test set: 3 pairs, 1 not scored", "subpopulation: 5 pairs, 2 not scored"):
+    for words in ("test set (3 pairs, 1 not scored)", "subpopulation (5 pairs, 2 not scored)"):
         assert words in text
 
 

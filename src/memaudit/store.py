@@ -1,8 +1,8 @@
-"""The files of a study: what each HDF5 file holds, how it is written atomically and checked on reading.
+"""HDF5 files of a study: declared contents, atomic writing, checks on reading.
 
-Every field of every file is declared here once: name, dtype, shape (as named dimensions), unit.
-A file begins with its sha256, in a block that HDF5 leaves to its users: one wrong bit anywhere is
-found before HDF5 looks at it.
+Every dataset of every file is declared here once: name, dtype, shape (as named dimensions) and
+unit. A file begins with its SHA-256 in the block that HDF5 reserves for users, so corruption is
+detected before HDF5 reads the file.
 """
 
 import errno
@@ -27,7 +27,7 @@ from memaudit.errors import AuditError
 
 @dataclass(frozen=True)
 class Field:
-    """One dataset of an HDF5 file; `shape` names dimensions, equal names have equal length."""
+    """One dataset of an HDF5 file; equal names in `shape` are dimensions of equal length."""
 
     dtype: str
     shape: tuple[str | int, ...]
@@ -36,7 +36,7 @@ class Field:
 
 
 # Bits are packed along the last axis with numpy.packbits (big-endian bit order); the attributes
-# n_train and n_test say how many of them count.
+# n_train and n_test give the number of valid bits.
 DATASET = {
     "train/images": Field("uint8", ("n_train", "height", "width", 3), "RGB, 0 to 255"),
     "train/labels": Field("int64", ("n_train",), "class, an index into class_names"),
@@ -98,16 +98,16 @@ ACCURACIES = {
 }
 
 
-SEAL_BYTES = 512  # HDF5's user block, and where it looks for a file that begins with one
-HDF5 = b"\x89HDF\r\n\x1a\n"  # a file without a seal begins so: made by other means, taken as it is
+SEAL_BYTES = 512  # HDF5's user block, which holds the checksum
+HDF5 = b"\x89HDF\r\n\x1a\n"  # first bytes of a file without a checksum, which is not verified
 
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Write to the yielded temporary path; it is flushed and renamed to `path` on success only.
+    """Yield a temporary path to write to; on success it is flushed and renamed to `path`.
 
-    A file that exists is therefore whole. On any exception the temporary file is removed and what
-    stood at `path` stays. Raises AuditError when the disk is full or not writable.
+    A file that exists is therefore complete. On any exception the temporary file is removed and an
+    existing `path` is kept. Raises AuditError if the disk is full or not writable.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
@@ -119,8 +119,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         raise AuditError(
-            f"{path}: could not be written ({reason(error)}). Earlier results are "
-            "untouched; make room or mend the permissions and run again."
+            f"{path}: could not be written ({reason(error)}). Earlier results are unchanged; free "
+            "disk space or fix the permissions, then run again."
         ) from error
     finally:
         with suppress(OSError):
@@ -134,7 +134,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def reason(error: OSError) -> str:
-    """What the system says is wrong, in a line (HDF5's own words go over several)."""
+    """Return the system's description of an error on one line (HDF5's own takes several)."""
     return os.strerror(error.errno) if error.errno else " ".join(str(error).split())
 
 
@@ -163,7 +163,7 @@ class Writer:
         dataset.attrs["unit"] = field.unit
 
     def reserve(self, name: str, shape: tuple[int, ...]) -> h5py.Dataset:
-        """Add a dataset whose values follow; its place in the file is fixed, nothing is written."""
+        """Add a dataset whose values follow; its position is fixed and no data is written."""
         _, field = _declared(self.contract, name)
         early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -176,10 +176,10 @@ class Writer:
 def create(
     path: str | Path, contract: Mapping[str, Field], attributes: Mapping[str, Any]
 ) -> Iterator[Writer]:
-    """Open `path` for writing by contract; it appears under its name only when complete.
+    """Open `path` for writing the datasets of `contract`; it appears only when complete.
 
-    HDF5 writes to memory, and the finished file goes to disk in one piece: on a disk that fills up
-    HDF5 itself crashes.
+    HDF5 writes to memory and the finished file is written to disk at once, because HDF5 crashes on
+    a full disk.
     """
     memory = io.BytesIO()
     with _in_memory(memory, contract, attributes) as writer:
@@ -199,17 +199,17 @@ def create_large(
     name: str,
     shape: tuple[int, ...],
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """`create` for a file with one field too large for memory: `name`, of the given shape.
+    """Open `path` like `create` when one dataset, `name` of `shape`, is too large for memory.
 
-    `fields` are all others. What is yielded takes the next rows of `name`, an array (any number,
-    *shape[1:]), until all are there. HDF5 lays the file out in memory with that field at its end;
-    the rows go to disk by plain writing, which a full disk does not crash. Room for all of them is
-    asked for first, so that a disk too small is an error before the work and not after it. Raises
-    AuditError as `atomic_write` does, ValueError when rows are missing, too many or of another shape.
+    `fields` are the other datasets. Yields a function that appends rows of `name`, an array (any
+    number, *shape[1:]), until it is complete. HDF5 lays out the file in memory with `name` at its
+    end, and rows are appended by plain writes, which a full disk does not crash. Space for all of
+    them is reserved first, so that too small a disk fails before the computation. Raises AuditError
+    as `atomic_write` does, and ValueError for missing rows, surplus rows or another shape.
     """
     path = Path(path)
     memory = io.BytesIO()
-    # room at the beginning for all of HDF5's own notes: the large field is the end of the file then
+    # enough space at the start for all metadata of HDF5, so that the large dataset comes last
     with _in_memory(memory, contract, attributes, meta_block_size=2**16) as writer:
         for key, values in fields.items():
             writer.add(key, values)
@@ -219,7 +219,7 @@ def create_large(
         if writer.file.id.get_filesize() != start + size:
             raise RuntimeError(f"{path}: HDF5 did not put {name} at the file's end")
     head = memory.getbuffer()[:start]
-    for left in path.parent.glob(f".{path.name}.*.tmp"):  # of a run that was killed, as large
+    for left in path.parent.glob(f".{path.name}.*.tmp"):  # large remains of a killed run
         left.unlink(missing_ok=True)
     with atomic_write(path) as temporary, open(temporary, "wb") as out:
         _reserve(out.fileno(), start + size)
@@ -252,7 +252,7 @@ def _in_memory(
 
 
 def _reserve(descriptor: int, size: int) -> None:
-    """Have the file system set `size` bytes aside, where it can. Raises OSError when it is full."""
+    """Reserve `size` bytes if the file system can. Raises OSError if the disk is full."""
     if not hasattr(os, "posix_fallocate"):
         return
     try:
@@ -263,7 +263,7 @@ def _reserve(descriptor: int, size: int) -> None:
 
 
 def _seal(digest: str) -> bytes:
-    """The first block of a file; `digest` is the sha256 of all that follows it."""
+    """Return the first block of a file; `digest` is the SHA-256 of what follows."""
     return f"memaudit sha256 {digest}".encode().ljust(SEAL_BYTES, b"\n")
 
 
@@ -273,14 +273,14 @@ def _check_seal(path: str | Path) -> None:
         if head.startswith(HDF5):
             return
         if not head.startswith(b"memaudit sha256 "):
-            raise ValueError("it is no HDF5 file" if head else "it is empty")
+            raise ValueError("not an HDF5 file" if head else "empty file")
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if head != _seal(found):
-        raise ValueError("its checksum is wrong: it was cut off or changed since it was written")
+        raise ValueError("wrong checksum: truncated or modified since it was written")
 
 
 def rebuild_hint(path: str | Path) -> str:
-    """The remedy for a file of the study that is not what it should be."""
+    """Return the command that rebuilds a missing or damaged file of the study."""
     name = shlex.quote(str(path))
     return f"To rebuild it: rm -f {name} && snakemake {name} (and your --configfile after it)"
 
@@ -289,16 +289,16 @@ def rebuild_hint(path: str | Path) -> str:
 def reading(
     path: str | Path, contract: Mapping[str, Field], remedy: str = ""
 ) -> Iterator[h5py.File]:
-    """Open an HDF5 file for reading, after checking its checksum and its contract.
+    """Open an HDF5 file for reading after verifying its checksum and its declared contents.
 
-    Raises AuditError, naming the file and the remedy, when it is missing, damaged, or not of the
-    declared fields, dtypes and shapes.
+    Raises AuditError naming the file and the remedy if it is missing, damaged, or does not have the
+    declared datasets, dtypes and shapes.
     """
     remedy = remedy or rebuild_hint(path)
     with _opened(path, contract, remedy) as file:
         try:
             yield file
-        except OSError as error:  # a disk that fails, or damage in a file without a seal
+        except OSError as error:  # a failing disk, or damage in a file without a checksum
             raise AuditError(f"{path}: cannot be read ({reason(error)}). {remedy}") from error
 
 
@@ -313,12 +313,12 @@ def _opened(path: str | Path, contract: Mapping[str, Field], remedy: str) -> h5p
             raise
         return file
     except FileNotFoundError:
-        raise AuditError(f"{path}: there is no such file. {remedy}") from None
+        raise AuditError(f"{path}: file not found. {remedy}") from None
     except (IsADirectoryError, PermissionError) as error:
         raise AuditError(f"{path}: cannot be read ({reason(error)})") from None
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         what = reason(error) if isinstance(error, OSError) else error
-        raise AuditError(f"{path}: damaged or not a file of this kind ({what}). {remedy}") from None
+        raise AuditError(f"{path}: damaged or of another kind ({what}). {remedy}") from None
 
 
 def _check(file: h5py.File, contract: Mapping[str, Field]) -> None:

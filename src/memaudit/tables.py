@@ -2,7 +2,8 @@
 
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, field, fields
+from dataclasses import MISSING, Field, field, fields
+from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
@@ -151,6 +152,25 @@ class Rows(list[Row]):
 
         values = {f.name: [getattr(row, f.name) for row in self] for f in fields(self.kind)}
         return pandas.DataFrame(dict(zip(column_names(self.kind), values.values(), strict=True)))
+
+
+def documented(kind: type[Row]) -> type[Row]:
+    """Add the columns of a typed row to its docstring, as a numpydoc section; a decorator."""
+    types = get_type_hints(kind)
+    lines = [
+        f"{one.name} : {_type_name(types[one.name])}\n    {_meaning(one)}." for one in fields(kind)
+    ]
+    kind.__doc__ = "\n".join([cleandoc(kind.__doc__ or ""), "", "Parameters", "-" * 10, *lines])
+    return kind
+
+
+def _type_name(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+
+
+def _meaning(one: Field[Any]) -> str:
+    text, unit = one.metadata["meaning"].replace("`", ""), one.metadata["unit"]
+    return f"{text[0].upper()}{text[1:]}" + (f" ({unit})" if unit else "")
 
 
 def write_rows(path: str | Path, kind: type[Row], rows: Iterable[Row]) -> None:

@@ -15,13 +15,14 @@ from memaudit.buckets.decisions import MANUAL, Decisions
 from memaudit.buckets.leaks import Leak
 from memaudit.buckets.subpopulations import components, decided_links
 from memaudit.scores.selection import Pair
-from memaudit.tables import Rows, column
+from memaudit.tables import Rows, column, documented
 
 LEAKAGE_SHIFT, MEMORIZED = "leakage_shift", "memorized"
 KINDS = ("exact", "near")  # of duplicates, in order of precedence
 _DECIDERS = (MANUAL, "published annotation", "rule")  # in order of precedence
 
 
+@documented
 @dataclass(frozen=True)
 class Assignment:
     """Bucket of a selected training example, with the reason: a row of buckets.csv."""

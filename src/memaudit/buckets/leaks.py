@@ -5,31 +5,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memaudit.buckets.decisions import DIFFERENT, MANUAL, Decisions
-from memaudit.tables import column
+from memaudit.tables import column, documented
 
 if TYPE_CHECKING:
     from memaudit.data.dataset import Dataset
 
 
+@documented
 @dataclass(frozen=True, order=True)
 class Leak:
-    """A duplicate of a training example in the test set: a row of leaks.csv.
-
-    Parameters
-    ----------
-    train, test : int
-        Indices of the training and the test example; they may belong to different classes.
-    kind : {"exact", "near"}
-        Identical pixels, or a near-duplicate.
-    decided_by : {"rule", "published annotation", "manual annotation"}
-        Who or what identified the duplicate.
-
-    Examples
-    --------
-    >>> from memaudit import Leak
-    >>> Leak(train=200, test=80, kind="exact")
-    Leak(train=200, test=80, kind='exact', decided_by='rule')
-    """
+    """Duplicate of a training example in the test set: a row of leaks.csv."""
 
     train: int = column("training example", "index")
     test: int = column("test example, of any class", "index")

@@ -1,4 +1,4 @@
-"""What the scores look like: the most memorized images, and the histogram by bucket."""
+"""Figures of the scores: the most memorized images, and the histogram by bucket."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ def most_memorized(
     rows: int = 6,
     columns: int = 8,
 ) -> None:
-    """The training images of highest memorization, with class, score and standard error."""
+    """Draw the most memorized training images with class, memorization ± SE and name."""
     order = np.argsort(-np.nan_to_num(memorization, nan=-np.inf), kind="stable")[: rows * columns]
     figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, 1.6 * rows))
     for axis in axes.flat[len(order) :]:
@@ -46,7 +46,7 @@ def most_memorized(
             f"{label}\n{memorization[index]:.2f}{spread}\n{example}",
         )
     figure.suptitle(
-        "Most memorized training images: class, memorization ± standard error (0 to 1), name",
+        "Most memorized training images: class, memorization ± SE (fraction), name",
         fontsize=10,
     )
     figure.tight_layout()
@@ -59,17 +59,17 @@ def memorization_histogram(
     assignments: Sequence[Assignment],
     path: str | Path,
 ) -> None:
-    """Memorization of all training examples, and of the selected ones by bucket."""
+    """Draw histograms of memorization: all training examples, and the selected ones by bucket."""
     figure, axis = plt.subplots(figsize=(7, 4.6), layout="constrained")
     bins = np.linspace(min(0.0, float(np.nanmin(memorization, initial=0))), 1, 51)
-    groups = {"training examples with a score": (memorization[~np.isnan(memorization)], GREY)}
+    groups = {"all training examples with a score": (memorization[~np.isnan(memorization)], GREY)}
     for bucket, colour in ((LEAKAGE_SHIFT, ORANGE), (MEMORIZED, BLUE)):
         examples = [row.example for row in assignments if row.bucket == bucket]
         groups[f"selected, {IN_WORDS[bucket]}"] = (memorization[examples], colour)
     for label, (values, colour) in groups.items():
         axis.hist(
             values,
-            bins,
+            bins.tolist(),
             histtype="stepfilled" if colour == GREY else "step",
             color=colour,
             alpha=0.35 if colour == GREY else 1,
@@ -82,14 +82,14 @@ def memorization_histogram(
     axis.yaxis.set_major_formatter("{x:,g}")
     axis.yaxis.set_minor_formatter(NullFormatter())
     axis.set_xlabel(
-        "memorization: accuracy on a training example of models trained with it, less that of\n"
-        "models trained without it (fraction)",
+        "memorization (fraction): accuracy on a training example of models trained with it minus\n"
+        "that of models trained without it",
         fontsize=SMALL,
     )
     axis.set_ylabel(
-        f"training examples in each {bins[1] - bins[0]:.2g} of memorization (log scale)",
+        f"training examples per bin of {bins[1] - bins[0]:.2g} (log scale)",
         fontsize=SMALL,
     )
-    headed(axis, "How much the training examples are memorized")
+    headed(axis, "Memorization of the training examples")
     plain(axis)
     save(figure, path)

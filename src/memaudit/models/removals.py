@@ -49,7 +49,7 @@ def subset_mask(n: int, model: int, fraction: float, seed: int) -> np.ndarray:
 
     Examples
     --------
-    >>> subset_mask(10, model=0, fraction=0.7, seed=0).sum()
+    >>> int(subset_mask(10, model=0, fraction=0.7, seed=0).sum())
     7
     """
     parts, kept = block_size(fraction)

@@ -34,7 +34,7 @@ class Scores:
     Use `from_arrays` to estimate scores from models trained on random subsets, and `from_file` to
     read the scores file of a study.
 
-    Attributes
+    Parameters
     ----------
     memorization : Memorization
         Arrays of shape (n_train,): `value`, `se` (standard error), `n_in` and `n_out`.

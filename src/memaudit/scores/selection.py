@@ -6,12 +6,13 @@ import numpy as np
 
 from memaudit.scores.estimate import InfluenceBlock
 from memaudit.seeds import generator
-from memaudit.tables import column
+from memaudit.tables import column, documented
 
 # F&Z's thresholds select 1,015 pairs on CIFAR-100; far more mean that nearly all are selected.
 MOST_PAIRS = 200_000
 
 
+@documented
 @dataclass(frozen=True)
 class Pair:
     """Selected training example and a test example it influences: a row of selected_pairs.csv."""

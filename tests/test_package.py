@@ -1,0 +1,115 @@
+"""The installed package: its imports, its documentation, and what the core can do alone."""
+
+import ast
+import doctest
+import inspect
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+from conftest import ROOT
+from numpydoc.validate import validate
+
+import memaudit
+
+EXTRAS = ("torch", "torchvision", "ffcv", "snakemake", "pydantic", "jinja2", "matplotlib", "yaml")
+# Sections and first lines; not the order of words such as "See Also", nor private members.
+CHECKS = ("GL03", "GL08", "SS01", "SS02", "SS03", "SS05", "PR01", "PR02", "PR03", "RT01", "EX01")
+BLOCKED = f"""
+import sys
+from importlib.abc import MetaPathFinder
+
+class Blocked(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {EXTRAS}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+def python(code):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_importing_memaudit_is_as_fast_as_its_core():
+    """At most twice numpy and h5py, with a tenth of a second for the noise of the machine."""
+    code = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
+    both = "memaudit; memaudit.Scores", "numpy, h5py"
+    ours, core = (min(float(python(code.format(it))) for _ in range(3)) for it in both)
+    assert ours < 2 * core + 0.1
+    loaded = python("import memaudit, sys; memaudit.Scores; print(*sys.modules)").split()
+    assert not {*EXTRAS, "pandas", "scipy.stats"} & set(loaded)
+
+
+def test_every_name_is_imported_without_the_extras():
+    """All but the duplicate finder, which names the extra that it needs."""
+    code = f"""{BLOCKED}
+import memaudit
+for name in memaudit.__all__:
+    try:
+        getattr(memaudit, name)
+    except memaudit.errors.AuditError as error:
+        print(name, error)
+"""
+    assert python(code).splitlines() == [
+        "find_duplicates torch is not installed; install it with: pip install 'memaudit[train]'"
+    ]
+
+
+def test_the_notebook_computes_without_the_extras(tmp_path):
+    """Scores, selection, buckets and CIs; only its figure needs matplotlib."""
+    import json
+
+    cells = json.loads((ROOT / "docs/notebook.ipynb").read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    lines = "\n".join(code).splitlines()
+    computing = "\n".join(line for line in lines if "plt" not in line)
+    printed = python(f"{BLOCKED}\n{computing}")
+    stored = [out for cell in cells for out in cell.get("outputs", []) if "text" in out]
+    assert printed == "".join("".join(out["text"]) for out in stored)
+
+
+def test_type_checkers_see_the_names_that_are_exported():
+    """The imports for type checkers are those that `__getattr__` makes."""
+    tree = ast.parse((ROOT / "src/memaudit/__init__.py").read_text())
+    imports = {
+        alias.asname: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("memaudit.")
+        for alias in node.names
+        if alias.asname
+    }
+    assert imports == {name: f"memaudit.{module}" for name, module in memaudit._MODULES.items()}
+    assert (ROOT / "src/memaudit/py.typed").exists()
+
+
+@pytest.mark.parametrize("name", memaudit.__all__)
+def test_exported_names_are_documented(name):
+    """numpydoc's checks of sections and first lines hold, also for the methods of `Scores`."""
+    path = f"{getattr(memaudit, name).__module__}.{name}"
+    paths = [path]
+    if name == "Scores":
+        paths += [f"{path}.{method}" for method in ("from_arrays", "from_file", "write", "select")]
+    for one in paths:
+        errors = [f"{code}: {text}" for code, text in validate(one)["errors"] if code in CHECKS]
+        if one != path or (inspect.isclass(getattr(memaudit, name)) and name != "Scores"):
+            errors = [error for error in errors if not error.startswith("EX01")]
+        assert not errors, one
+
+
+@pytest.mark.parametrize("module", sorted(set(memaudit._MODULES.values())))
+def test_examples_in_docstrings_are_right(module):
+    found = doctest.testmod(import_module(f"memaudit.{module}"))
+    assert not found.failed
+
+
+def test_exported_functions_take_at_most_five_positional_arguments():
+    for name in memaudit.__all__:
+        function = getattr(memaudit, name)
+        if inspect.isfunction(function):
+            kinds = [p.kind for p in inspect.signature(function).parameters.values()]
+            assert kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD) <= 5, name
