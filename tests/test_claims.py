@@ -144,6 +144,29 @@ def test_an_excess_drop_not_shown_to_exceed_the_margin_does_not_contradict_the_l
     assert strict.verdict == "contradicted" and "above 0.25" in strict.because
 
 
+def test_a_world_with_the_papers_numbers_does_not_contradict_its_last_claim():
+    """A drop of 0.54 without a control says little about an excess drop of at most 0.25."""
+    world = contrasts(
+        {
+            **{
+                "original/none": 76.06,
+                "original/selected": 73.52,
+                "original/random_selected": 75.6,
+            },
+            **{"weight_decay/none": 77.4, "weight_decay/selected": 75.62},
+            **{"weight_decay/random_selected": 77.0, "weight_decay/leakage_shift": 76.15},
+            **{"weight_decay/random_leakage_shift": 77.2, "weight_decay/memorized": 76.86},
+            "weight_decay/random_memorized": 77.06,
+        }
+    )
+    world.settings = Settings(margin=0.25, bootstrap=200)
+    found = claims.judge(world, EXAMPLES, LEAKS, MEMORIZED)
+    assert [claim.verdict for claim in found[:3]] == ["supported"] * 3
+    assert found[-1].verdict == "inconclusive" and "contradicted" not in found[3].verdict
+    text = claims.markdown(found, "study", 0.25)
+    assert "would be within this margin only if the control dropped by 0.29 pp or more" in text
+
+
 def test_p_values_are_adjusted_for_the_number_of_claims():
     _, found = verdicts()
     alone = contrasts(PAPER)

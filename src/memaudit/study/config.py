@@ -443,8 +443,8 @@ class Statistics(_Section):
     """The statistics of Table 2."""
 
     margin: float = _key(
-        "Equivalence margin, pp: the drop is negligible if a test at the 5% level shows that it "
-        "is smaller (`tost_p`).",
+        "Equivalence margin, pp: a removal is equivalent to its random control if a test at the 5% "
+        "level shows that the excess drop is smaller in either direction (`p_equivalence`).",
         0.25,
         rebuilds="Table 2, claims, summary, figures; sweeps when requested",
         gt=0,

@@ -73,9 +73,9 @@ def rows(study: Study) -> list[Row]:
             sd = float(np.sqrt(2) * STATED_SD * scale)
             found.append(Row(recipe, removal, sd, STATED_DROP, images, None))
             continue
-        excess, images = accuracy_drop(control, reduced), power.images_of(control, reduced)
+        excess, of_images = accuracy_drop(control, reduced), power.images_of(control, reduced)
         models = len(control.trials), len(reduced.trials)
-        found.append(Row(recipe, removal, excess.sd, excess.value, images, models))
+        found.append(Row(recipe, removal, excess.sd, excess.value, of_images, models))
     return found
 
 
@@ -83,7 +83,7 @@ def n_test(study: Study) -> int:
     """Test images of the dataset; `STATED_FOR`, CIFAR's, of a generated one before it is made."""
     if Path(study.dataset).exists():
         with store.reading(study.dataset, store.DATASET) as file:
-            return file["test/labels"].shape[0]
+            return int(file["test/labels"].shape[0])
     folder = study.config.dataset.image_folder
     if study.config.dataset.kind == "image_folder" and folder.path:
         return max(2, count_images(folder.path, "test", folder.per_class))
