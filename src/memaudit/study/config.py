@@ -44,14 +44,21 @@ NOT_RESULTS = (
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
-def _key(
-    description: str, default: Any = ..., *, rebuilds: str, allowed: str = "", **limits: Any
-) -> Any:
-    """A key of the configuration; `rebuilds` says what an edit of it rebuilds."""
-    extra: dict[str, Any] = {"rebuilds": rebuilds}
-    if allowed:
-        extra["allowed"] = allowed
-    return Field(default, description=description, json_schema_extra=extra, **limits)
+def _key(description: str, default: Any = ..., **options: Any) -> Any:
+    """A key of the configuration.
+
+    `rebuilds` says what an edit of it rebuilds, if not what its section states; `allowed` what it
+    may be, if the type does not say. Other options are pydantic's.
+    """
+    extra: dict[str, Any] = {
+        name: options.pop(name) for name in ("rebuilds", "allowed") if name in options
+    }
+    return Field(default, description=description, json_schema_extra=extra, **options)
+
+
+def _rebuilds(what: str) -> ConfigDict:
+    """What an edit of the keys of a section rebuilds."""
+    return ConfigDict(json_schema_extra={"rebuilds": what})
 
 
 def _text(pattern: str, most: int, allowed: str) -> Any:
@@ -116,17 +123,17 @@ def _from_text(value: Any, types: set[Any]) -> Any:
 class ImageFolder(_Section):
     """Images of your own: a folder per class."""
 
+    model_config = _rebuilds("everything")
+
     path: str | None = _key(
         "Folder that holds `train/<class>/*` and `test/<class>/*`. Changed images are not noticed: "
         "delete `data/<name>.h5` to read them again.",
         None,
-        rebuilds="everything",
     )
     image_size: int | None = _key(
         "Side in pixels; images are scaled and cropped to their center. `null`: as they are, all "
         "of one size.",
         None,
-        rebuilds="everything",
         ge=8,
         le=1024,
     )
@@ -134,7 +141,6 @@ class ImageFolder(_Section):
         "Maximum number of training images per class, and of test images, taken in sorted order. "
         "`null`: all.",
         None,
-        rebuilds="everything",
         ge=1,
     )
 
@@ -142,86 +148,55 @@ class ImageFolder(_Section):
 class GeneratedImages(_Section):
     """Synthetic images with a known long tail; the counts are per class."""
 
-    image_size: int = _key("Side in pixels.", rebuilds="everything", ge=8, le=256)
-    classes: int = _key(
-        "Number of classes; the counts below are per class.",
-        rebuilds="everything",
-        ge=2,
-        le=10_000,
-    )
-    head: int = _key("Large subpopulations.", rebuilds="everything", ge=1, le=1000)
+    model_config = _rebuilds("everything")
+
+    image_size: int = _key("Side in pixels.", ge=8, le=256)
+    classes: int = _key("Number of classes; the counts below are per class.", ge=2, le=10_000)
+    head: int = _key("Large subpopulations.", ge=1, le=1000)
     head_size: int = _key(
         "Training examples of the largest subpopulation; the r-th has 1/r of it.",
-        rebuilds="everything",
         ge=1,
         le=1_000_000,
     )
     head_test: float = _key(
-        "Test examples of a large subpopulation per training example.",
-        rebuilds="everything",
-        ge=0,
-        le=100,
+        "Test examples of a large subpopulation per training example.", ge=0, le=100
     )
-    small: int = _key(
-        "Subpopulations of two or three training examples.", rebuilds="everything", ge=0, le=100_000
-    )
-    small_test: int = _key(
-        "Test examples of each small subpopulation.", rebuilds="everything", ge=1, le=1000
-    )
+    small: int = _key("Subpopulations of two or three training examples.", ge=0, le=100_000)
+    small_test: int = _key("Test examples of each small subpopulation.", ge=1, le=1000)
     singletons: int = _key(
-        "Subpopulations of one training example and one test example.",
-        rebuilds="everything",
-        ge=0,
-        le=100_000,
+        "Subpopulations of one training example and one test example.", ge=0, le=100_000
     )
-    exact: int = _key(
-        "Singletons whose test example is an exact duplicate.",
-        rebuilds="everything",
-        ge=0,
-        le=100_000,
-    )
+    exact: int = _key("Singletons whose test example is an exact duplicate.", ge=0, le=100_000)
     edited: int = _key(
         "Singletons whose test example is an edited duplicate (mirrored, shifted, brighter, ...).",
-        rebuilds="everything",
         ge=0,
         le=100_000,
     )
-    mislabelled: int = _key(
-        "Training examples with the label of another class.",
-        rebuilds="everything",
-        ge=0,
-        le=100_000,
-    )
+    mislabelled: int = _key("Training examples with the label of another class.", ge=0, le=100_000)
     variation: float = _key(
         "Variation within a large subpopulation, relative to the contrast of its template.",
-        rebuilds="everything",
         ge=0,
         le=3,
     )
-    small_variation: float = _key(
-        "Variation within all other subpopulations.", rebuilds="everything", ge=0, le=3
-    )
-    noise: float = _key(
-        "SD of the pixel noise, on the scale 0 to 255.", rebuilds="everything", ge=0, le=100
-    )
+    small_variation: float = _key("Variation within all other subpopulations.", ge=0, le=3)
+    noise: float = _key("SD of the pixel noise, on the scale 0 to 255.", ge=0, le=100)
 
 
 class Dataset(_Section):
     """The images."""
 
+    model_config = _rebuilds("everything")
+
     kind: Literal["cifar100", "cifar10", "image_folder", "longtail"] = _key(
         "`cifar100`, `cifar10`: downloaded and checked; `image_folder`: your own images; "
         "`longtail`: synthetic images.",
         "cifar100",
-        rebuilds="everything",
     )
     name: Annotated[
-        str,
-        _text("^[A-Za-z0-9._-]+$", 80, "at most 80 letters, digits and ._- only, no blanks"),
+        str, _text("^[A-Za-z0-9._-]+$", 80, "at most 80 letters, digits and ._- only, no blanks")
     ] = _key(
         "The dataset is stored as `data/<name>.h5`. Give each dataset a name of its own.",
         "cifar100",
-        rebuilds="everything",
     )
     image_folder: ImageFolder = ImageFolder()
     longtail: GeneratedImages | None = None
@@ -277,26 +252,19 @@ class Memorization(_Section):
 class Selection(_Section):
     """Which training examples are selected for removal."""
 
+    model_config = _rebuilds("selection, buckets, the removals that change")
+
     memorization: float = _key(
-        "A selected example has at least this memorization.",
-        0.25,
-        rebuilds="selection, buckets, the removals that change",
-        ge=-1,
-        le=1,
+        "A selected example has at least this memorization.", 0.25, ge=-1, le=1
     )
     influence: float = _key(
-        "It also has at least this influence on a test example of its class.",
-        0.15,
-        rebuilds="selection, buckets, the removals that change",
-        ge=-1,
-        le=1,
+        "It also has at least this influence on a test example of its class.", 0.15, ge=-1, le=1
     )
     z: float = _key(
         "That influence is more than this many standard errors above zero. Removes noise at a few "
         "hundred models; at the paper's 4,000 it changes nothing (4 standard errors are at most "
         "0.07).",
         4.0,
-        rebuilds="selection, buckets, the removals that change",
         ge=0,
         le=1000,
     )
@@ -313,12 +281,13 @@ class Selection(_Section):
 class Duplicates(_Section):
     """Which training images duplicate a test image."""
 
+    model_config = _rebuilds("duplicates, buckets, the removals that change")
+
     near: float = _key(
         "Similarity (1 = identical) from which a training and a test image count as "
         "near-duplicates. On CIFAR-10, judged by one person, 97% of the test images with a pair "
         "at 0.55 or above show the same photograph ([evaluation](../docs/duplicates.md)).",
         0.55,
-        rebuilds="duplicates, buckets, the removals that change",
         ge=0,
         le=1,
     )
@@ -326,7 +295,6 @@ class Duplicates(_Section):
         "Similarity from which a pair is listed in `duplicates.csv` for manual annotation. At "
         "most `near`. `ranked_pairs.csv` holds the five most similar pairs of every test image.",
         0.45,
-        rebuilds="duplicates, buckets, the removals that change",
         ge=0,
         le=1,
     )
@@ -373,6 +341,8 @@ class Review(_Section):
 class Recipe(_Section):
     """How a model is trained."""
 
+    model_config = _rebuilds("models of that recipe and everything after them")
+
     network: Annotated[
         str,
         Field(
@@ -384,69 +354,42 @@ class Recipe(_Section):
     ] = _key(
         "`fz_resnet50` (F&Z's, pre-activation), `resnet50`, `resnet18` (torchvision's, with a "
         "CIFAR stem), `resnet9`, `tiny`, or a function of your own that builds a network, "
-        "`package.module:function`.",
-        rebuilds="models of that recipe and everything after them",
+        "`package.module:function`."
     )
-    epochs: int = _key(
-        "Passes over the training examples.",
-        rebuilds="models of that recipe and everything after them",
-        ge=1,
-        le=100_000,
-    )
+    epochs: int = _key("Passes over the training examples.", ge=1, le=100_000)
     batch_size: int = _key(
         "Images per step; the incomplete batch at the end of an epoch is dropped.",
-        rebuilds="models of that recipe and everything after them",
         ge=2,
         le=1_000_000,
     )
-    learning_rate: float = _key(
-        "Peak of the triangular schedule.",
-        rebuilds="models of that recipe and everything after them",
-        gt=0,
-    )
+    learning_rate: float = _key("Peak of the triangular schedule.", gt=0)
     warmup: float = _key(
-        "Fraction of the steps in which the learning rate rises to its peak.",
-        rebuilds="models of that recipe and everything after them",
-        ge=0,
-        lt=1,
+        "Fraction of the steps in which the learning rate rises to its peak.", ge=0, lt=1
     )
-    momentum: float = _key(
-        "Momentum of SGD.",
-        rebuilds="models of that recipe and everything after them",
-        ge=0,
-        lt=1,
-    )
+    momentum: float = _key("Momentum of SGD.", ge=0, lt=1)
     weight_decay: float = _key(
-        "Weight decay of SGD, on all parameters. The paper does not state its value.",
-        rebuilds="models of that recipe and everything after them",
-        ge=0,
+        "Weight decay of SGD, on all parameters. The paper does not state its value.", ge=0
     )
     crop_padding: int = _key(
-        "Zero-padding in pixels before a random crop; 0: no crop.",
-        rebuilds="models of that recipe and everything after them",
-        ge=0,
-        le=256,
+        "Zero-padding in pixels before a random crop; 0: no crop.", ge=0, le=256
     )
-    mirror: bool = _key(
-        "Flip images horizontally at random.",
-        rebuilds="models of that recipe and everything after them",
-    )
+    mirror: bool = _key("Flip images horizontally at random.")
     precision: Literal["float32", "tf32", "bfloat16"] = _key(
         "Precision of convolutions and matrix products; weights, updates and loss are always "
         "float32. `tf32` rounds their inputs (GPUs of compute capability 8.0 or later); `bfloat16` "
-        "is torch's autocast, faster on GPUs that support it, slower on most CPUs.",
-        rebuilds="models of that recipe and everything after them",
+        "is torch's autocast, faster on GPUs that support it, slower on most CPUs."
     )
 
 
 class Statistics(_Section):
     """The statistics of Table 2."""
 
+    model_config = _rebuilds("Table 2, claims, summary, figures; sweeps when requested")
+
     margin: float = _key(
         "Equivalence margin, pp: a removal is equivalent to its random control if a test at the 5% "
         "level shows that the excess drop is smaller in either direction (`p_equivalence`).",
         0.25,
-        rebuilds="Table 2, claims, summary, figures; sweeps when requested",
         gt=0,
         le=100,
     )
@@ -454,7 +397,6 @@ class Statistics(_Section):
         "Draws of models and test images for the bootstrap intervals. At 2,000 the bounds are "
         "accurate to about 6% of a standard error.",
         2000,
-        rebuilds="Table 2, claims, summary, figures; sweeps when requested",
         ge=200,
         le=100_000,
     )
@@ -463,19 +405,16 @@ class Statistics(_Section):
 class Plan(_Section):
     """The precision for which `snakemake plan` computes numbers of models."""
 
+    model_config = _rebuilds("nothing")
+
     drop: float = _key(
         "Half-width of the 95% CI of a drop, and the drop to detect with 80% power, pp.",
         0.1,
-        rebuilds="nothing",
         gt=0,
         le=100,
     )
     memorization: float = _key(
-        "Half-width of the 95% CI of a memorization score.",
-        0.05,
-        rebuilds="nothing",
-        gt=0,
-        le=1,
+        "Half-width of the 95% CI of a memorization score.", 0.05, gt=0, le=1
     )
 
 
@@ -513,6 +452,8 @@ class Sweeps(_Section):
 class Training(_Section):
     """Speed and bookkeeping; no result depends on it."""
 
+    model_config = _rebuilds("nothing")
+
     models_per_job: int = _key(
         "Models that one job trains, one after the other, in one process.",
         1,
@@ -520,16 +461,13 @@ class Training(_Section):
         ge=1,
         le=1_000_000,
     )
-    device: Literal["auto", "cpu", "cuda"] = _key(
-        "`auto`: the GPU if there is one.", "auto", rebuilds="nothing"
-    )
+    device: Literal["auto", "cpu", "cuda"] = _key("`auto`: the GPU if there is one.", "auto")
     processes_per_gpu: int = _key(
         "Training jobs that share a GPU of this machine; one small network does not use a GPU "
         "fully, and `benchmarks/gpu` measures how many help. `snakemake plan` ignores it. A Slurm "
         "job always trains alone on its GPU. `--resources gpu=N` limits the jobs on all GPUs "
         "together.",
         1,
-        rebuilds="nothing",
         ge=1,
         le=64,
     )
@@ -537,20 +475,17 @@ class Training(_Section):
         "On a GPU: `true` captures the training step in a CUDA graph; `false` launches each "
         "kernel, for GPUs or drivers on which graphs fail.",
         True,
-        rebuilds="nothing",
     )
     loader: Literal["auto", "resident", "ffcv"] = _key(
         "`resident`: images are kept on the training device; `ffcv`: FFCV reads them (`make "
         ".venv/ffcv` installs it); `auto`: resident if they fit in a quarter of the free memory. "
         "The batches are identical.",
         "auto",
-        rebuilds="nothing",
     )
     max_hours: float | None = _key(
         "A run that is estimated to take longer on this machine stops before it trains. `null`: "
         "no limit. Clusters have no limit.",
         24.0,
-        rebuilds="nothing",
         gt=0,
     )
     checkpoint_minutes: float = _key(
@@ -558,14 +493,12 @@ class Training(_Section):
         "most that a killed job loses. On SIGTERM (time limit, preemption) a job also saves at "
         "the end of the epoch. 0: after every epoch.",
         5.0,
-        rebuilds="nothing",
         ge=0,
     )
     test_every: int = _key(
         "Epochs between evaluations on the test set for the learning curves; 0: after the last "
         "only. Subset models are evaluated after the last epoch. Trained models keep their curves.",
         10,
-        rebuilds="nothing",
         ge=0,
         le=100_000,
     )
@@ -784,22 +717,22 @@ def _number(value: float) -> str:
 
 
 def documented_keys(
-    schema: dict[str, Any] | None = None, path: tuple[str, ...] = ()
+    schema: dict[str, Any], path: tuple[str, ...] = (), rebuilds: str = ""
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """(key, its part of the JSON schema) of every key that has a value, in order."""
-    schema = schema or Config.model_json_schema()
     for name in _at(path, schema).get("properties", ["<name>"]):
-        child = _at((*path, name), schema)
-        if "rebuilds" in child:
-            yield _name((*path, name)), child
+        node = _at((*path, name), schema)
+        inherited = node.get("rebuilds", rebuilds)
+        if "description" in node and "properties" not in node:
+            yield _name((*path, name)), node | {"rebuilds": inherited}
         else:
-            yield from documented_keys(schema, (*path, name))
+            yield from documented_keys(schema, (*path, name), inherited)
 
 
 def table() -> str:
     """The keys as a Markdown table, for config/README.md."""
     lines = ["| key | default | allowed | meaning | an edit rebuilds |", "|---|---|---|---|---|"]
-    for key, node in documented_keys():
+    for key, node in documented_keys(Config.model_json_schema()):
         default = _default(key, node)
         allowed = _allowed(node).replace("|", "\\|")
         lines.append(
