@@ -36,7 +36,7 @@ lint: .venv
 
 # Regenerates the table of keys in config/README.md and config/schema.json from the configuration model.
 docs-config: .venv
-	$(BIN)/python -m memaudit.study.config
+	$(BIN)/python -m memaudit.study.schema
 
 format: .venv
 	$(BIN)/ruff check --fix

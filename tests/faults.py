@@ -27,7 +27,7 @@ from memaudit.models.shards import Origin, read_shards, write_shard
 from memaudit.published.cifair import read_cifair
 from memaudit.published.feldman_zhang import read_fz_pairs
 from memaudit.scores.selection import Pair
-from memaudit.study.config import check_files, read_config
+from memaudit.study.checks import check_files, read_config
 from memaudit.study.study import claim
 from memaudit.tables import read_rows
 
@@ -329,11 +329,11 @@ FAULTS = {
             lambda: write("images/train/ant/0.jpg", b"\xff\xd8\xff\xe0 no more"),
             folder,
         ),
-        ["images/train/ant/0.jpg", "not an image, or a broken one", "take it away"],
+        ["images/train/ant/0.jpg", "not an image, or damaged", "remove it"],
     ),
     "truncated PNG": (
         edited("images/test/bee/1.png", lambda c: c[:100], folder),
-        ["images/test/bee/1.png", "broken"],
+        ["images/test/bee/1.png", "damaged"],
     ),
     "text among images": (
         after(lambda: write("images/train/ant/notes.txt", "hello"), folder),
@@ -341,7 +341,7 @@ FAULTS = {
     ),
     "image of 32 bits": (
         after(image("images/train/ant/0.tif", "F", 0.5), folder),
-        ["images/train/ant/0.tif", "32 bits", "8 or 16"],
+        ["images/train/ant/0.tif", "32-bit", "8 or 16"],
     ),
     "empty class": (
         after(lambda: Path("images/train/cat").mkdir(), folder),
@@ -353,11 +353,11 @@ FAULTS = {
     ),
     "folder within a class": (
         after(move("images/test/bee", "images/test/ant/more"), folder),
-        ["images/test/ant/more", "a folder within a class"],
+        ["images/test/ant/more", "a folder inside a class folder"],
     ),
     "image in no class": (
         after(move("images/test/ant/0.png", "images/test/0.png"), folder),
-        ["images/test/0.png", "in no class"],
+        ["images/test/0.png", "not in a class folder"],
     ),
     "name that is not UTF-8": (
         after(lambda: write(b"images/train/ant/\xff.png", ""), folder),

@@ -23,7 +23,7 @@ from test_datasets import write_folder
 
 from memaudit.data.dataset import load, save
 from memaudit.models.removals import read_examples
-from memaudit.study.config import read_config
+from memaudit.study.checks import read_config
 from memaudit.study.jobs import job
 from memaudit.study.study import claim
 

@@ -11,8 +11,8 @@ from memaudit.data.image_folder import count_images
 from memaudit.errors import AuditError
 from memaudit.models.shards import chunk_names, trials_of
 from memaudit.study import config as settings
-from memaudit.study import models_needed
-from memaudit.study.config import read_config
+from memaudit.study import models_needed, schema
+from memaudit.study.checks import read_config
 from memaudit.study.study import Study
 
 
@@ -222,11 +222,11 @@ def test_all_problems_are_reported_at_once(small):
 def test_the_documentation_is_that_of_the_model(tmp_path):
     for name in ("README.md", "schema.json"):
         shutil.copy(ROOT / "config" / name, tmp_path)
-    settings.write_documentation(tmp_path)
+    schema.write_documentation(tmp_path)
     for name in ("README.md", "schema.json"):
         shipped = (ROOT / "config" / name).read_text()
         assert (tmp_path / name).read_text() == shipped, "run `make docs-config`"
-    for key, node in settings.documented_keys(settings.Config.model_json_schema()):
+    for key, node in schema.documented_keys(settings.Config.model_json_schema()):
         assert node["description"] and node["rebuilds"], key
 
 

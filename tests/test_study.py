@@ -8,7 +8,7 @@ from test_config import merged
 
 from memaudit.errors import AuditError
 from memaudit.study import plan
-from memaudit.study.config import read_config
+from memaudit.study.checks import read_config
 from memaudit.study.study import Study
 
 SWEEPS = {"weight_decay": ["0", 1e-05, 0.005], "thresholds": [1, 0.25], "trials": 2}

@@ -24,7 +24,7 @@ def prepare(given: argparse.Namespace) -> dict:
     import yaml
 
     from memaudit.models.shards import chunk_names
-    from memaudit.study.config import check_files
+    from memaudit.study.checks import check_files
     from memaudit.study.study import Study
 
     check_files([given.config])

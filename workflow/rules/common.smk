@@ -12,7 +12,8 @@ try:
     from memaudit.models.network_names import network_source
     from memaudit.models.shards import trials_of
     from memaudit.study import endings, plan, progress
-    from memaudit.study.config import ABOVE, LISTED, check_files
+    from memaudit.study.checks import check_files
+    from memaudit.study.config import ABOVE, LISTED
     from memaudit.study.study import EXAMPLE_FIGURES, FIGURES, Study, check_owner
 except ImportError as error:
     raise WorkflowError(

@@ -1,46 +1,19 @@
-"""The configuration of a study: its keys, what they may be, and what an edit of each rebuilds.
+"""The configuration of a study: its keys, what they may be, and what an edit of each rebuilds."""
 
-`python -m memaudit.study.config` writes the table of keys in config/README.md and
-config/schema.json (for editors) from the model below.
-"""
-
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from memaudit.buckets.decisions import read_decisions
-from memaudit.data.image_folder import count_images
 from memaudit.data.longtail import LongTail
-from memaudit.errors import AuditError
-from memaudit.models.network_names import NETWORKS, source_path
-from memaudit.models.removals import CONTROL, block_size, read_examples
+from memaudit.models.network_names import NETWORKS
 
 # Removals that the study defines itself; WEIGHT_DECAY and ABOVE begin the names of those of sweeps.
 LISTED = ("selected", "leakage_shift", "memorized")
 WEIGHT_DECAY, ABOVE = "weight_decay_", "above_"
-RENAMED_RECIPES = {"converged": "weight_decay"}
 
-PUBLISHED_THRESHOLDS = {"memorization": 0.25, "influence": 0.15}
 CIFAR_TRAIN = 50_000
-# Folders of the working folder in which a study must not write its results.
-NOT_RESULTS = (
-    *("benchmarks", "config", "data", "docs", "envs", "profiles", "slurm", "src", "tests"),
-    "workflow",
-)
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -516,7 +489,7 @@ _FZ = {
     "mirror": True,
     "precision": "float32",
 }
-_RECIPES = {"original": _FZ, "weight_decay": _FZ | {"weight_decay": 0.0005}}
+PAPER_RECIPES = {"original": _FZ, "weight_decay": _FZ | {"weight_decay": 0.0005}}
 
 
 class Config(_Section):
@@ -582,39 +555,10 @@ class Config(_Section):
             return given
         own = {
             name: default | given[name] if isinstance(given.get(name), dict) else default
-            for name, default in _RECIPES.items()
+            for name, default in PAPER_RECIPES.items()
             if isinstance(given.get(name, {}), dict)
         }
         return own | {name: given[name] for name in sorted(given, key=str) if name not in own}
-
-
-def read_config(given: Mapping[str, Any]) -> Config:
-    """Check a configuration; keys that are not given have the paper's values.
-
-    Numbers and null may be text, as YAML reads 5e-4 and as Snakemake passes `--config`. Raises
-    AuditError with one line for each problem: the key, its value and what is allowed.
-    """
-    try:
-        config = Config.model_validate(dict(given))
-        problems = list(_problems(config))
-    except ValidationError as error:
-        schema = Config.model_json_schema()
-        problems = list(dict.fromkeys(_explain(found, schema) for found in error.errors()))
-    if problems:
-        lines = "\n".join(f"  {problem}" for problem in problems)
-        raise AuditError(f"the configuration is not valid:\n{lines}")
-    return config
-
-
-def check_files(paths: Iterable[str | Path]) -> None:
-    """Raise AuditError if a configuration file has a key twice: YAML would take the last."""
-    for path in paths:
-        try:
-            root = yaml.compose(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError):
-            continue  # reported by the reader of its content
-        for names, line in _duplicate_keys(root):
-            raise AuditError(f"{path}, line {line}: duplicate key {_name(names)}; remove one")
 
 
 def n_train(config: Config) -> int | None:
@@ -623,328 +567,3 @@ def n_train(config: Config) -> int | None:
         settings = LongTail(**config.dataset.longtail.model_dump())
         return settings.classes * settings.train_per_class()
     return None if config.dataset.kind == "image_folder" else CIFAR_TRAIN
-
-
-def _duplicate_keys(
-    node: yaml.Node | None, path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], int]]:
-    """(key, line) of every key that occurs again in a mapping."""
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            name = str(key.value)
-            if name in seen:
-                yield (*path, name), key.start_mark.line + 1
-            seen.add(name)
-            yield from _duplicate_keys(value, (*path, name))
-
-
-def _name(path: Iterable[Any]) -> str:
-    return ".".join(map(str, path))
-
-
-# --- messages and documentation, from the JSON schema ---------------------------------------------
-
-
-def _explain(error: Any, schema: dict[str, Any]) -> str:
-    """One line for a validation error: key, value, what is allowed."""
-    path, value = list(error["loc"]), error["input"]
-    if path[-1:] == ["[key]"] or error["type"] == "invalid_key":
-        wrong = path[-2] if path[-1] == "[key]" else path[-1]
-        where = _name(path[:-1] if path[-1] == "[key]" else path)
-        if not isinstance(wrong, str):
-            return f"{where}: the key {wrong!r} must be text"
-        return f"{where}: the key {wrong!r} must be {NAME}"
-    if error["type"] == "extra_forbidden":
-        known = ", ".join(sorted(_at(path[:-1], schema)["properties"]))
-        return f"{_name(path)} = {value!r}: unknown key; the known keys are {known}"
-    if error["type"] == "missing":
-        return f"{_name(path)} is missing"
-    if error["type"] == "value_error":
-        return f"{_name(path)} = {value!r}: {error['ctx']['error']}"
-    if error["type"] == "finite_number":
-        return f"{_name(path)} = {value!r}: must be a finite number"
-    return f"{_name(path)} = {value!r}: must be {_allowed(_at(path, schema))}"
-
-
-def _at(path: Iterable[Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """The part of the schema for a key."""
-    node = schema
-    for name in path:
-        others = [*node.get("patternProperties", {}).values(), node.get("items", {})]
-        node = node.get("properties", {}).get(name, others[0])
-        for option in (node, *node.get("anyOf", ())):
-            if "$ref" in option:
-                node = schema["$defs"][option["$ref"].rpartition("/")[2]]
-    return node
-
-
-def _allowed(node: dict[str, Any]) -> str:
-    """What a key may be, in words."""
-    if "allowed" in node:
-        return str(node["allowed"])
-    if "anyOf" in node:
-        return " or ".join(map(_allowed, node["anyOf"]))
-    if "enum" in node:
-        return f"one of {', '.join(node['enum'])}"
-    kind = node.get("type")
-    if kind == "array":
-        items = _allowed(node["items"])
-        return f"a {'non-empty ' if node.get('minItems') else ''}list, each value {items}"
-    if kind in ("integer", "number"):
-        return f"{'an' if kind == 'integer' else 'a'} {kind}{_range(node)}"
-    if kind == "object" or "$ref" in node:
-        return "a mapping of keys to values"
-    return {"boolean": "true or false", "string": "text", "null": "null"}[str(kind)]
-
-
-def _range(node: dict[str, Any]) -> str:
-    least, most = node.get("minimum"), node.get("maximum")
-    if least is not None and most is not None:
-        return f" from {_number(least)} to {_number(most)}"
-    limits = {
-        "of at least": least,
-        "greater than": node.get("exclusiveMinimum"),
-        "of at most": most,
-        "less than": node.get("exclusiveMaximum"),
-    }
-    found = [f"{words} {_number(value)}" for words, value in limits.items() if value is not None]
-    return " " + " and ".join(found).replace("and of", "and") if found else ""
-
-
-def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
-
-
-def documented_keys(
-    schema: dict[str, Any], path: tuple[str, ...] = (), rebuilds: str = ""
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(key, its part of the JSON schema) of every key that has a value, in order."""
-    for name in _at(path, schema).get("properties", ["<name>"]):
-        node = _at((*path, name), schema)
-        inherited = node.get("rebuilds", rebuilds)
-        if "description" in node and "properties" not in node:
-            yield _name((*path, name)), node | {"rebuilds": inherited}
-        else:
-            yield from documented_keys(schema, (*path, name), inherited)
-
-
-def table() -> str:
-    """The keys as a Markdown table, for config/README.md."""
-    lines = ["| key | default | allowed | meaning | an edit rebuilds |", "|---|---|---|---|---|"]
-    for key, node in documented_keys(Config.model_json_schema()):
-        default = _default(key, node)
-        allowed = _allowed(node).replace("|", "\\|")
-        lines.append(
-            f"| `{key}` | {default} | {allowed} | {node['description']} | {node['rebuilds']} |"
-        )
-    return "\n".join(lines)
-
-
-def _default(key: str, node: dict[str, Any]) -> str:
-    if key.startswith("recipes."):
-        values = dict.fromkeys(json.dumps(r[key.rpartition(".")[2]]) for r in _RECIPES.values())
-        return " or ".join(f"`{value.strip(chr(34))}`" for value in values)
-    if "default" not in node:
-        return ""
-    return f"`{json.dumps(node['default']).strip(chr(34))}`"
-
-
-def write_documentation(folder: Path) -> None:
-    """Write the table of keys into README.md of a folder, and schema.json."""
-    readme = folder / "README.md"
-    head, begin, rest = readme.read_text(encoding="utf-8").partition("<!-- keys -->\n")
-    _, end, tail = rest.partition("<!-- end of keys -->")
-    readme.write_text(f"{head}{begin}{table()}\n{end}{tail}", encoding="utf-8")
-    text = json.dumps(Config.model_json_schema(), indent=1)
-    (folder / "schema.json").write_text(f"{text}\n", encoding="utf-8")
-
-
-# --- what a type cannot say -----------------------------------------------------------------------
-
-
-def _problems(config: Config) -> Iterator[str]:
-    """Problems between keys, and with the files that keys name."""
-    found = False
-    for problems in (
-        _results_problems(config.results),
-        _recipe_problems(config),
-        _memorization_problems(config),
-        _duplicates_problems(config.duplicates),
-        _dataset_problems(config.dataset),
-        _source_problems(config),
-    ):
-        for problem in problems:
-            found = True
-            yield problem
-    if not found:
-        yield from _decisions_problems(config.review.decisions)
-        yield from _size_problems(config)
-
-
-def _results_problems(results: str) -> Iterator[str]:
-    """A results folder outside the working folder, or among other files of it."""
-    parts = Path(results).parts
-    if not parts:
-        where = "the working folder itself"
-    elif ".." in parts:
-        where = "outside the working folder"
-    elif parts[0] in NOT_RESULTS or parts[0].startswith("."):
-        where = f"the folder {parts[0]!r}, which holds other files"
-    else:
-        return
-    yield (
-        f"results = {results!r}: this is {where}; use a folder of its own, such as results/mine "
-        "(it may be a link to another disk)"
-    )
-
-
-def _recipe_problems(config: Config) -> Iterator[str]:
-    """Recipes with an old or a reserved name, and names of recipes that do not exist."""
-    names = ", ".join(config.recipes)
-    for name in config.recipes:
-        if name in RENAMED_RECIPES:
-            yield f"recipes.{name}: this recipe is now called {RENAMED_RECIPES[name]}; rename it"
-        elif name.startswith(WEIGHT_DECAY):
-            yield (
-                f"recipes.{name}: names that begin with {WEIGHT_DECAY} are reserved for the sweep "
-                "over weight decay; choose another name"
-            )
-    for name, recipe in config.recipes.items():
-        if recipe.network not in NETWORKS:
-            try:
-                source_path(recipe.network)
-            except AuditError as error:
-                yield f"recipes.{name}.network: {error}"
-    used = [("memorization.recipe", config.memorization.recipe)]
-    used += [("sweeps.recipes", name) for name in config.sweeps.recipes]
-    for key, name in used:
-        if name in RENAMED_RECIPES:
-            yield f"{key} = {name!r}: this recipe is now called {RENAMED_RECIPES[name]}"
-        elif name not in config.recipes:
-            yield f"{key} = {name!r}: must be a name under recipes ({names})"
-
-
-def _memorization_problems(config: Config) -> Iterator[str]:
-    fraction, models = config.memorization.subset_fraction, config.memorization.models
-    parts, kept = block_size(fraction)
-    if abs(kept / parts - fraction) > 1e-9:
-        yield (
-            f"memorization.subset_fraction = {fraction}: must have at most two decimals, such as "
-            f"{fraction:.2f}"
-        )
-    elif models < parts:
-        yield (
-            f"memorization.models = {models}: must be at least {parts}; with subset_fraction "
-            f"{fraction} it takes {parts} models to leave out every example"
-        )
-
-
-def _duplicates_problems(duplicates: Duplicates) -> Iterator[str]:
-    if duplicates.review > duplicates.near:
-        yield (
-            f"duplicates.review = {duplicates.review}: must be at most duplicates.near "
-            f"({duplicates.near})"
-        )
-
-
-def _source_problems(config: Config) -> Iterator[str]:
-    """What the source of the scores does not allow."""
-    memorization = config.memorization
-    source, path, kind = memorization.source, memorization.path, config.dataset.kind
-    if source in ("published", "published_matrix") and kind != "cifar100":
-        yield (
-            f"memorization.source = {source!r}: F&Z's scores are for cifar100, but dataset.kind "
-            f"is {kind!r}; set memorization.source to estimate"
-        )
-    if source == "published_runs" and not path:
-        yield "memorization.path = None: must be the folder of the released runs"
-    elif source == "published_runs" and path and not Path(path).is_dir():
-        yield f"memorization.path = {path!r}: directory not found"
-    elif source == "published_matrix" and path and not Path(path).is_file():
-        yield f"memorization.path = {path!r}: file not found"
-    elif source in ("published", "estimate") and path:
-        yield (
-            f"memorization.path = {path!r}: not used with memorization.source {source}; set it to "
-            "null, or memorization.source to published_matrix or published_runs"
-        )
-    if memorization.influence == "all_pairs" and source != "estimate":
-        yield (
-            "memorization.influence = 'all_pairs': needs subset models, but memorization.source is "
-            f"{source!r}; set that to estimate, or this to within_class"
-        )
-    if source == "published":
-        for key, least in PUBLISHED_THRESHOLDS.items():
-            if (value := getattr(config.selection, key)) < least:
-                yield (
-                    f"selection.{key} = {value}: F&Z published only pairs of at least {least}; "
-                    "raise it, or set memorization.source to published_matrix or estimate"
-                )
-
-
-def _dataset_problems(dataset: Dataset) -> Iterator[str]:
-    kind, path = dataset.kind, dataset.image_folder.path
-    if dataset.name in ("cifar10", "cifar100") and dataset.name != kind:
-        yield (
-            f"dataset.name = {dataset.name!r}: reserved for that dataset; choose another name for "
-            f"a dataset of kind {kind}"
-        )
-    elif kind == "image_folder" and not path:
-        yield (
-            "dataset.image_folder.path = None: must be the folder that holds train/<class>/* and "
-            "test/<class>/*"
-        )
-    elif kind == "image_folder" and path and not Path("data", f"{dataset.name}.h5").exists():
-        if not Path(path).is_dir():
-            yield f"dataset.image_folder.path = {path!r}: directory not found"
-    elif kind == "longtail" and not dataset.longtail:
-        yield "dataset.longtail is missing; dataset.kind longtail needs it"
-
-
-def _decisions_problems(path: str | None) -> Iterator[str]:
-    if not path:
-        return
-    if not Path(path).is_file():
-        yield f"review.decisions = {path!r}: file not found"
-        return
-    try:
-        read_decisions(path)
-    except AuditError as error:
-        yield f"review.decisions = {path!r}: {error}"
-
-
-def _size_problems(config: Config) -> Iterator[str]:
-    """Lists of examples, and subsets, that do not fit the dataset."""
-    n = n_train(config)
-    if n is None and config.removals:
-        folder = config.dataset.image_folder
-        n = count_images(folder.path or "", "train", folder.per_class) or None
-    for name, path in config.removals.items():
-        key = f"removals.{name} = {path!r}"
-        if name in (*LISTED, "none", "subset") or name.startswith((CONTROL, ABOVE)):
-            yield (
-                f"{key}: the name is reserved, as are none, subset, {', '.join(LISTED)} and names "
-                f"that begin with {CONTROL} or {ABOVE}; choose another name"
-            )
-        elif not Path(path).is_file():
-            yield f"{key}: file not found"
-        else:
-            try:
-                if not len(read_examples(path, n)):
-                    yield (
-                        f"{key}: the list is empty; write one training index per line, or remove "
-                        "the key"
-                    )
-            except AuditError as error:
-                yield f"{key}: {error}"
-    fraction = config.memorization.subset_fraction
-    parts, _ = block_size(fraction)
-    if n is not None and n < parts:
-        yield (
-            f"dataset: {n} training examples are too few; subset_fraction {fraction} needs at "
-            f"least {parts}"
-        )
-
-
-if __name__ == "__main__":
-    write_documentation(Path("config"))

@@ -13,7 +13,8 @@ from memaudit.data.fetch import Source, read_sources
 from memaudit.errors import AuditError
 from memaudit.models.removals import CONTROL
 from memaudit.models.shards import chunk_names
-from memaudit.study.config import ABOVE, LISTED, WEIGHT_DECAY, Config, n_train, read_config
+from memaudit.study.checks import read_config
+from memaudit.study.config import ABOVE, LISTED, WEIGHT_DECAY, Config, n_train
 from memaudit.study.home import home
 
 Arm = tuple[str, str]

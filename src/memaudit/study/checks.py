@@ -1,0 +1,250 @@
+"""Checks of a configuration: its types and ranges, and what these cannot express."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from memaudit.buckets.decisions import read_decisions
+from memaudit.data.image_folder import count_images
+from memaudit.errors import AuditError
+from memaudit.models.network_names import NETWORKS, source_path
+from memaudit.models.removals import CONTROL, block_size, read_examples
+from memaudit.study.config import ABOVE, LISTED, WEIGHT_DECAY, Config, Dataset, Duplicates, n_train
+from memaudit.study.schema import explain, key_name
+
+RENAMED_RECIPES = {"converged": "weight_decay"}
+PUBLISHED_THRESHOLDS = {"memorization": 0.25, "influence": 0.15}
+# Folders of the working folder in which a study must not write its results.
+NOT_RESULTS = (
+    *("benchmarks", "config", "data", "docs", "envs", "profiles", "slurm", "src", "tests"),
+    "workflow",
+)
+
+
+def read_config(given: Mapping[str, Any]) -> Config:
+    """Check a configuration; keys that are not given have the paper's values.
+
+    Numbers and null may be text, as YAML reads 5e-4 and as Snakemake passes `--config`. Raises
+    AuditError with one line for each problem: the key, its value and what is allowed.
+    """
+    try:
+        config = Config.model_validate(dict(given))
+        problems = list(_problems(config))
+    except ValidationError as error:
+        schema = Config.model_json_schema()
+        problems = list(dict.fromkeys(explain(found, schema) for found in error.errors()))
+    if problems:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise AuditError(f"the configuration is not valid:\n{lines}")
+    return config
+
+
+def check_files(paths: Iterable[str | Path]) -> None:
+    """Raise AuditError if a configuration file has a key twice: YAML would take the last."""
+    for path in paths:
+        try:
+            root = yaml.compose(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
+            continue  # reported by the reader of its content
+        for names, line in _duplicate_keys(root):
+            raise AuditError(f"{path}, line {line}: duplicate key {key_name(names)}; remove one")
+
+
+def _duplicate_keys(
+    node: yaml.Node | None, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], int]]:
+    """(key, line) of every key that occurs again in a mapping."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            name = str(key.value)
+            if name in seen:
+                yield (*path, name), key.start_mark.line + 1
+            seen.add(name)
+            yield from _duplicate_keys(value, (*path, name))
+
+
+def _problems(config: Config) -> Iterator[str]:
+    """Problems between keys, and with the files that keys name."""
+    found = False
+    for problems in (
+        _results_problems(config.results),
+        _recipe_problems(config),
+        _memorization_problems(config),
+        _duplicates_problems(config.duplicates),
+        _dataset_problems(config.dataset),
+        _source_problems(config),
+    ):
+        for problem in problems:
+            found = True
+            yield problem
+    if not found:
+        yield from _decisions_problems(config.review.decisions)
+        yield from _size_problems(config)
+
+
+def _results_problems(results: str) -> Iterator[str]:
+    """A results folder outside the working folder, or among other files of it."""
+    parts = Path(results).parts
+    if not parts:
+        where = "the working folder itself"
+    elif ".." in parts:
+        where = "outside the working folder"
+    elif parts[0] in NOT_RESULTS or parts[0].startswith("."):
+        where = f"the folder {parts[0]!r}, which holds other files"
+    else:
+        return
+    yield (
+        f"results = {results!r}: this is {where}; use a folder of its own, such as results/mine "
+        "(it may be a link to another disk)"
+    )
+
+
+def _recipe_problems(config: Config) -> Iterator[str]:
+    """Recipes with an old or a reserved name, and names of recipes that do not exist."""
+    names = ", ".join(config.recipes)
+    for name in config.recipes:
+        if name in RENAMED_RECIPES:
+            yield f"recipes.{name}: this recipe is now called {RENAMED_RECIPES[name]}; rename it"
+        elif name.startswith(WEIGHT_DECAY):
+            yield (
+                f"recipes.{name}: names that begin with {WEIGHT_DECAY} are reserved for the sweep "
+                "over weight decay; choose another name"
+            )
+    for name, recipe in config.recipes.items():
+        if recipe.network not in NETWORKS:
+            try:
+                source_path(recipe.network)
+            except AuditError as error:
+                yield f"recipes.{name}.network: {error}"
+    used = [("memorization.recipe", config.memorization.recipe)]
+    used += [("sweeps.recipes", name) for name in config.sweeps.recipes]
+    for key, name in used:
+        if name in RENAMED_RECIPES:
+            yield f"{key} = {name!r}: this recipe is now called {RENAMED_RECIPES[name]}"
+        elif name not in config.recipes:
+            yield f"{key} = {name!r}: must be a name under recipes ({names})"
+
+
+def _memorization_problems(config: Config) -> Iterator[str]:
+    fraction, models = config.memorization.subset_fraction, config.memorization.models
+    parts, kept = block_size(fraction)
+    if abs(kept / parts - fraction) > 1e-9:
+        yield (
+            f"memorization.subset_fraction = {fraction}: must have at most two decimals, such as "
+            f"{fraction:.2f}"
+        )
+    elif models < parts:
+        yield (
+            f"memorization.models = {models}: must be at least {parts}; with subset_fraction "
+            f"{fraction} it takes {parts} models to leave out every example"
+        )
+
+
+def _duplicates_problems(duplicates: Duplicates) -> Iterator[str]:
+    if duplicates.review > duplicates.near:
+        yield (
+            f"duplicates.review = {duplicates.review}: must be at most duplicates.near "
+            f"({duplicates.near})"
+        )
+
+
+def _source_problems(config: Config) -> Iterator[str]:
+    """What the source of the scores does not allow."""
+    memorization = config.memorization
+    source, path, kind = memorization.source, memorization.path, config.dataset.kind
+    if source in ("published", "published_matrix") and kind != "cifar100":
+        yield (
+            f"memorization.source = {source!r}: F&Z's scores are for cifar100, but dataset.kind "
+            f"is {kind!r}; set memorization.source to estimate"
+        )
+    if source == "published_runs" and not path:
+        yield "memorization.path = None: must be the folder of the released runs"
+    elif source == "published_runs" and path and not Path(path).is_dir():
+        yield f"memorization.path = {path!r}: directory not found"
+    elif source == "published_matrix" and path and not Path(path).is_file():
+        yield f"memorization.path = {path!r}: file not found"
+    elif source in ("published", "estimate") and path:
+        yield (
+            f"memorization.path = {path!r}: not used with memorization.source {source}; set it to "
+            "null, or memorization.source to published_matrix or published_runs"
+        )
+    if memorization.influence == "all_pairs" and source != "estimate":
+        yield (
+            "memorization.influence = 'all_pairs': needs subset models, but memorization.source is "
+            f"{source!r}; set that to estimate, or this to within_class"
+        )
+    if source == "published":
+        for key, least in PUBLISHED_THRESHOLDS.items():
+            if (value := getattr(config.selection, key)) < least:
+                yield (
+                    f"selection.{key} = {value}: F&Z published only pairs of at least {least}; "
+                    "raise it, or set memorization.source to published_matrix or estimate"
+                )
+
+
+def _dataset_problems(dataset: Dataset) -> Iterator[str]:
+    kind, path = dataset.kind, dataset.image_folder.path
+    if dataset.name in ("cifar10", "cifar100") and dataset.name != kind:
+        yield (
+            f"dataset.name = {dataset.name!r}: reserved for that dataset; choose another name for "
+            f"a dataset of kind {kind}"
+        )
+    elif kind == "image_folder" and not path:
+        yield (
+            "dataset.image_folder.path = None: must be the folder that holds train/<class>/* and "
+            "test/<class>/*"
+        )
+    elif kind == "image_folder" and path and not Path("data", f"{dataset.name}.h5").exists():
+        if not Path(path).is_dir():
+            yield f"dataset.image_folder.path = {path!r}: directory not found"
+    elif kind == "longtail" and not dataset.longtail:
+        yield "dataset.longtail is missing; dataset.kind longtail needs it"
+
+
+def _decisions_problems(path: str | None) -> Iterator[str]:
+    if not path:
+        return
+    if not Path(path).is_file():
+        yield f"review.decisions = {path!r}: file not found"
+        return
+    try:
+        read_decisions(path)
+    except AuditError as error:
+        yield f"review.decisions = {path!r}: {error}"
+
+
+def _size_problems(config: Config) -> Iterator[str]:
+    """Lists of examples, and subsets, that do not fit the dataset."""
+    n = n_train(config)
+    if n is None and config.removals:
+        folder = config.dataset.image_folder
+        n = count_images(folder.path or "", "train", folder.per_class) or None
+    for name, path in config.removals.items():
+        key = f"removals.{name} = {path!r}"
+        if name in (*LISTED, "none", "subset") or name.startswith((CONTROL, ABOVE)):
+            yield (
+                f"{key}: the name is reserved, as are none, subset, {', '.join(LISTED)} and names "
+                f"that begin with {CONTROL} or {ABOVE}; choose another name"
+            )
+        elif not Path(path).is_file():
+            yield f"{key}: file not found"
+        else:
+            try:
+                if not len(read_examples(path, n)):
+                    yield (
+                        f"{key}: the list is empty; write one training index per line, or remove "
+                        "the key"
+                    )
+            except AuditError as error:
+                yield f"{key}: {error}"
+    fraction = config.memorization.subset_fraction
+    parts, _ = block_size(fraction)
+    if n is not None and n < parts:
+        yield (
+            f"dataset: {n} training examples are too few; subset_fraction {fraction} needs at "
+            f"least {parts}"
+        )

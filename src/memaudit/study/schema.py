@@ -1,0 +1,136 @@
+"""Messages and documentation from the JSON schema of the configuration.
+
+`python -m memaudit.study.schema` writes the table of keys in config/README.md and
+config/schema.json, for editors.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from memaudit.study.config import NAME, PAPER_RECIPES, Config
+
+
+def key_name(path: Iterable[Any]) -> str:
+    """Return the name of a key: "training.device"."""
+    return ".".join(map(str, path))
+
+
+def explain(error: Any, schema: dict[str, Any]) -> str:
+    """One line for a validation error: key, value, what is allowed."""
+    path, value = list(error["loc"]), error["input"]
+    if path[-1:] == ["[key]"] or error["type"] == "invalid_key":
+        wrong = path[-2] if path[-1] == "[key]" else path[-1]
+        where = key_name(path[:-1] if path[-1] == "[key]" else path)
+        if not isinstance(wrong, str):
+            return f"{where}: the key {wrong!r} must be text"
+        return f"{where}: the key {wrong!r} must be {NAME}"
+    if error["type"] == "extra_forbidden":
+        known = ", ".join(sorted(_at(path[:-1], schema)["properties"]))
+        return f"{key_name(path)} = {value!r}: unknown key; the known keys are {known}"
+    if error["type"] == "missing":
+        return f"{key_name(path)} is missing"
+    if error["type"] == "value_error":
+        return f"{key_name(path)} = {value!r}: {error['ctx']['error']}"
+    if error["type"] == "finite_number":
+        return f"{key_name(path)} = {value!r}: must be a finite number"
+    return f"{key_name(path)} = {value!r}: must be {_allowed(_at(path, schema))}"
+
+
+def _at(path: Iterable[Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """The part of the schema for a key."""
+    node = schema
+    for name in path:
+        others = [*node.get("patternProperties", {}).values(), node.get("items", {})]
+        node = node.get("properties", {}).get(name, others[0])
+        for option in (node, *node.get("anyOf", ())):
+            if "$ref" in option:
+                node = schema["$defs"][option["$ref"].rpartition("/")[2]]
+    return node
+
+
+def _allowed(node: dict[str, Any]) -> str:
+    """What a key may be, in words."""
+    if "allowed" in node:
+        return str(node["allowed"])
+    if "anyOf" in node:
+        return " or ".join(map(_allowed, node["anyOf"]))
+    if "enum" in node:
+        return f"one of {', '.join(node['enum'])}"
+    kind = node.get("type")
+    if kind == "array":
+        items = _allowed(node["items"])
+        return f"a {'non-empty ' if node.get('minItems') else ''}list, each value {items}"
+    if kind in ("integer", "number"):
+        return f"{'an' if kind == 'integer' else 'a'} {kind}{_range(node)}"
+    if kind == "object" or "$ref" in node:
+        return "a mapping of keys to values"
+    return {"boolean": "true or false", "string": "text", "null": "null"}[str(kind)]
+
+
+def _range(node: dict[str, Any]) -> str:
+    least, most = node.get("minimum"), node.get("maximum")
+    if least is not None and most is not None:
+        return f" from {_number(least)} to {_number(most)}"
+    limits = {
+        "of at least": least,
+        "greater than": node.get("exclusiveMinimum"),
+        "of at most": most,
+        "less than": node.get("exclusiveMaximum"),
+    }
+    found = [f"{words} {_number(value)}" for words, value in limits.items() if value is not None]
+    return " " + " and ".join(found).replace("and of", "and") if found else ""
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def documented_keys(
+    schema: dict[str, Any], path: tuple[str, ...] = (), rebuilds: str = ""
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(key, its part of the JSON schema) of every key that has a value, in order."""
+    for name in _at(path, schema).get("properties", ["<name>"]):
+        node = _at((*path, name), schema)
+        inherited = node.get("rebuilds", rebuilds)
+        if "description" in node and "properties" not in node:
+            yield key_name((*path, name)), node | {"rebuilds": inherited}
+        else:
+            yield from documented_keys(schema, (*path, name), inherited)
+
+
+def table() -> str:
+    """The keys as a Markdown table, for config/README.md."""
+    lines = ["| key | default | allowed | meaning | an edit rebuilds |", "|---|---|---|---|---|"]
+    for key, node in documented_keys(Config.model_json_schema()):
+        default = _default(key, node)
+        allowed = _allowed(node).replace("|", "\\|")
+        lines.append(
+            f"| `{key}` | {default} | {allowed} | {node['description']} | {node['rebuilds']} |"
+        )
+    return "\n".join(lines)
+
+
+def _default(key: str, node: dict[str, Any]) -> str:
+    if key.startswith("recipes."):
+        field = key.rpartition(".")[2]
+        values = dict.fromkeys(json.dumps(recipe[field]) for recipe in PAPER_RECIPES.values())
+        return " or ".join(f"`{value.strip(chr(34))}`" for value in values)
+    if "default" not in node:
+        return ""
+    return f"`{json.dumps(node['default']).strip(chr(34))}`"
+
+
+def write_documentation(folder: Path) -> None:
+    """Write the table of keys into README.md of a folder, and schema.json."""
+    readme = folder / "README.md"
+    head, begin, rest = readme.read_text(encoding="utf-8").partition("<!-- keys -->\n")
+    _, end, tail = rest.partition("<!-- end of keys -->")
+    readme.write_text(f"{head}{begin}{table()}\n{end}{tail}", encoding="utf-8")
+    text = json.dumps(Config.model_json_schema(), indent=1)
+    (folder / "schema.json").write_text(f"{text}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_documentation(Path("config"))
