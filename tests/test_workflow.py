@@ -311,6 +311,20 @@ def test_more_trials_keep_the_models_there_are(study):
         assert new.attrs["device"] == old.attrs["device"] == "CPU, one thread"
 
 
+def test_an_edited_network_of_the_users_own_trains_its_models_again(study):
+    source = study.folder / "nets.py"
+    source.write_text("from memaudit.models.networks import tiny\n")
+    study.config["recipes"]["original"]["network"] = "nets:tiny"
+    shard = "results/small/models/original/none/000000-000002.h5"
+    study.snakemake(shard)
+    assert study.planned(shard) == {}
+    source.write_text(source.read_text() + "# edited\n")
+    assert study.planned(shard) == {"train": 1}
+    study.snakemake(shard)
+    log = (study.results / "logs/train/original/none/000000-000002.log").read_text()
+    assert "training 3 models (nets:tiny" in log
+
+
 def test_memorization_under_weight_decay_is_a_target(study):
     planned = study.planned("results/small/scores/weight_decay.h5")
     assert planned == {"train": 2, "scores": 1}

@@ -13,7 +13,7 @@ from filelock import FileLock
 from memaudit.errors import AuditError, Stopped
 from memaudit.models.locks import try_acquire
 
-NO_GPU = ("", "-1", "nodevfiles", "none", "void")  # values of CUDA_VISIBLE_DEVICES
+NO_GPU = ("-1", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES
 
 # The GPU of this process, chosen once and kept until the process ends, and the lock on it.
 _chosen: list[tuple[torch.device, FileLock]] = []
@@ -31,7 +31,7 @@ def choose_device(
     Deterministic kernels are chosen there, so a seed gives the same bits again. On the CPU a
     process uses one thread: two processes with one thread each are faster than one with two.
 
-    Raises AuditError where a GPU was asked for or assigned and cannot be used, Stopped when
+    Raises AuditError where "cuda" finds no GPU or torch has no kernels for it, Stopped when
     `stopping()` while waiting for one.
     """
     if setting != "cpu" and torch.cuda.is_available():
@@ -49,14 +49,13 @@ def choose_device(
             "run on a machine with a GPU"
         )
     if setting == "auto":
-        for variable in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS"):
-            if (given := os.environ.get(variable, "")).strip().lower() not in NO_GPU:
-                raise AuditError(
-                    f"{variable} is {given} but torch {torch.__version__} finds no GPU: check the "
-                    "driver (nvidia-smi) and that torch was built for CUDA, or set training.device "
-                    "to 'cpu'"
-                )
-        report("no GPU found; training on the CPU with one thread")
+        given = [os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS")]
+        report(
+            f"GPU {given[0] or given[1]} was given to this job, but torch {torch.__version__} "
+            "finds none: using the CPU (set training.device to 'cuda' to stop instead)"
+            if any(given) and given[0] not in NO_GPU
+            else "no GPU found; using the CPU"
+        )
     torch.set_num_threads(1)
     return torch.device("cpu")
 
