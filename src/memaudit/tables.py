@@ -59,38 +59,42 @@ def read_texts(path: str | Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def read(path: str | Path, columns: Mapping[str, Callable[[str], Any]]) -> list[list[Any]]:
+def read(
+    path: str | Path, columns: Mapping[str, Callable[[str], Any]], remedy: str = ""
+) -> list[list[Any]]:
     """Read `columns` of a CSV file; each maps to the function that parses its cells.
 
-    Raises AuditError naming file, line, column and text for a cell that is missing or malformed.
+    Raises AuditError naming file, line, column and text for a cell that is missing or malformed,
+    and the remedy, by default to rebuild the file.
     """
+    remedy = remedy or store.rebuild_hint(path)
     rows = []
     try:
         with open(path, newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
-                raise _broken(path, f": there is no column {missing[0]!r}")
+                raise _broken(path, remedy, f": there is no column {missing[0]!r}")
             for row in reader:
                 values = []
                 for name, parse in columns.items():
                     if row[name] is None:  # the line is too short
                         where = f", line {reader.line_num}: "
-                        raise _broken(path, f"{where}there is no cell in column {name!r}")
+                        raise _broken(path, remedy, f"{where}there is no cell in column {name!r}")
                     try:
                         values.append(parse(row[name]))
                     except ValueError:
                         where = f", line {reader.line_num}: "
-                        raise _broken(path, f"{where}{name} is {row[name]!r}") from None
+                        raise _broken(path, remedy, f"{where}{name} is {row[name]!r}") from None
                 rows.append(values)
     except FileNotFoundError:
-        raise _broken(path, ": file not found") from None
+        raise _broken(path, remedy, ": file not found") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise _broken(path, f": cannot be read ({error})") from None
+        raise _broken(path, remedy, f": cannot be read ({error})") from None
     return rows
 
 
-def _broken(path: str | Path, what: str) -> AuditError:
-    return AuditError(f"{path}{what}. {store.rebuild_hint(path)}")
+def _broken(path: str | Path, remedy: str, what: str) -> AuditError:
+    return AuditError(f"{path}{what}. {remedy}")
 
 
 def indices(text: str) -> tuple[int, ...]:
@@ -108,6 +112,7 @@ _PARSERS: dict[Any, Callable[[str], Any]] = {
     str: str,
     int: int,
     float: number,
+    float | None: lambda text: float(text) if text else None,
     bool: lambda text: ("no", "yes").index(text) == 1,
     int | None: lambda text: int(text) if text else None,
     tuple[int, ...]: indices,

@@ -1,31 +1,37 @@
-"""The duplicates that count, and the test examples without one."""
+"""Merge all duplicates of training examples in the test set; list the test examples without one."""
 
 from memaudit.buckets.decisions import Decisions, read_decisions
 from memaudit.buckets.leaks import Leak, leak_free, with_decisions
 from memaudit.data.dataset import load
 from memaudit.duplicates import read_duplicates
 from memaudit.models.removals import write_examples
-from memaudit.published.cifair import read_cifair, with_judgments
+from memaudit.published.annotation import read_annotation, with_annotation
+from memaudit.published.cifair import read_cifair, with_cifair
 from memaudit.study.jobs import job
 from memaudit.tables import write_rows
 
 with job(snakemake.log[0]) as report:
-    data = load(snakemake.input.dataset)
-    judged, decided = snakemake.input.get("cifair"), snakemake.input.get("decisions")
-    duplicates = with_judgments(
-        read_duplicates(snakemake.input.duplicates),
-        read_cifair(judged) if judged else [],
+    files, data = snakemake.input, load(snakemake.input.dataset)
+    leaks = with_cifair(
+        read_duplicates(files.duplicates),
+        read_cifair(files.cifair) if files.cifair else [],
         snakemake.params.judgments,
     )
-    decisions = read_decisions(decided, data.n_train, data.n_test) if decided else Decisions()
-    leaks = with_decisions(duplicates, decisions, data)
+    if files.annotation:
+        leaks = with_annotation(leaks, read_annotation(files.annotation), data)
+    decisions = Decisions()
+    if files.decisions:
+        decisions = read_decisions(files.decisions, data.n_train, data.n_test)
+    leaks = with_decisions(leaks, decisions, data)
     clean = leak_free(leaks, data.n_test)
     write_rows(snakemake.output.leaks, Leak, leaks)
     comment = (
         f"{len(clean)} of {data.n_test} test examples, without a duplicate in the training set"
     )
     write_examples(clean, snakemake.output.leak_free, comment)
+    published = sum(leak.decided_by == "published annotation" for leak in leaks)
     report.say(
         f"{data.n_test - len(clean):,} of {data.n_test:,} test examples have a duplicate in the "
-        f"training set; people decided on {len(decisions.duplicates)} pairs"
+        f"training set; {published} of {len(leaks)} duplicate pairs by a published annotation, "
+        f"{len(decisions.duplicates)} pairs annotated manually"
     )

@@ -1,11 +1,18 @@
-"""What the paper says beside what the published files say."""
+"""Compare the paper's numbers with what the published files give."""
 
-from memaudit.published.counts import published_counts, write_counts
+from memaudit.duplicates import read_duplicates
+from memaudit.published.annotation import read_annotation
+from memaudit.published.cifair import read_cifair
+from memaudit.published.counts import Count, published_counts, read_pairs
 from memaudit.study.jobs import job
+from memaudit.tables import write_rows
 
-with job(snakemake.log[0]) as report:
-    counts = published_counts(snakemake.input.pairs, snakemake.input.cifair)
-    write_counts(counts, snakemake.output[0])
-    for count in counts:
-        paper = "" if count.paper_says is None else f", the paper {count.paper_says:g}"
-        report.say(f"{count.quantity}: {count.files_say:.4g}{paper}")
+with job(snakemake.log[0]):
+    found = snakemake.input.get("duplicates")
+    counts = published_counts(
+        read_pairs(snakemake.input.pairs),
+        read_cifair(snakemake.input.cifair),
+        read_annotation(snakemake.input.annotation),
+        read_duplicates(found) if found else None,
+    )
+    write_rows(snakemake.output[0], Count, counts)

@@ -1,4 +1,4 @@
-"""Take F&Z's published pairs as the selected ones."""
+"""Select F&Z's published pairs."""
 
 from memaudit.data.dataset import load
 from memaudit.published.feldman_zhang import read_fz_pairs

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from memaudit.buckets.decisions import MANUAL, Decisions
-from memaudit.buckets.leaks import Leak
+from memaudit.buckets.leaks import PUBLISHED, REASONS, Leak
 from memaudit.buckets.subpopulations import components, decided_links
 from memaudit.scores.selection import Pair
 from memaudit.tables import Rows, column, documented
 
 LEAKAGE_SHIFT, MEMORIZED = "leakage_shift", "memorized"
 KINDS = ("exact", "near")  # of duplicates, in order of precedence
-_DECIDERS = (MANUAL, "published annotation", "rule")  # in order of precedence
+_DECIDERS = (MANUAL, PUBLISHED, "rule")  # in order of precedence
 
 
 @documented
@@ -35,8 +35,9 @@ class Assignment:
         "`memorized` (neither)"
     )
     reason: str = column(
-        "`exact` (a test example has identical pixels), `near` (near-duplicate in the test set), "
-        "`subpopulation`, or `none`; the first that applies"
+        "`exact` (a test example has identical pixels or is one picture to the eye; `leaks.csv` "
+        "distinguishes them), `near` (near-duplicate in the test set), `subpopulation`, or `none`; "
+        "the first that applies"
     )
     test_examples: tuple[int, ...] = column(
         "test examples concerned: its duplicates; for `subpopulation`, those that it influences "
@@ -45,7 +46,7 @@ class Assignment:
     )
     decided_by: str = column(
         "`manual annotation` (an annotator confirmed this reason or rejected one that takes "
-        "precedence over it), `published annotation` (ciFAIR), or `rule`",
+        "precedence over it), `published annotation` (of F&Z's pairs, or ciFAIR), or `rule`",
         default="rule",
     )
     group: int | None = column(
@@ -108,7 +109,7 @@ def assign(
         influenced[pair.train].add(pair.test)
     copies: dict[tuple[int, str], list[Leak]] = defaultdict(list)
     for leak in leaks:
-        copies[leak.train, leak.kind].append(leak)
+        copies[leak.train, REASONS[leak.kind]].append(leak)
     together = decisions.among(first)
     links = decided_links(links, together)
     group, shared = components(links), _shared_tests(links, influenced)

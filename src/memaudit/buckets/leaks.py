@@ -10,6 +10,11 @@ from memaudit.tables import column, documented
 if TYPE_CHECKING:
     from memaudit.data.dataset import Dataset
 
+PUBLISHED = "published annotation"
+ONE_PICTURE = "one_picture"
+# the reason in buckets.csv that a kind of duplicate gives
+REASONS = {"exact": "exact", ONE_PICTURE: "exact", "near": "near"}
+
 
 @documented
 @dataclass(frozen=True, order=True)
@@ -18,9 +23,13 @@ class Leak:
 
     train: int = column("training example", "index")
     test: int = column("test example, of any class", "index")
-    kind: str = column("`exact` (identical pixels) or `near` (near-duplicate)")
+    kind: str = column(
+        "`exact` (identical pixels), `one_picture` (one picture to the eye, by a published "
+        "annotation) or `near` (near-duplicate)"
+    )
     decided_by: str = column(
-        "`rule` (the duplicate finder), `published annotation` (ciFAIR) or `manual annotation`",
+        "`rule` (the duplicate finder), `published annotation` (of F&Z's pairs, or ciFAIR) or "
+        "`manual annotation`",
         default="rule",
     )
 

@@ -1,1 +1,1 @@
-"""What others have published on CIFAR-100, and what it says about the paper's numbers."""
+"""Published scores and annotations of CIFAR, and what they imply for the paper's numbers."""

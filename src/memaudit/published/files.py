@@ -1,4 +1,4 @@
-"""Reading other people's files: what is wrong is said, nothing is unpickled."""
+"""Read published files: errors are explained, nothing is unpickled."""
 
 import zipfile
 import zlib
@@ -9,27 +9,42 @@ import numpy as np
 
 from memaudit.errors import AuditError
 
+REMEDY = "Download the published file again, or name the right one"
+
 
 def read_npz(path: str | Path, keys: Iterable[str]) -> dict[str, np.ndarray]:
-    """The named arrays of an .npz, or an AuditError; nothing is unpickled."""
+    """Read the named arrays of an .npz file."""
+    found = _load(path)
+    if isinstance(found, np.ndarray):
+        raise foreign(path, "not an .npz file but a single array")
+    if missing := [key for key in keys if key not in found]:
+        raise foreign(path, f"it has no {missing[0]!r}")
+    return {key: found[key] for key in keys}
+
+
+def read_npy(path: str | Path) -> np.ndarray:
+    """Read the array of an .npy file."""
+    found = _load(path)
+    if not isinstance(found, np.ndarray):
+        raise foreign(path, "not an .npy file but an archive of arrays")
+    return found
+
+
+def _load(path: str | Path) -> np.ndarray | dict[str, np.ndarray]:
     try:
         with open(path, "rb") as file:
             found = np.load(file, allow_pickle=False)
-            if not isinstance(found, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
-            with found:
-                if missing := [key for key in keys if key not in found]:
-                    raise foreign(path, f"it has no {missing[0]!r}")
-                return {key: found[key] for key in keys}
+            return found if isinstance(found, np.ndarray) else dict(found)
     except FileNotFoundError:
-        raise AuditError(f"{path}: there is no such file") from None
+        raise AuditError(f"{path}: file not found") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        # numpy takes all it does not know for pickles, and advises to load them; never do
+        # numpy takes every unknown format for a pickle and advises to load it; never do
         why = "no arrays in it" if "allow_pickle" in str(error) else error
-        raise foreign(path, f"not an .npz file, or a broken one ({why})") from None
+        raise foreign(path, f"not a file of numpy arrays, or damaged ({why})") from None
 
 
 def check_range(path: str | Path, name: str, index: np.ndarray, count: int) -> None:
+    """Raise AuditError unless `index` holds integers from 0 to `count` - 1."""
     if index.ndim != 1 or not np.issubdtype(index.dtype, np.integer):
         raise foreign(path, f"{name} is {index.dtype} {index.shape}, not a list of indices")
     wrong = (index < 0) | (index >= count)
@@ -38,11 +53,13 @@ def check_range(path: str | Path, name: str, index: np.ndarray, count: int) -> N
 
 
 def foreign(path: str | Path, what: str) -> AuditError:
-    return AuditError(f"{path}: {what}; get the published file again, or name the right one")
+    """Return the error for a file that is not what was published."""
+    return AuditError(f"{path}: {what}. {REMEDY}")
 
 
 def other_order(path: str | Path, what: str) -> AuditError:
+    """Return the error for images in another order than the file's indices refer to."""
     return AuditError(
-        f"{path}: {what}: the images are not in CIFAR-100's original order, which its indices "
-        "mean. Make the dataset from the original archive (cifar-100-binary.tar.gz)."
+        f"{path}: {what}: the images are not in CIFAR-100's original order, to which its indices "
+        "refer. Make the dataset from the original files (dataset.kind: cifar100)"
     )
