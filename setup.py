@@ -10,6 +10,7 @@ from setuptools.command.build_py import build_py
 CARRIED = (
     "Snakefile",
     "config/*.*",
+    "data/annotations/*",
     "data/sources.yaml",
     "envs/*.*",
     "profiles/*/config.yaml",

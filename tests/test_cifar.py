@@ -261,7 +261,7 @@ def test_the_images_are_located_wherever_they_are(tmp_path, rng):
         folder.mkdir()
 
     def found(path=None):
-        return locate("cifar100", sources, path, data, [mirror])
+        return locate("cifar100", sources, path, data, mirror)
 
     assert found() == data / both[0].archive  # to be downloaded
     both[1].extract(mirror)

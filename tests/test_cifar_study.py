@@ -1,4 +1,4 @@
-"""CIFAR-100's whole path at toy scale: archive, published pairs, judged duplicates, Table 2."""
+"""The CIFAR-100 study at toy scale: archive, published pairs, ciFAIR's duplicates, Table 2."""
 
 import csv
 import hashlib
@@ -47,12 +47,14 @@ def mirror(tmp_path_factory):
     (folder / "members.yaml").write_text(yaml.safe_dump(files.sources["cifar100"].members))
     same = data.train_labels[:, None] == data.test_labels
     pairs = np.argwhere(same)[:: same.sum() // 60]
+    memorization = rng.uniform(0.25, 1, TRAIN)
+    np.save(folder / "memorization.npy", memorization)
     np.savez(
         folder / "pairs.npz",
         tr_idx=pairs[:, 0],
         tt_idx=pairs[:, 1],
         infl=np.full(len(pairs), 0.3),
-        mem=np.linspace(0.25, 1, len(pairs)),
+        mem=memorization[pairs[:, 0]],
     )
     # ciFAIR judges the first pair near, the second very similar
     rows = [(test, train, word) for (train, test), word in zip(pairs[:2], (1, 2), strict=True)]
@@ -93,6 +95,7 @@ def cifar_study(folder, mirror, **memorization):
     (folder / "data").mkdir()
     files = {"cifar100": "cifar-100-binary.tar.gz", "fz_pairs": "pairs.npz"}
     files |= {"cifair100": "cifair.csv", "fz_matrix": "matrix.npz"}
+    files["fz_memorization"] = "memorization.npy"
     sources = {name: source(mirror / file) for name, file in files.items()}
     sources["cifar100"]["members"] = yaml.safe_load((mirror / "members.yaml").read_text())
     (folder / "data/sources.yaml").write_text(yaml.safe_dump(sources))
@@ -139,7 +142,7 @@ def test_table_2_from_published_examples(finished, mirror):
     assert judged[second]["reason"] != "near"
     with open(finished.results / "agreement.csv", newline="") as file:
         by_pair = next(csv.DictReader(file))
-    assert by_pair == {"unit": "pairs", "both": "0", "only_cifair": "1", "only_detector": "0"}
+    assert by_pair == {"unit": "pairs", "both": "0", "only_cifair": "1", "only_finder": "0"}
     table = tables.read_texts(finished.results / "table2.csv")
     assert table[0]["n_removed"] == str(len(selected))
     assert len(table) == 8

@@ -57,10 +57,15 @@ def test_the_models_of_a_study_and_their_shards(config):
     assert gathered["lists"] == {"memorized": "results/small/removals/memorized.txt"}
 
 
-def test_the_papers_study_needs_three_published_files():
+def test_the_papers_study_needs_four_published_files():
     study = Study({}, SOURCES)
-    assert list(study.needed_files.values()) == ["cifar100", "fz_pairs", "cifair100"]
-    assert study.scores == [] and study.scored == "published"
+    assert list(study.needed_files.values()) == [
+        "cifar100",
+        "fz_pairs",
+        "fz_memorization",
+        "cifair100",
+    ]
+    assert study.scores == "results/scores/published.h5"
     assert "results/agreement.csv" in study.targets
     assert not [target for target in study.targets if "planted" in target or "fz.npz" in target]
     study = Study({"duplicates": {"cifair": []}, "memorization": {"source": "published_matrix"}})
@@ -70,7 +75,7 @@ def test_the_papers_study_needs_three_published_files():
 
 def test_synthetic_images_need_no_file_and_are_checked(config):
     study = Study(config, SOURCES)
-    assert study.needed_files == {} and study.archive == []
+    assert study.needed_files == {} and study.cifar_files == []
     assert {"results/small/planted.csv", "results/small/scores/original_fz.npz"} <= {*study.targets}
     assert study.n_train == Study(read_config(config)).n_train > 50
 
@@ -138,7 +143,7 @@ def test_the_plan_states_what_a_sweep_adds(config, tmp_path, monkeypatch):
         ("estimate", set()),
         ("published_matrix", {"rescored"}),
         ("published_runs", {"rescored"}),
-        ("published", {"rescored", "threshold_curve"}),
+        ("published", {"rescored"}),
     ],
 )
 def test_published_scores_do_not_allow_every_sweep(source, lacking, tmp_path):
@@ -170,3 +175,26 @@ def test_a_recipe_cannot_have_a_name_of_the_sweep(config):
     config["recipes"]["weight_decay_0"] = Study({}).settings["recipes"]["original"]
     with pytest.raises(AuditError, match=r"recipes\.weight_decay_0: names that begin with"):
         read_config(config)
+
+
+def test_cifar_is_read_from_an_extracted_folder(tmp_path):
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    for name in ("train", "test"):
+        (folder / name).touch()
+    config = {"dataset": {"cifar100": {"path": str(tmp_path)}}}
+    assert Study(config).cifar_files == [str(folder / "train"), str(folder / "test")]
+    assert "cifar100" not in Study(config).needed_files.values()
+    (folder / "test").unlink()
+    with pytest.raises(AuditError, match="test: file not found, although others"):
+        _ = Study(config).cifar
+    config["dataset"]["cifar100"]["path"] = str(tmp_path / "none")
+    with pytest.raises(AuditError, match=r"dataset\.cifar100\.path = .*: no such file"):
+        Study(config)
+
+
+def test_the_annotation_is_used_for_cifar100_only():
+    assert str(Study({}).annotation).endswith("data/annotations/cifar100_fz_pairs.csv")
+    assert Study({"duplicates": {"fz_annotation": False}}).annotation == []
+    other = {"dataset": {"kind": "cifar10", "name": "c"}, "memorization": {"source": "estimate"}}
+    assert Study(other).annotation == []

@@ -1,6 +1,6 @@
 """From scores to selected examples, their buckets and the lists of examples to remove."""
 
-if not study.scores:
+if study.published_memorization:
 
     rule published_pairs:
         input:
@@ -80,6 +80,7 @@ rule leaks:
         dataset=study.dataset,
         duplicates=f"{study.results}/duplicates.csv",
         cifair=study.cifair,
+        annotation=study.annotation,
         decisions=study.config.review.decisions or [],
     output:
         leaks=f"{study.results}/leaks.csv",

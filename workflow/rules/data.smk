@@ -26,7 +26,7 @@ rule fetch:
 # retrains nothing. A checkpoint, so that Snakemake compares the digest again once it has run.
 checkpoint dataset:
     input:
-        archive=study.archive,
+        study.cifar_files,
     output:
         data=study.dataset,
         digest=study.digest,
@@ -36,7 +36,8 @@ checkpoint dataset:
         "../../envs/memaudit.yaml"
     params:
         kind=study.config.dataset.kind,
-        sources=study.sources if study.archive else None,
+        cifar=study.cifar,
+        sources=study.sources if study.cifar else None,
         settings=study.image_settings,
         seed=study.config.seed if study.is_synthetic else None,
     script:

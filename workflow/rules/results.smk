@@ -50,6 +50,11 @@ rule published_counts:
     input:
         pairs=study.remote_file("fz_pairs"),
         cifair=study.remote_file("cifair100"),
+        annotation=study.fz_annotation,
+        # the finder's duplicates, if the images are those of the published pairs
+        duplicates=(
+            f"{study.results}/duplicates.csv" if study.config.dataset.kind == "cifar100" else []
+        ),
     output:
         f"{study.results}/published_counts.csv",
     log:

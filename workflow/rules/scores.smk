@@ -80,12 +80,14 @@ rule reliability:
         "../scripts/reliability.py"
 
 
-if study.scores and not study.trains_subsets:
+if not study.trains_subsets:
 
     rule published_scores:
         input:
             dataset=study.dataset,
-            published=study.published,
+            published=study.published_memorization or study.published,
+            # the influences that are known
+            pairs=study.published if study.published_memorization else [],
         output:
             study.scores,
         log:

@@ -14,10 +14,8 @@ with job(snakemake.log[0]) as report:
     settings = table2.Settings(**params.statistics, seed=params.seed)
     data = load(snakemake.input.dataset)
     rows = [tuple(row) for row in params.rows]
-    memorized = None  # F&Z's published pairs come without the scores of other examples
-    if snakemake.input.scores:
-        with store.reading(snakemake.input.scores, store.SCORES) as file:
-            memorized = np.flatnonzero(file["memorization"][:] >= params.threshold)
+    with store.reading(snakemake.input.scores, store.SCORES) as file:
+        memorized = np.flatnonzero(file["memorization"][:] >= params.threshold)
     arms = accuracies.read_arms(snakemake.input.accuracies, rows, data.n_test)
     found = claims.judge(
         table2.Contrasts(*arms, settings),

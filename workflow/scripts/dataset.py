@@ -13,7 +13,7 @@ with job(snakemake.log[0]) as report:
         data = image_folder.read_image_folder(**settings)
     else:
         sources = read_sources(snakemake.params.sources)
-        data = cifar.read_cifar(kind, snakemake.input.archive, sources, report.say)
+        data = cifar.read_cifar(kind, snakemake.params.cifar, sources, report.say)
     dataset.save(data, snakemake.output.data)
     with store.atomic_write(snakemake.output.digest) as temporary:
         temporary.write_text(f"{data.digest()}\n")

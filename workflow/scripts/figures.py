@@ -1,7 +1,5 @@
 """Draw the figures."""
 
-import numpy as np
-
 from memaudit import store, tables
 from memaudit.buckets.assign import Assignment
 from memaudit.data.dataset import load
@@ -16,13 +14,8 @@ from memaudit.study.jobs import job
 with job(snakemake.log[0]):
     data, params = load(snakemake.input.dataset), snakemake.params
     pairs = tables.read_rows(snakemake.input.pairs, Pair)
-    if scores := snakemake.input.get("scores"):
-        with store.reading(scores, store.SCORES) as file:
-            memorization, se = file["memorization"][:], file["memorization_se"][:]
-    else:  # of the published pairs only the selected examples' scores are known
-        memorization, se = np.full((2, data.n_train), np.nan)
-        for pair in pairs:
-            memorization[pair.train], se[pair.train] = pair.memorization, pair.memorization_se
+    with store.reading(snakemake.input.scores, store.SCORES) as file:
+        memorization, se = file["memorization"][:], file["memorization_se"][:]
     buckets = tables.read_rows(snakemake.input.buckets, Assignment)
     most_memorized(data, memorization, se, snakemake.output.most_memorized)
     memorization_histogram(data, memorization, buckets, snakemake.output.memorization)

@@ -20,6 +20,6 @@ with job(snakemake.log[0]) as report:
         pairs = [pair for pair in pairs if half[pair.test]]
     write_rows(snakemake.output[0], Pair, pairs)
     report.say(
-        f"{len(pairs)} published pairs of {len({pair.train for pair in pairs})} training examples and "
-        f"{len({pair.test for pair in pairs})} test examples"
+        f"{len(pairs)} published pairs of {len({pair.train for pair in pairs})} training examples "
+        f"and {len({pair.test for pair in pairs})} test examples"
     )

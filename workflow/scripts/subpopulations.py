@@ -1,4 +1,4 @@
-"""Group the selected examples that influence a test example together, and check how alike they look."""
+"""Group selected examples that influence a test example together; check their similarity."""
 
 from memaudit.buckets.appearance import Appearance
 from memaudit.buckets.subpopulations import Member, find_members

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from memaudit.data.dataset import Dataset
-from memaudit.data.fetch import Source, check_file
+from memaudit.data.fetch import Source, check_file, mirror_folders
 from memaudit.errors import AuditError
 
 _SIDE = 32  # pixels
@@ -50,12 +50,13 @@ def locate(
     sources: Mapping[str, Source],
     path: str | Path | None,
     folder: Path,
-    mirrors: Sequence[Path] = (),
+    mirror: str | Path | None = None,
 ) -> Path:
     """Return the archive or the extracted folder to read.
 
     The first of: `path`, where given; an archive in `folder`; an archive (to be copied to `folder`)
-    or an extracted folder in one of `mirrors`; the binary archive in `folder`, to be downloaded.
+    or an extracted folder in one of the folders of `mirror`, as in `fetch`; the binary archive in
+    `folder`, to be downloaded.
     Raises AuditError when `path` is neither, or an extracted folder lacks a data file.
     """
     known = forms(kind, sources)
@@ -75,11 +76,11 @@ def locate(
     for form in known:
         if (folder / form.file).exists():
             return folder / form.file
-    for mirror in mirrors:
+    for place in mirror_folders(mirror):
         for form in known:
-            if (mirror / form.file).is_file():
+            if (place / form.file).is_file():
                 return folder / form.file
-        if found := _extracted([mirror / _folder(form) for form in known], known):
+        if found := _extracted([place / _folder(form) for form in known], known):
             return found
     return folder / known[0].file
 

@@ -160,8 +160,8 @@ def read_aux_arrays(
 
     Returns the training mask (k, n_train), the correctness on training examples (k, n_train) and
     on test examples (k, n_test), all bool, row i from paths[i]. A run has `subsample_idx` (the
-    examples it trained on), `index_{train,removed,test}` and `correctness_{train,removed,test}` (0 or
-    1), where train and removed together are all training examples (README of
+    examples it trained on), `index_{train,removed,test}` and `correctness_{train,removed,test}`
+    (0 or 1); train and removed together are all training examples (README of
     google-research/heldout-influence-estimation).
 
     The indices are those of the dataset that the run used. The released CIFAR-10 runs use the order

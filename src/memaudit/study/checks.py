@@ -201,6 +201,10 @@ def _dataset_problems(dataset: Dataset) -> Iterator[str]:
     elif kind == "image_folder" and path and not Path("data", f"{dataset.name}.h5").exists():
         if not Path(path).is_dir():
             yield f"dataset.image_folder.path = {path!r}: directory not found"
+    elif kind in ("cifar100", "cifar10"):
+        path = getattr(dataset, kind).path
+        if path and not Path(path).expanduser().exists():
+            yield f"dataset.{kind}.path = {path!r}: no such file or directory"
     elif kind == "longtail" and not dataset.longtail:
         yield "dataset.longtail is missing; dataset.kind longtail needs it"
 

@@ -118,6 +118,20 @@ class ImageFolder(_Section):
     )
 
 
+class Cifar(_Section):
+    """CIFAR-10 or CIFAR-100 that is already on disk."""
+
+    path: Location | None = _key(
+        "Archive (`cifar-100-binary.tar.gz`, `cifar-100-python.tar.gz`) or extracted folder "
+        "(`cifar-100-binary/`, `cifar-100-python/` as torchvision leaves it), or the folder that "
+        "contains it; likewise for CIFAR-10. The data files are verified by their checksums. "
+        "`null`: an archive in `data/`, an archive or extracted folder in `mirror`, or else the "
+        "archive is downloaded.",
+        None,
+        rebuilds="nothing: the images are the same",
+    )
+
+
 class GeneratedImages(_Section):
     """Synthetic images with a known long tail; the counts are per class."""
 
@@ -161,8 +175,8 @@ class Dataset(_Section):
     model_config = _rebuilds("everything")
 
     kind: Literal["cifar100", "cifar10", "image_folder", "longtail"] = _key(
-        "`cifar100`, `cifar10`: downloaded and checked; `image_folder`: your own images; "
-        "`longtail`: synthetic images.",
+        "`cifar100`, `cifar10`: verified by checksums, downloaded if needed; `image_folder`: your "
+        "own images; `longtail`: synthetic images.",
         "cifar100",
     )
     name: Annotated[
@@ -171,6 +185,8 @@ class Dataset(_Section):
         "The dataset is stored as `data/<name>.h5`. Give each dataset a name of its own.",
         "cifar100",
     )
+    cifar100: Cifar = Cifar()
+    cifar10: Cifar = Cifar()
     image_folder: ImageFolder = ImageFolder()
     longtail: GeneratedImages | None = None
 
@@ -277,6 +293,13 @@ class Duplicates(_Section):
         "other datasets.",
         ["exact", "near"],
         rebuilds="buckets, the removals that change",
+    )
+    fz_annotation: bool = _key(
+        "For CIFAR-100: decide F&Z's published pairs by "
+        "[this project's annotation](../data/annotations/README.md) of them, which overrides the "
+        "detector and ciFAIR. Ignored for other datasets.",
+        True,
+        rebuilds="buckets, the removals that change, Table 2",
     )
 
 

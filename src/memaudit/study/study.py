@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from memaudit import store
+from memaudit.data.cifar import data_files, forms, locate
 from memaudit.data.fetch import Source, read_sources
 from memaudit.errors import AuditError
 from memaudit.models.removals import CONTROL
@@ -110,16 +111,37 @@ class Study:
         """The path of a remote file once it is downloaded."""
         return f"data/{self.remote_files[name].file}"
 
-    @property
-    def archive(self) -> Files:
-        """The archive of the images, for CIFAR."""
+    @cached_property
+    def cifar(self) -> str:
+        """The archive or extracted folder of CIFAR; empty for other datasets."""
         kind = self.config.dataset.kind
-        return self.remote_file(kind) if kind in ("cifar10", "cifar100") else []
+        if kind not in ("cifar10", "cifar100"):
+            return ""
+        own = getattr(self.config.dataset, kind).path
+        return str(locate(kind, self.remote_files, own, Path("data"), self.config.mirror))
+
+    @property
+    def cifar_files(self) -> list[str]:
+        """The files that are read at `cifar`."""
+        known = forms(self.config.dataset.kind, self.remote_files)
+        return [str(file) for file in data_files(Path(self.cifar), known)] if self.cifar else []
+
+    @property
+    def annotation(self) -> Files:
+        """The annotation of F&Z's pairs, if it is used."""
+        if self.config.dataset.kind == "cifar100" and self.config.duplicates.fz_annotation:
+            return self.fz_annotation
+        return []
+
+    @property
+    def fz_annotation(self) -> str:
+        """The annotation of F&Z's pairs."""
+        return str(home() / "data/annotations/cifar100_fz_pairs.csv")
 
     @property
     def cifair(self) -> Files:
         """ciFAIR's list of duplicates, if it is used."""
-        if self.archive and self.config.duplicates.cifair:
+        if self.cifar and self.config.duplicates.cifair:
             return self.remote_file(self.config.dataset.kind.replace("cifar", "cifair"))
         return []
 
@@ -134,10 +156,17 @@ class Study:
         return []
 
     @property
+    def published_memorization(self) -> Files:
+        """F&Z's memorization of all examples, if their published pairs are used."""
+        if self.config.memorization.source == "published":
+            return self.remote_file("fz_memorization")
+        return []
+
+    @property
     def needed_files(self) -> dict[str, str]:
         """The names of the remote files that the study needs, by path."""
         known = {f"data/{file}": name for file, name in self.file_names.items()}
-        wanted = (self.archive, self.published, self.cifair)
+        wanted = (*self.cifar_files, self.published, self.published_memorization, self.cifair)
         return {path: known[path] for path in wanted if isinstance(path, str) and path in known}
 
     # --- scores -----------------------------------------------------------------------------------
@@ -154,10 +183,8 @@ class Study:
         return memorization.recipe if self.trains_subsets else memorization.source
 
     @property
-    def scores(self) -> Files:
-        """The file of these scores; none for F&Z's published pairs, which come selected."""
-        if self.config.memorization.source == "published":
-            return []
+    def scores(self) -> str:
+        """The file of these scores; that of F&Z's published pairs has no other influences."""
         return f"{self.results}/scores/{self.scored}.h5"
 
     # --- arms and their models --------------------------------------------------------------------
@@ -298,19 +325,10 @@ class Study:
         ]
         subsets = [(recipe, "subset") for recipe in self.rescored_recipes]
         no_models = "the subset models: set memorization.source to estimate"
-        no_scores = (
-            "the memorization of all examples: set memorization.source to estimate, "
-            "published_matrix or published_runs"
-        )
         found = (
             Sweep("weight_decay", decay, _arms_of(decay)),
             Sweep("rescored", [], subsets, "" if self.trains_subsets else no_models),
-            Sweep(
-                "threshold_curve",
-                thresholds,
-                _arms_of(thresholds),
-                no_scores if source == "published" else "",
-            ),
+            Sweep("threshold_curve", thresholds, _arms_of(thresholds)),
         )
         return {sweep.name: sweep for sweep in found}
 
