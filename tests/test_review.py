@@ -102,7 +102,7 @@ def test_large_images_are_scaled_down(dataset, tmp_path):
     assert all(file.endswith(".jpg") for file in sheets["files"])
 
 
-def test_a_page_written_anew_leaves_no_sheets_behind(dataset, tmp_path):
+def test_a_rebuilt_page_leaves_no_sheets_behind(dataset, tmp_path):
     page = tmp_path / "index.html"
     first = content(write(page, dataset))["sheets"]["files"]
     (tmp_path / "images" / "mine.png").write_bytes(b"")
@@ -114,12 +114,14 @@ def test_a_page_written_anew_leaves_no_sheets_behind(dataset, tmp_path):
 def test_examples_of_another_dataset_are_refused(dataset, tmp_path):
     page = write(tmp_path / "index.html", dataset)
     before = page.read_text()
-    with pytest.raises(AuditError, match="name test example 31, the dataset has examples 0 to 30"):
+    with pytest.raises(
+        AuditError, match="name test example 31, but the dataset has examples 0 to 30"
+    ):
         write(page, dataset, pairs=[Candidate(0, 31, 0.5, "near")])
     assert page.read_text() == before
 
 
-def test_the_digest_stands_for_items_and_images(dataset, tmp_path):
+def test_the_digest_covers_items_and_images(dataset, tmp_path):
     def digest(*arguments, **options):
         return content(write(tmp_path / "index.html", *arguments, **options))["digest"]
 
@@ -145,7 +147,7 @@ def test_groups_are_read_from_rows_of_members(tmp_path):
     assert as_groups(read_rows(path, Member)) == GROUPS
 
 
-def test_pairs_are_read_with_columns_to_spare(tmp_path):
+def test_pairs_are_read_and_other_columns_ignored(tmp_path):
     path = tmp_path / "duplicates.csv"
     path.write_text("train,test,score,kind,train_path\n9,4,0.58,candidate,x/y.png\n")
     assert read_candidates(path) == PAIRS[:1]

@@ -54,20 +54,20 @@ def decide_some(page):
     page.choose("#show", "all")
 
 
-def test_decided_with_keys_reloaded_exported(page):
+def test_annotations_by_key_are_stored_and_exported(page):
     assert page.shown == (9, 4)
     page.press("s")
     assert page.shown == (10, 2)
     page.press("n")
     page.open()
     assert page.shown == (2, 30)
-    assert page.counts == "4 of 6 to go same 1 near 1 different 0 skip 0"
+    assert page.counts == "4 of 6 left same 1 near 1 different 0 skip 0"
     page.press("d")
     page.choose("#show", "groups")
     page.press("k")
     page.open()
     assert page.element("#show").get_attribute("value") == "groups"
-    assert page.counts == "2 of 6 to go same 1 near 1 different 1 skip 1"
+    assert page.counts == "2 of 6 left same 1 near 1 different 1 skip 1"
     assert page.text("#export") == "Export (4 new)"
     text = page.export()
     assert text == EXPORTED
@@ -89,20 +89,20 @@ def test_after_a_correction_the_next_undecided_is_shown(page):
     page.press("s", "d", "\ue012", "\ue012", "k")
     assert page.shown == (2, 30)
     page.press("s", "s", "s", "s")  # both groups last, then nothing is left
-    assert page.counts.startswith("all 6 decided")
+    assert page.counts.startswith("all 6 annotated")
 
 
 def test_undo_goes_back_a_step_at_a_time(page):
     page.press("s", "d", "u")
     assert page.shown == (10, 2)
-    assert page.counts.startswith("5 of 6 to go same 1")
+    assert page.counts.startswith("5 of 6 left same 1")
     page.press("\ue012", "n", "u")  # decided otherwise, and undone: the first word again
     assert page.shown == (9, 4)
-    assert page.text("#facts .decision") == "decided: same"
+    assert page.text("#facts .decision") == "annotated: same"
     page.press("u")
     assert page.counts.startswith("6 of 6")
     page.press("u")
-    assert page.text("#status") == "There is nothing to undo."
+    assert page.text("#status") == "Nothing to undo."
 
 
 def test_filters_orders_and_jumps(page):
@@ -112,7 +112,7 @@ def test_filters_orders_and_jumps(page):
     page.choose("#decided", "no")
     assert page.text("#title") == "1 of 1" and page.shown == (2, 30)
     page.press("d")
-    assert "Nothing is left with these filters" in page.text("#empty")
+    assert "No item passes these filters" in page.text("#empty")
     page.choose("#decided", "different")
     assert page.shown == (2, 30)
     page.choose("#decided", "all")
@@ -165,7 +165,7 @@ def test_images_are_those_of_the_dataset(page, dataset):
 def test_what_is_known_of_a_pair_is_shown(page):
     assert "candidate" in page.text("#facts") and "0.58" in page.text("#facts")
     assert "memorization 0.88, selected" in page.text("#train + figcaption")
-    assert "influence of train on it 0.25" in page.text("#test + figcaption")
+    assert "influence on it 0.25" in page.text("#test + figcaption")
     assert "classes differ" in page.text("#facts")
     assert page.text("#test + figcaption").startswith("test 4 · ≠ dog")
     page.press("\ue014", "\ue014")
@@ -183,7 +183,10 @@ def test_a_group_is_shown_with_its_parts(page, dataset):
         ["B", "train", "40"],
         ["–", "train", "12"],
     ]
-    assert page.text("#group h3") == "4 training images, by their looks 2 parts and 1 alone"
+    assert (
+        page.text("#group h3")
+        == "4 training images; by visual similarity 2 parts and 1 without a part"
+    )
     canvas = members[2].find_element("css selector", "canvas")
     assert (page.pixels(canvas) == dataset.train_images[40]).all()
     tests = page.driver.find_elements("css selector", "#tests figure")
@@ -206,9 +209,9 @@ def test_an_export_is_imported_again(page, tmp_path):
     said = page.take(tmp_path / "mine.csv")
     assert said == (
         "mine.csv: 4 lines, 4 of them new; 4 about items of this page; "
-        "0 in conflict with what is decided here."
+        "0 in conflict with annotations here."
     )
-    assert page.counts == "2 of 6 to go same 1 near 1 different 1 skip 1"
+    assert page.counts == "2 of 6 left same 1 near 1 different 1 skip 1"
     assert page.text("#export") == "Export"  # all of it is in a file
     page.answer("Close")
     assert page.export() == EXPORTED
@@ -229,12 +232,12 @@ def test_a_file_edited_by_hand_is_merged(page, tmp_path):
     said = page.take(tmp_path / "hand.csv")
     assert said == (
         "hand.csv: 4 lines, 3 of them new; 3 about items of this page; "
-        "1 about others, kept for the export; "
-        "1 in conflict with what is decided here: yours stand unless you say otherwise."
+        "1 about other items, kept for the export; "
+        "1 in conflict with annotations here."
     )
-    assert page.counts == "3 of 6 to go same 2 near 1 different 0 skip 0"
-    page.answer("Take the file's")
-    assert page.counts == "3 of 6 to go same 1 near 1 different 1 skip 0"
+    assert page.counts == "3 of 6 left same 2 near 1 different 0 skip 0"
+    page.answer("Use those of the file")
+    assert page.counts == "3 of 6 left same 1 near 1 different 1 skip 0"
     page.open()
     assert page.export().splitlines()[1:] == [
         "duplicate,1,1,same",
@@ -247,10 +250,10 @@ def test_a_file_edited_by_hand_is_merged(page, tmp_path):
 @pytest.mark.parametrize(
     "text, complaint",
     [
-        ("", "it is empty"),
+        ("", "the file is empty"),
         (
             "train,test,decision\n1,2,same\n",
-            "its first line must be item,train,test,decision, it is train,test,decision",
+            "the first line must be item,train,test,decision, but is train,test,decision",
         ),
         (
             "item,train,test,decision\nduplicate,10,2,near\nduplicate,9,4,maybe\n",
@@ -262,26 +265,26 @@ def test_a_file_edited_by_hand_is_merged(page, tmp_path):
         ),
         (
             "item,train,test,decision\nduplicate,10,2,near\nduplicate,9,-4,same\n",
-            "line 3: test “-4” is no example's number",
+            "line 3: test “-4” is not an index",
         ),
         (
             "item,train,test,decision\nduplicate,10 11,2,near\n",
-            "line 2: a duplicate has one training example",
+            "line 2: a duplicate must have exactly one training example",
         ),
-        ("item,train,test,decision\nduplicate,10,2\n", "line 2: 3 fields, not 4"),
+        ("item,train,test,decision\nduplicate,10,2\n", "line 2: 3 fields, expected 4"),
         (
             "item,train,test,decision\nduplicate,10,2,near\nduplicate,10,2,same\n",
-            "line 3: same, but line 2 decides the same item as near",
+            "line 3: same, but line 2 annotates the same item as near",
         ),
         (
             'item,train,test,decision\nduplicate,10,2,"near\n',
-            "line 2: a quote is opened and not closed",
+            "line 2: unclosed quote",
         ),
     ],
 )
 def test_a_bad_file_changes_nothing(page, tmp_path, text, complaint):
     (tmp_path / "bad.csv").write_text(text)
-    assert page.take(tmp_path / "bad.csv") == f"bad.csv: {complaint}. Nothing was changed."
+    assert page.take(tmp_path / "bad.csv") == f"bad.csv: {complaint}. Nothing was imported."
     assert page.counts.startswith("6 of 6")
 
 
@@ -294,9 +297,9 @@ def test_two_studies_do_not_mix_and_a_page_made_anew_takes_over(page, dataset, t
     anew = write(tmp_path / "anew" / "index.html", dataset, pairs=PAIRS[:2], **study)
     fewer = Page(chromium, anew)
     assert fewer.counts.startswith("4 of 4")
-    assert "holds decisions on 3 of these items" in fewer.text("#notice p")
-    fewer.answer("Take them over")
-    assert fewer.counts == "1 of 4 to go same 1 near 1 different 0 skip 1"
+    assert "has annotations of 3 of these items" in fewer.text("#notice p")
+    fewer.answer("Use them")
+    assert fewer.counts == "1 of 4 left same 1 near 1 different 0 skip 1"
     changed = replace(dataset, test_images=255 - dataset.test_images)
     again = Page(chromium, write(tmp_path / "changed" / "index.html", changed, **study))
     assert again.counts.startswith("6 of 6")
@@ -305,7 +308,7 @@ def test_two_studies_do_not_mix_and_a_page_made_anew_takes_over(page, dataset, t
     assert page.counts.startswith("2 of 6")
 
 
-def test_another_tab_shows_what_is_decided(page):
+def test_another_tab_shows_new_annotations(page):
     first = page.driver.current_window_handle
     page.driver.switch_to.new_window("tab")
     try:
@@ -317,7 +320,7 @@ def test_another_tab_shows_what_is_decided(page):
 
     def taken_over():  # looked for again: tabs come to share what is stored in their own time
         page.driver.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
-        return page.counts.startswith("5 of 6 to go same 0 near 0 different 1")
+        return page.counts.startswith("5 of 6 left same 0 near 0 different 1")
 
     page.until(taken_over)
 
@@ -327,7 +330,7 @@ def test_without_storage_the_page_works_and_says_so(page):
     added = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
     try:
         page.open()
-        assert "does not keep progress for this page (SecurityError)" in page.text("#notice p")
+        assert "cannot store progress for this page (SecurityError)" in page.text("#notice p")
         page.press("s")
         assert page.export() == "item,train,test,decision\nduplicate,9,4,same\n"
     finally:
@@ -355,7 +358,7 @@ def test_missing_images_are_said(page):
 
 def test_an_empty_page_says_so(page, dataset, tmp_path, chromium):
     empty = Page(chromium, write(tmp_path / "empty" / "index.html", dataset, pairs=[], groups=[]))
-    assert empty.text("#empty") == "There are no pairs and no groups to review."
+    assert empty.text("#empty") == "There are no pairs or groups to annotate."
     empty.press("s", "u", "\ue014")
     assert empty.export() == "item,train,test,decision\n"
 

@@ -1,4 +1,4 @@
-"""Write the review page: candidate duplicates and subpopulations, to be decided by a person."""
+"""Write the review page for the manual annotation of duplicates and subpopulations."""
 
 from memaudit.buckets.subpopulations import Member
 from memaudit.data.dataset import load
@@ -13,11 +13,9 @@ with job(snakemake.log[0]) as report:
     candidates = [pair for pair in listed if pair.kind != "candidate" or pair.score >= least]
     groups = as_groups(read_rows(snakemake.input.groups, Member))
     selected = read_rows(snakemake.input.pairs, Pair)
-    memorization = {pair.train: pair.memorization for pair in selected}
-    influence = {}
-    if scores := snakemake.input.get("scores"):
-        every, influence = read_scores(scores, {(pair.train, pair.test) for pair in candidates})
-        memorization = dict(enumerate(every.tolist()))
+    memorization, influence = read_scores(
+        snakemake.input.scores, {(pair.train, pair.test) for pair in candidates}
+    )
     influence |= {(pair.train, pair.test): pair.influence for pair in selected}
     write_page(
         snakemake.output.page,
@@ -26,7 +24,7 @@ with job(snakemake.log[0]) as report:
         candidates,
         groups,
         near=snakemake.params.near,
-        memorization=memorization,
+        memorization=dict(enumerate(memorization.tolist())),
         influence=influence,
         selected=[pair.train for pair in selected],
     )

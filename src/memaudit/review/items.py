@@ -1,4 +1,4 @@
-"""What is put before a person: candidate duplicate pairs, and groups of training examples."""
+"""The items to annotate: candidate duplicate pairs, and groups of training examples."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -14,9 +14,9 @@ from memaudit.scores.facade import Scores
 
 @dataclass(frozen=True)
 class Candidate:
-    """A train and a test example that may show the same shot.
+    """A training and a test example that may be duplicates.
 
-    `score` is the finder's, 0 to 1 (identical); `kind` is "exact", "near" or "candidate".
+    `score` is the duplicate finder's, 0 to 1 (identical); `kind` is "exact", "near" or "candidate".
     """
 
     train: int
@@ -27,11 +27,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Group:
-    """Training examples connected by test examples that two of them or more influence.
+    """Training examples connected by test examples that two or more of them influence.
 
-    `train` are the members and `test` the shared test examples, both ascending. `part` has for each
-    member the number of the part in which the visual check left it, None where it left it alone;
-    `similarity` its greatest visual similarity to another member, None where there is none.
+    `train` are the members and `test` the shared test examples, both ascending. `part` is for each
+    member its group after the visual check, None if it has none; `similarity` its greatest visual
+    similarity to another member, None if it has none.
     """
 
     number: int
@@ -42,13 +42,13 @@ class Group:
 
 
 def read_candidates(path: str | Path) -> list[Candidate]:
-    """Read pairs from a CSV with columns train, test, score, kind; others are passed over."""
+    """Read pairs from a CSV with columns train, test, score, kind; others are ignored."""
     columns = {"train": int, "test": int, "score": float, "kind": str}
     return [Candidate(*row) for row in tables.read(path, columns)]
 
 
 def as_groups(members: Iterable[Member]) -> list[Group]:
-    """The groups that `members` make up, by number."""
+    """Return the groups that `members` form, by number."""
     together = defaultdict(list)
     for member in sorted(members, key=lambda member: (member.group, member.example)):
         together[member.group].append(member)
@@ -67,10 +67,10 @@ def as_groups(members: Iterable[Member]) -> list[Group]:
 def read_scores(
     path: str | Path, pairs: Iterable[tuple[int, int]]
 ) -> tuple[np.ndarray, dict[tuple[int, int], float]]:
-    """Memorization (n_train,) of all training examples, and the influence of the (train, test) pairs.
+    """Read the memorization (n_train,) of all training examples and the influence of `pairs`.
 
-    `path` is a file by the contract `memaudit.store.SCORES`. Pairs that it knows no influence of,
-    such as those of two classes, are left out.
+    `path` is a scores file (`memaudit.store.SCORES`); `pairs` are (train, test). Pairs without a
+    known influence, such as those of two classes, are omitted.
     """
     pairs, known = set(pairs), {}
     scores = Scores.from_file(path)
@@ -79,5 +79,7 @@ def read_scores(
         column = {test: k for k, test in enumerate(block.test_index.tolist())}
         for train, test in pairs:
             if train in row and test in column:
-                known[train, test] = float(block.influence[row[train], column[test]])
+                value = float(block.influence[row[train], column[test]])
+                if not np.isnan(value):
+                    known[train, test] = value
     return scores.memorization.value, known

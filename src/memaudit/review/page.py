@@ -1,4 +1,4 @@
-"""Write the page: `index.html` with everything in it but the images, which lie beside it."""
+"""Write the review page: `index.html`, which contains everything but the images beside it."""
 
 import hashlib
 import html
@@ -8,6 +8,7 @@ from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from memaudit import store
 from memaudit.data.dataset import Dataset
@@ -34,24 +35,28 @@ def write_page(
 
     Parameters
     ----------
+    path : str or pathlib.Path
+        The HTML file.
     study : str
-        Shown as the title; progress in the browser is kept under it.
+        Title of the page; the browser stores progress under it.
+    dataset : Dataset
+        The images.
     candidates, groups
-        What is to be decided.
+        The items to annotate.
     near : float, 0 to 1
-        Score from which the finder calls a pair near; the pairs next to it are shown first.
+        Score from which the duplicate finder calls a pair near; the pairs closest to it come first.
     memorization : mapping, optional
-        Of training examples, where known.
+        Memorization by training example, where known.
     influence : mapping, optional
-        Of a train on a test example, by (train, test), where known.
+        Influence by (training, test) example, where known.
     selected : sequence of int
-        The memorized training examples that influence a test example: those which are put in buckets.
+        The selected training examples, which are assigned to buckets.
 
     Raises
     ------
     AuditError
-        If a pair or group names an example that the dataset does not have, or a file cannot be
-        written. A page that was there stays whole.
+        If an item names an example that the dataset does not have, or a file cannot be written. An
+        existing page is kept then.
     """
     path = Path(path)
     candidates = sorted(candidates, key=lambda c: (abs(c.score - near), c.test, c.train))
@@ -60,6 +65,19 @@ def write_page(
     images = [getattr(dataset, f"{side}_images")[index] for side, index in shown]
     sheets = write_sheets(images, path.parent / "images")
     memorization, influence = memorization or {}, influence or {}
+    examples: dict[str, dict[int, dict[str, Any]]] = {"train": {}, "test": {}}
+    chosen = set(selected)
+    for place, (side, index) in enumerate(shown):
+        example: dict[str, Any] = {
+            "place": place,
+            "label": int(getattr(dataset, f"{side}_labels")[index]),
+        }
+        if getattr(dataset, f"{side}_names"):
+            example["name"] = dataset.name(side, index)
+        if side == "train":
+            example["memorization"] = _rounded(memorization.get(index))
+            example["selected"] = index in chosen
+        examples[side][index] = example
     content = {
         "study": study,
         "dataset": dataset.digest(),
@@ -67,23 +85,13 @@ def write_page(
         "near": near,
         "classes": dataset.class_names,
         "sheets": asdict(sheets),
-        "train": {},
-        "test": {},
+        **examples,
         "pairs": [
             {**asdict(pair), "influence": _rounded(influence.get((pair.train, pair.test)))}
             for pair in candidates
         ],
         "groups": [_group(group, influence) for group in groups],
     }
-    chosen = set(selected)
-    for place, (side, index) in enumerate(shown):
-        example = {"place": place, "label": int(getattr(dataset, f"{side}_labels")[index])}
-        if getattr(dataset, f"{side}_names"):
-            example["name"] = dataset.name(side, index)
-        if side == "train":
-            example["memorization"] = _rounded(memorization.get(index))
-            example["selected"] = index in chosen
-        content[side][index] = example
     with store.atomic_write(path) as temporary:
         temporary.write_text(_fill(study, content), encoding="utf-8")
     remove_others(sheets, path.parent / "images")
@@ -95,15 +103,17 @@ def _check(dataset: Dataset, candidates: Sequence[Candidate], groups: Sequence[G
         indices += [index for group in groups for index in getattr(group, side)]
         if wrong := [index for index in indices if not 0 <= index < count]:
             raise AuditError(
-                f"the pairs and groups to review name {side} example {wrong[0]}, the dataset has "
-                f"examples 0 to {count - 1}. They belong to another dataset: make them anew."
+                f"the pairs and groups to review name {side} example {wrong[0]}, but the dataset "
+                f"has examples 0 to {count - 1}. They belong to another dataset: rebuild them"
             )
 
 
 def _examples(candidates: Sequence[Candidate], groups: Sequence[Group]) -> list[tuple[str, int]]:
-    """Each (side, index) once, in the order in which the page shows them."""
-    items = [((pair.train,), (pair.test,)) for pair in candidates]
-    items += [(group.train, group.test) for group in groups]
+    """Return each (side, index) once, in the order in which the page shows them."""
+    items: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
+        *(((pair.train,), (pair.test,)) for pair in candidates),
+        *((group.train, group.test) for group in groups),
+    ]
     examples: dict[tuple[str, int], None] = {}
     for train, test in items:
         examples |= dict.fromkeys([("train", i) for i in train] + [("test", i) for i in test])
@@ -113,14 +123,16 @@ def _examples(candidates: Sequence[Candidate], groups: Sequence[Group]) -> list[
 def _digest(
     study: str, dataset: Dataset, candidates: Sequence[Candidate], groups: Sequence[Group]
 ) -> str:
-    """Stands for what is to be decided: the same images and items, whatever their scores."""
-    items = sorted([("duplicate", (c.train,), (c.test,)) for c in candidates])
-    items += sorted([("group", group.train, group.test) for group in groups])
+    """Return a digest of the images and items, whatever their scores."""
+    items = [
+        *sorted(("duplicate", (pair.train,), (pair.test,)) for pair in candidates),
+        *sorted(("group", group.train, group.test) for group in groups),
+    ]
     return hashlib.sha256(repr((study, dataset.digest(), items)).encode()).hexdigest()[:16]
 
 
-def _group(group: Group, influence: Mapping[tuple[int, int], float]) -> dict:
-    """A group for the page: its parts as letters, its members part by part, loners last."""
+def _group(group: Group, influence: Mapping[tuple[int, int], float]) -> dict[str, Any]:
+    """Return a group for the page: parts as letters, members by part, those without one last."""
     numbers = list(dict.fromkeys(part for part in group.part if part is not None))
     rows = [
         (len(numbers) if part is None else numbers.index(part), train, like)
@@ -148,20 +160,20 @@ def _group(group: Group, influence: Mapping[tuple[int, int], float]) -> dict:
 
 
 def _letter(number: int) -> str:
-    """A to Z, then A2 to Z2, and so on."""
+    """Return A to Z, then A2 to Z2, and so on."""
     again, place = divmod(number, 26)
     return chr(ord("A") + place) + (str(again + 1) if again else "")
 
 
 def _rounded(value: float | None) -> float | None:
-    """Four digits are plenty; what is not known (None, NaN) is null, JSON has no NaN."""
+    """Round to four digits; unknown values (None, NaN) become None, since JSON has no NaN."""
     return None if value is None or value != value else round(float(value), 4)
 
 
-def _fill(study: str, content: dict) -> str:
-    """The template with style, scripts and content in it."""
+def _fill(study: str, content: dict[str, Any]) -> str:
+    """Return the template with style, scripts and content filled in."""
     template = files("memaudit.review") / "template"
-    # `<` never stands in the data itself: a name such as "</script>" cannot end the element
+    # without `<` in the data, a name such as "</script>" cannot end the element
     data = json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     return Template((template / "index.html").read_text(encoding="utf-8")).substitute(
         study=html.escape(study),

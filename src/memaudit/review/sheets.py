@@ -1,4 +1,4 @@
-"""Many small images in a few files, which a browser reads from disk one at a time."""
+"""Pack many small images into a few files, which a browser loads from disk one by one."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,15 +10,15 @@ from PIL import Image
 
 from memaudit import store
 
-_SHEET = 512  # pixels a side, unless a single image is larger
-_LARGEST = 256  # pixels: an image with a longer side is scaled down, the page shows no more
-_LOSSLESS = 64  # pixels: images up to this side are kept bit for bit (PNG), larger ones as JPEG
-_QUALITY = 92  # of the JPEGs
+_SHEET = 512  # side in pixels, unless a single image is larger
+_LARGEST = 256  # pixels: an image with a longer side is scaled down; the page shows no more
+_LOSSLESS = 64  # pixels: images up to this side are stored as PNG, larger ones as JPEG
+_QUALITY = 92  # JPEG quality
 
 
 @dataclass(frozen=True)
 class Sheets:
-    """Where to find image i: place i % (columns * rows) of file i // (columns * rows), row by row.
+    """Image i is at place i % (columns * rows), row by row, of file i // (columns * rows).
 
     `width` and `height` are those of one image in its sheet, in pixels.
     """
@@ -33,8 +33,8 @@ class Sheets:
 def write_sheets(images: Sequence[np.ndarray], folder: str | Path) -> Sheets:
     """Write `images`, uint8 (h, w, 3) of one size, to sheets in `folder`.
 
-    A sheet is named by its content: an older page keeps its sheets until `remove_others` is called,
-    and no browser shows a stale one.
+    A sheet is named by its content, so that an older page keeps its sheets until `remove_others` is
+    called, and no browser shows an outdated one.
     """
     height, width = images[0].shape[:2] if len(images) else (1, 1)
     shrink = min(1.0, _LARGEST / max(height, width))
@@ -66,7 +66,7 @@ def _write(sheet: Image.Image, folder: Path, lossless: bool) -> str:
 
 
 def remove_others(sheets: Sheets, folder: str | Path) -> None:
-    """Remove the sheets of an older page from `folder`."""
+    """Remove the sheets of other pages from `folder`."""
     for path in Path(folder).glob("?" * 16 + ".*g"):
         if path.suffix in (".png", ".jpg") and path.name not in sheets.files:
             path.unlink()

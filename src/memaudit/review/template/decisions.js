@@ -1,10 +1,11 @@
 "use strict";
-/* The decisions file: RFC 4180, a line for each decided item, sorted so that exports can be compared. */
+/* The decisions file: RFC 4180, one line per annotated item, sorted so that exports can be compared. */
 
 const DECISIONS = ["same", "near", "different", "skip"];
+const SIDES = { train: "training", test: "test" };
 const COLUMNS = ["item", "train", "test", "decision"];
 
-/* An item's name in the file and in the browser's storage: its kind and its examples, ascending. */
+/* Key of an item in the file and in the browser's storage: its kind and its examples, ascending. */
 function keyOf(kind, train, test) {
   const text = (examples) => [...examples].sort((a, b) => a - b).join(" ");
   return `${kind},${text(train)},${text(test)}`;
@@ -15,7 +16,7 @@ function compareNumbers(a, b) {
   return a.length - b.length;
 }
 
-/* By kind of item, then the training examples, then the test examples, as numbers. */
+/* Compare by kind of item, training examples, test examples, as numbers. */
 function compareKeys(a, b) {
   const [kindA, ...examplesA] = a.split(",");
   const [kindB, ...examplesB] = b.split(",");
@@ -27,13 +28,13 @@ function compareKeys(a, b) {
   );
 }
 
-/* The text of the file. No field can hold a comma, a quote or a line end, so none needs quoting. */
+/* Return the text of the file. No field can contain a comma, quote or line end, so none is quoted. */
 function writeDecisions(decisions) {
   const lines = [...decisions.keys()].sort(compareKeys).map((key) => `${key},${decisions.get(key)}`);
   return [COLUMNS.join(","), ...lines].join("\n") + "\n";
 }
 
-/* Records of a CSV text: [{line, fields}], blank lines left out. Throws on a quote that is not closed. */
+/* Parse CSV to [{line, fields}] without blank lines. Throws on an unclosed quote. */
 function parseCsv(text) {
   const records = [];
   let line = 1, start = 1, fields = [], field = "", quoted = false;
@@ -59,36 +60,37 @@ function parseCsv(text) {
     else field += c;
     if (c === "\n") line++;
   }
-  if (quoted) throw new Error(`line ${start}: a quote is opened and not closed`);
+  if (quoted) throw new Error(`line ${start}: unclosed quote`);
   if (field || fields.length) endRecord();
   return records;
 }
 
-/* A decisions file as [{line, key, decision}]. Throws an Error that says which line is wrong, and how. */
+/* Parse a decisions file to [{line, key, decision}]. Throws an Error that names the line and the problem. */
 function readDecisions(text) {
   const [header, ...records] = parseCsv(text);
-  if (!header) throw new Error("it is empty");
+  if (!header) throw new Error("the file is empty");
   const names = header.fields.map((name) => name.trim());
   const places = COLUMNS.map((name) => names.indexOf(name));
   if (places.includes(-1))
-    throw new Error(`its first line must be ${COLUMNS.join(",")}, it is ${header.fields.join(",").slice(0, 80)}`);
+    throw new Error(`the first line must be ${COLUMNS.join(",")}, but is ${header.fields.join(",").slice(0, 80)}`);
   const found = new Map();
   for (const { line, fields } of records) {
     const wrong = (what) => new Error(`line ${line}: ${what}`);
-    if (fields.length !== names.length) throw wrong(`${fields.length} fields, not ${names.length}`);
+    if (fields.length !== names.length) throw wrong(`${fields.length} fields, expected ${names.length}`);
     const [kind, train, test, decision] = places.map((place) => fields[place].trim().toLowerCase());
     if (kind !== "duplicate" && kind !== "group") throw wrong(`item “${kind}” is neither duplicate nor group`);
     const examples = { train, test };
     for (const side of ["train", "test"]) {
-      if (!/^\d+( +\d+)*$/.test(examples[side])) throw wrong(`${side} “${examples[side]}” is no example's number`);
+      if (!/^\d+( +\d+)*$/.test(examples[side])) throw wrong(`${side} “${examples[side]}” is not an index`);
       examples[side] = examples[side].split(/ +/).map(Number);
-      if (kind === "duplicate" && examples[side].length > 1) throw wrong(`a duplicate has one ${side} example`);
+      if (kind === "duplicate" && examples[side].length > 1)
+        throw wrong(`a duplicate must have exactly one ${SIDES[side]} example`);
     }
     if (!DECISIONS.includes(decision)) throw wrong(`decision “${decision}” is none of ${DECISIONS.join(", ")}`);
     const key = keyOf(kind, examples.train, examples.test);
     const earlier = found.get(key);
     if (earlier && earlier.decision !== decision)
-      throw wrong(`${decision}, but line ${earlier.line} decides the same item as ${earlier.decision}`);
+      throw wrong(`${decision}, but line ${earlier.line} annotates the same item as ${earlier.decision}`);
     if (!earlier) found.set(key, { line, key, decision });
   }
   return [...found.values()];

@@ -1,13 +1,13 @@
-/* Draws images out of the sheets that lie beside the page. */
+/* Draw images from the sheets beside the page. */
 
-const KEPT_SHEETS = 24; // loaded at a time; the browser lets go of the others
+const KEPT_SHEETS = 24; // loaded at a time; the browser may release others
 
 class Pictures {
   constructor(content, onMissing) {
     this.content = content;
     this.onMissing = onMissing;
     this.sheets = new Map(); // file -> {image, ready}
-    this.wanted = new WeakMap(); // canvas -> what it shall show last
+    this.wanted = new WeakMap(); // canvas -> the layers requested last
   }
 
   place(side, index) {
@@ -23,7 +23,7 @@ class Pictures {
 
   sheet(file) {
     const known = this.sheets.get(file);
-    this.sheets.delete(file); // what is used last goes to the end
+    this.sheets.delete(file); // the most recently used sheet goes last
     const sheet = known || this.load(file);
     this.sheets.set(file, sheet);
     if (this.sheets.size > KEPT_SHEETS) this.sheets.delete(this.sheets.keys().next().value);
@@ -48,14 +48,14 @@ class Pictures {
     for (const [side, index] of examples) this.sheet(this.place(side, index).file);
   }
 
-  /* Draw layers, [{side, index, mirror, alpha, blend}], over one another: at once if they are loaded. */
+  /* Draw layers, [{side, index, mirror, alpha, blend}], on top of each other, immediately if loaded. */
   draw(canvas, layers) {
     this.wanted.set(canvas, layers);
     const sheets = layers.map(({ side, index }) => this.sheet(this.place(side, index).file));
     const paint = () => {
       if (this.wanted.get(canvas) !== layers || !sheets.every((sheet) => sheet.ready)) return;
       const { width, height } = this.content.sheets;
-      canvas.width = width; // clears it, too
+      canvas.width = width; // also clears it
       canvas.height = height;
       const context = canvas.getContext("2d");
       context.imageSmoothingEnabled = false;

@@ -1,27 +1,27 @@
-/* The page itself: what is shown, what is decided, and where that is kept. */
+/* The page: what is shown, what is annotated, and how it is stored. */
 
 const content = JSON.parse(document.getElementById("content").textContent);
 const $ = (id) => document.getElementById(id);
 const QUESTIONS = {
   duplicate: {
-    question: "Do both show the same shot?",
-    same: "also mirrored, cropped, recoloured",
-    near: "same thing, another shot",
-    different: "however alike",
-    skip: "no word on it",
+    question: "Is the test image a duplicate of the training image?",
+    same: "same photograph, also edited",
+    near: "another photograph of it",
+    different: "however similar",
+    skip: "no annotation",
   },
   group: {
-    question: "Are these training images one subpopulation?",
-    same: "all one kind of thing",
-    near: "belong together, loosely",
+    question: "Do these training images form one subpopulation?",
+    same: "all one kind of object",
+    near: "loosely related",
     different: "no two belong together",
-    skip: "no word on it",
+    skip: "no annotation",
   },
 };
 // background and text of the parts of a group, by letter
 const PARTS = ["#0072b2 #fff", "#e69f00 #000", "#009e73 #000", "#cc79a7 #000", "#f0e442 #000", "#56b4e9 #000"];
 const BLINK = 500; // milliseconds
-const STRONGEST = 3; // influences written under a test image of a group
+const STRONGEST = 3; // influences listed below a test image of a group
 
 // --- items ---------------------------------------------------------------------------------------
 
@@ -55,7 +55,7 @@ const ORDERS = {
   test: (a, b) => a.tests[0] - b.tests[0] || b.score - a.score,
 };
 
-/* All items in an order; sorting is stable. By score, groups, which have none, follow the pairs. */
+/* Return all items in an order; groups, which have no score, follow the pairs. */
 function ordered(order) {
   if (order === "influence") return [...pairItems, ...groupItems].sort(byInfluence);
   return [...[...pairItems].sort(ORDERS[order]), ...groupItems];
@@ -75,14 +75,14 @@ function labels(item) {
   return [...item.trains.map((i) => content.train[i].label), ...item.tests.map((i) => content.test[i].label)];
 }
 
-// --- state, and where it is kept -----------------------------------------------------------------
+// --- state and storage -----------------------------------------------------------------
 
 const state = {
-  decisions: new Map(), // key -> decision; also of items that are not on this page, from a file
-  unexported: new Set(), // keys decided since the last export
+  decisions: new Map(), // key -> decision; imported ones may be about items that are not on this page
+  unexported: new Set(), // keys annotated since the last export
   history: [], // steps to undo, each [[key, decision before], ...]
-  order: [], // all items, in the chosen order
-  list: [], // those that the filters let through
+  order: [], // all items in the chosen order
+  list: [], // items that pass the filters
   at: null, // key of the item shown
   view: null, // blink, overlay, difference or null
   mirror: false,
@@ -112,18 +112,18 @@ function keep() {
 
 let warned = false;
 
-/* Put text under a key of the browser's storage; where that cannot be, say so once. */
+/* Store text in the browser; warn once if that fails. */
 function store(key, text) {
   try {
     localStorage.setItem(key, text);
   } catch (error) {
     if (!warned)
-      notify(`This browser does not keep progress for this page (${error.name}). Export before you close or reload it.`);
+      notify(`This browser cannot store progress for this page (${error.name}). Export before closing or reloading it.`);
     warned = true;
   }
 }
 
-/* What is kept under a key of the storage, or null; what is not ours, or broken, counts as nothing. */
+/* Return what is stored under a key, or null if there is nothing or it is invalid. */
 function kept(key) {
   try {
     const found = JSON.parse(localStorage.getItem(key));
@@ -136,9 +136,9 @@ function kept(key) {
   }
 }
 
-/* Opening the page keeps nothing itself: it might not see yet what another one has just kept. */
+/* Opening the page stores nothing: another tab may just have stored newer annotations. */
 function restore() {
-  store("memaudit-review", ""); // a try
+  store("memaudit-review", ""); // tests whether storage works
   const found = kept(STORAGE_KEY);
   if (!found) return offerEarlier();
   Object.assign(state, { decisions: found.decisions, unexported: found.unexported, at: found.at });
@@ -150,7 +150,7 @@ function restore() {
   $("selected").checked = Boolean(found.filters?.selected);
 }
 
-/* The page was made anew with other items of the same images: what was decided before still holds. */
+/* Annotations of an earlier page with other items of the same images still apply: offer them. */
 function offerEarlier() {
   let best = null;
   const here = (found) => [...found.decisions.keys()].filter((key) => items.has(key)).length;
@@ -160,18 +160,18 @@ function offerEarlier() {
       if (found?.dataset === content.dataset && here(found) > (best ? here(best) : 0)) best = found;
     }
   } catch {
-    return; // no storage: the first decision says so
+    return; // no storage: the first annotation warns
   }
   if (!best) return;
-  ask(`An earlier page of this study holds decisions on ${here(best)} of these items.`, {
-    "Take them over": () => change([...best.decisions], true),
-    "Start afresh": () => {},
+  ask(`An earlier page of this study has annotations of ${here(best)} of these items.`, {
+    "Use them": () => change([...best.decisions], true),
+    "Start from scratch": () => {},
   });
 }
 
-// --- deciding ------------------------------------------------------------------------------------
+// --- annotating ------------------------------------------------------------------------------------
 
-/* Set decisions, [[key, decision], ...], as one step that can be undone. */
+/* Set decisions, [[key, decision], ...], as one step of the history. */
 function change(decisions, toExport) {
   state.history.push(decisions.map(([key]) => [key, state.decisions.get(key), state.unexported.has(key)]));
   for (const [key, decision] of decisions) {
@@ -186,16 +186,12 @@ function decide(decision) {
   const item = current();
   if (!item) return;
   const following = nextUndecided();
-  state.history.push([[item.key, state.decisions.get(item.key), state.unexported.has(item.key)]]);
-  state.decisions.set(item.key, decision);
-  state.unexported.add(item.key);
-  if (following) state.at = following.key;
   say(`${name(item)}: ${decision}.`);
-  refresh();
-  keep();
+  if (following) state.at = following.key;
+  change([[item.key, decision]], true);
 }
 
-/* The next in the list without a decision, from the start again after its end; else simply the next. */
+/* Return the next item without a decision, cyclically, or else the next item. */
 function nextUndecided() {
   const at = state.list.indexOf(current());
   const others = [...state.list.slice(at + 1), ...state.list.slice(0, at)];
@@ -204,17 +200,17 @@ function nextUndecided() {
 
 function undo() {
   const step = state.history.pop();
-  if (!step) return say("There is nothing to undo.");
+  if (!step) return say("Nothing to undo.");
   for (const [key, before, waiting] of step) {
     if (before) state.decisions.set(key, before);
     else state.decisions.delete(key);
-    // exported since: the last export says otherwise; not exported: as it was before
+    // exported since: the last export differs now; otherwise as before the step
     if (!state.unexported.has(key)) state.unexported.add(key);
     else if (!waiting) state.unexported.delete(key);
   }
   const item = items.get(step[0][0]);
   if (item) state.at = item.key;
-  say(step.length === 1 && item ? `Undone: ${name(item)}.` : `Undone: ${step.length} decisions.`);
+  say(step.length === 1 && item ? `Undone: ${name(item)}.` : `Undone: ${step.length} annotations.`);
   refresh();
   keep();
 }
@@ -224,7 +220,7 @@ function name(item) {
   return `Train ${item.train}, test ${item.test}`;
 }
 
-// --- moving --------------------------------------------------------------------------------------
+// --- navigation --------------------------------------------------------------------------------------
 
 function current() {
   return items.get(state.at);
@@ -242,23 +238,23 @@ function go(place) {
   showItem();
 }
 
-/* Go to “12” (a place in the list), “train 34” or “test 56” (the next item with that example). */
+/* Go to “12” (a position in the list), “train 34” or “test 56” (the next item with that example). */
 function jump(text) {
   const [, side, number] = /^\s*(train|test)?\s*(\d+)\s*$/i.exec(text) || [];
-  if (number === undefined) return say("Go to a number, or to train or test and a number.");
+  if (number === undefined) return say("Enter a number, or train or test and a number.");
   if (!side) return Number(number) >= 1 && go(Number(number) - 1);
   const at = state.list.indexOf(current());
   const others = [...state.list.slice(at + 1), ...state.list.slice(0, at + 1)];
   const examples = side.toLowerCase() === "train" ? "trains" : "tests";
   const found = others.find((item) => item[examples].includes(Number(number)));
-  if (!found) return say(`No item in this list has ${side} example ${number}.`);
+  if (!found) return say(`No item in this list has ${SIDES[side.toLowerCase()]} example ${number}.`);
   return go(state.list.indexOf(found));
 }
 
-// --- showing -------------------------------------------------------------------------------------
+// --- display -------------------------------------------------------------------------------------
 
 const pictures = new Pictures(content, () =>
-  notify("Images are missing: they lie in the folder “images” beside this file. If the page was made anew, reload it."),
+  notify("Images are missing: they belong in the folder “images” beside this file. If the page was rebuilt, reload it."),
 );
 let blinking = null;
 
@@ -271,7 +267,7 @@ function element(tag, text, attributes = {}) {
 
 const decimals = (value) => value.toFixed(2).replace("-", "−");
 
-/* The list anew, then everything that depends on it. */
+/* Update the list and everything that depends on it. */
 function refresh(reorder = false) {
   const chosen = filters();
   if (reorder || !state.order.length) state.order = ordered(chosen.order);
@@ -296,13 +292,13 @@ function showProgress() {
       element("i", undefined, { class: decision, style: `width: ${(100 * counts[decision]) / (items.size || 1)}%` }),
     ),
   );
-  $("bar").setAttribute("aria-label", `${items.size - left} of ${items.size} decided`);
+  $("bar").setAttribute("aria-label", `${items.size - left} of ${items.size} annotated`);
   const legend = DECISIONS.map((decision) => {
     const entry = element("span");
     entry.append(" ", element("i", undefined, { class: decision }), `${decision} ${counts[decision]}`);
     return entry;
   });
-  $("counts").replaceChildren(element("span", left ? `${left} of ${items.size} to go` : `all ${items.size} decided`), ...legend);
+  $("counts").replaceChildren(element("span", left ? `${left} of ${items.size} left` : `all ${items.size} annotated`), ...legend);
   $("export").textContent = state.unexported.size ? `Export (${state.unexported.size} new)` : "Export";
   $("export").classList.toggle("waiting", state.unexported.size > 0);
   document.title = `${items.size - left}/${items.size} Review: ${content.study}`;
@@ -340,10 +336,10 @@ function showNothing() {
   $("title").textContent = "0 of 0";
   $("facts").replaceChildren();
   $("empty").firstElementChild.textContent = !items.size
-    ? "There are no pairs and no groups to review."
+    ? "There are no pairs or groups to annotate."
     : [...items.keys()].every((key) => state.decisions.has(key))
-      ? "All is decided. Export, and name the file in the configuration (review: decisions:)."
-      : "Nothing is left with these filters.";
+      ? "All items are annotated. Export, and set the file in the configuration (review: decisions:)."
+      : "No item passes these filters.";
 }
 
 function facts(item) {
@@ -357,7 +353,7 @@ function facts(item) {
   if (item.item === "group") {
     fact("group", item.number);
     fact("of", classes.join(", "));
-    if (item.influence !== null) fact("greatest influence", decimals(item.influence));
+    if (item.influence !== null) fact("highest influence", decimals(item.influence));
   } else {
     fact("found as", item.kind);
     fact("score", decimals(item.score));
@@ -365,7 +361,7 @@ function facts(item) {
     if (classes.length > 1) fact("≠ classes differ", undefined, "warn");
   }
   const decision = state.decisions.get(item.key);
-  if (decision) fact(`decided: ${decision}`, undefined, "decision");
+  if (decision) fact(`annotated: ${decision}`, undefined, "decision");
   return entries;
 }
 
@@ -396,7 +392,7 @@ function showPair(item) {
     const label = element("span", `${differ ? "≠ " : ""}${className(side, index)}`, { class: differ ? "warn" : "" });
     const line = element("span");
     line.append(title, " · ", label);
-    const known = item.influence === null ? null : `influence of train on it ${decimals(item.influence)}`;
+    const known = item.influence === null ? null : `influence on it ${decimals(item.influence)}`;
     const file = content[side][index].name;
     caption($(side).nextElementSibling, [
       line,
@@ -410,7 +406,7 @@ function showPair(item) {
   showCompared(item);
 }
 
-/* The third picture: both images, one after the other or over one another. */
+/* The third picture: both images, alternating or superimposed. */
 function showCompared({ train, test }) {
   $("compared").hidden = !state.view;
   for (const button of document.querySelectorAll("[data-view]"))
@@ -424,7 +420,7 @@ function showCompared({ train, test }) {
     $("compare").setAttribute("aria-label", text);
     caption($("compare").nextElementSibling, [text]);
   };
-  if (state.view === "overlay") show([a, { ...b, alpha: 0.5 }], "half of each");
+  if (state.view === "overlay") show([a, { ...b, alpha: 0.5 }], "overlay: half of each");
   if (state.view === "difference") show([a, { ...b, blend: "difference" }], "difference: black where equal");
   if (state.view === "blink") {
     let second = false;
@@ -444,11 +440,11 @@ function showGroup(item) {
   const split = new Set(item.members.map((member) => member.part)).size > 1;
   const [members, tests] = [$("members"), $("tests")];
   const images = (examples, side) => `${examples.length} ${side} ${examples.length > 1 ? "images" : "image"}`;
-  members.previousElementSibling.textContent = images(item.trains, "train") + splitWords(item, split);
+  members.previousElementSibling.textContent = images(item.trains, "training") + splitWords(item, split);
   tests.previousElementSibling.textContent = `${images(item.tests, "test")} that they influence`;
   members.replaceChildren(
     ...item.members.map(({ train, part, like }) => {
-      const lines = [memorized(train, "memorized"), like === null ? null : `likeness ${decimals(like)}`];
+      const lines = [memorized(train, "memorization"), like === null ? null : `similarity ${decimals(like)}`];
       return tile("train", train, split ? part || "–" : null, lines);
     }),
   );
@@ -474,8 +470,8 @@ function splitWords(item, split) {
   const alone = item.members.filter((member) => !member.part).length;
   const words = [];
   if (parts) words.push(`${parts} ${parts > 1 ? "parts" : "part"}`);
-  if (alone) words.push(`${alone} alone`);
-  return `, by their looks ${words.join(" and ")}`;
+  if (alone) words.push(`${alone} without a part`);
+  return `; by visual similarity ${words.join(" and ")}`;
 }
 
 function tile(side, index, mark, lines) {
@@ -500,7 +496,7 @@ function tile(side, index, mark, lines) {
   return node;
 }
 
-/* Mark what an image of a group influences, or is influenced by; null for none. */
+/* Highlight what an image of a group influences or is influenced by; null for none. */
 function highlight(item, node) {
   const place = node?.dataset.side === "test" ? 1 : 0;
   const links = item.links.filter((link) => node && link[place] === Number(node.dataset.index));
@@ -512,13 +508,13 @@ function highlight(item, node) {
   for (const tiles of document.querySelectorAll(".tiles")) tiles.classList.toggle("pointing", linked.size > 0);
 }
 
-// --- words to the person -------------------------------------------------------------------------
+// --- messages -------------------------------------------------------------------------
 
 function say(text) {
   $("status").textContent = text;
 }
 
-/* Something that needs an answer, or at least to be read; it stays until then. */
+/* Show a message with buttons until one is pressed. */
 function ask(text, answers) {
   $("notice").hidden = false;
   $("notice").firstElementChild.textContent = text;
@@ -549,7 +545,7 @@ function exportDecisions() {
   state.unexported.clear();
   keep();
   showProgress();
-  say(`Exported ${state.decisions.size} decisions. Name the file in the configuration: review: decisions:`);
+  say(`Exported ${state.decisions.size} annotations. Set the file in the configuration: review: decisions:`);
 }
 
 async function importDecisions(file) {
@@ -557,7 +553,7 @@ async function importDecisions(file) {
   try {
     lines = readDecisions(await file.text());
   } catch (error) {
-    return notify(`${file.name}: ${error.message}. Nothing was changed.`);
+    return notify(`${file.name}: ${error.message}. Nothing was imported.`);
   }
   const matched = lines.filter(({ key }) => items.has(key)).length;
   const fresh = lines.filter(({ key }) => !state.decisions.has(key));
@@ -566,16 +562,16 @@ async function importDecisions(file) {
   if (fresh.length) change(pairs(fresh), false);
   const words = [`${file.name}: ${lines.length} lines, ${fresh.length} of them new`];
   words.push(`${matched} about items of this page`);
-  if (matched < lines.length) words.push(`${lines.length - matched} about others, kept for the export`);
-  words.push(`${conflicts.length} in conflict with what is decided here`);
+  if (matched < lines.length) words.push(`${lines.length - matched} about other items, kept for the export`);
+  words.push(`${conflicts.length} in conflict with annotations here`);
   if (!conflicts.length) return notify(`${words.join("; ")}.`);
-  return ask(`${words.join("; ")}: yours stand unless you say otherwise.`, {
-    "Keep mine": () => {},
-    "Take the file's": () => change(pairs(conflicts), false),
+  return ask(`${words.join("; ")}.`, {
+    "Keep those of this page": () => {},
+    "Use those of the file": () => change(pairs(conflicts), false),
   });
 }
 
-// --- keys and clicks -----------------------------------------------------------------------------
+// --- keyboard and mouse -----------------------------------------------------------------------------
 
 function setView(view) {
   state.view = state.view === view ? null : view;
@@ -625,11 +621,11 @@ document.addEventListener("keydown", (event) => {
 });
 
 for (const id of [...Object.values(FILTERS), "selected"]) {
-  let pointed = false; // chosen by hand: the keys shall work again at once
+  let pointed = false; // chosen with the pointer: return the focus, so that keys work
   $(id).addEventListener("pointerdown", () => (pointed = true));
   $(id).addEventListener("keydown", () => (pointed = false));
   $(id).addEventListener("change", () => {
-    if (id === "order") state.at = null; // from the top, the others stay where they can
+    if (id === "order") state.at = null; // start at the top; other filters keep the item if possible
     state.list = [];
     refresh(id === "order");
     keep();
@@ -658,10 +654,10 @@ for (const [id, action] of Object.entries({
 $("file").addEventListener("change", () => {
   const [file] = $("file").files;
   if (file) importDecisions(file);
-  $("file").value = ""; // so that the same file can be taken again
+  $("file").value = ""; // so that the same file can be imported again
 });
 
-// Back from another tab, in which the same page may be open: go on from what was decided there.
+// The same page may be open in another tab: continue with its annotations.
 document.addEventListener("visibilitychange", () => {
   const found = document.hidden ? null : kept(STORAGE_KEY);
   if (!found) return;
@@ -676,7 +672,7 @@ const { width, height } = content.sheets;
 document.documentElement.style.setProperty("--shape", `${width} / ${height}`);
 document.documentElement.style.setProperty("--step", `${Math.min(width, 64)}px`);
 content.classes.forEach((label, i) => $("class").append(element("option", label, { value: i })));
-const wide = matchMedia("(min-width: 800px)"); // there the filters are always shown, see the style
+const wide = matchMedia("(min-width: 800px)"); // the filters are always shown then, see the style
 $("filters").open = wide.matches;
 wide.addEventListener("change", () => ($("filters").open = wide.matches));
 restore();
