@@ -159,10 +159,10 @@ HARDER, AFFECTED, AT_RANDOM = 1.2, 0.3, 0.1
 
 
 def crossed_study(rng, models, shared=0.0):
-    """Arms on test images drawn anew: all examples, a control, the removal.
+    """Arms on newly drawn test images: all examples, a control, the removal.
 
     The removal makes some images harder, the same for every model; a control some that are drawn
-    anew for each model. `shared` is the part of a trial's randomness that its models have in
+    for each model. `shared` is the part of a trial's randomness that its models have in
     common; below 0 the removal reverses it.
     """
     ease = rng.normal(1, EASE, IMAGES)

@@ -1,4 +1,4 @@
-"""The workflow: from images to Table 2, and what an edit makes anew."""
+"""The workflow: from images to Table 2, and what an edit rebuilds."""
 
 import copy
 import csv
@@ -208,7 +208,7 @@ def test_a_finished_study_has_nothing_to_do(study):
 
 
 def test_images_that_did_not_change_train_nothing(study):
-    """Touched, or made anew with the same content."""
+    """Touched, or rebuilt with the same content."""
     (study.folder / "data/small.h5").touch()
     assert "train" not in study.planned()
     before = {p: p.stat().st_mtime_ns for p in study.results.rglob("models/**/*.h5")}

@@ -21,7 +21,7 @@ class Survey:
 
     `counts` are images by side and class; `sizes` (width, height) and `modes` (Pillow's) count the
     images that can be read. `faults` must be fixed before a study can run: problems of the layout;
-    `broken` says of each image that cannot be read why.
+    `broken` names each unreadable image and the reason.
     """
 
     root: Path

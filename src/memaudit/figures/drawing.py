@@ -102,7 +102,7 @@ def name(dataset: Dataset, side: str, index: int) -> tuple[str, str]:
 
 def show(axis: Axes, image: np.ndarray, text: str) -> None:
     """Show an image with every pixel enlarged, in a thin frame, and text above it."""
-    # not clipped to the frame, which it fills: an SVG names clip paths anew each time
+    # not clipped, because the names of clip paths in an SVG differ between runs
     axis.imshow(image, interpolation="nearest", clip_on=False)
     axis.set_title(text, fontsize=7, parse_math=False)
     axis.set(xticks=[], yticks=[])

@@ -1,6 +1,6 @@
 """Figures 1 to 3 of the paper: exact duplicates, near duplicates, subpopulations.
 
-All three are about selected training examples, so about examples whose removal costs accuracy.
+All three show selected training examples, whose removal lowers accuracy.
 """
 
 from collections.abc import Sequence

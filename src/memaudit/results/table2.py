@@ -69,7 +69,7 @@ class Comparison:
     drop_high: float = column("upper bound of that CI", "pp")
     drop_sampling_low: float = column(
         f"{_LOW}{_SAMPLING}: two-way bootstrap over trials and test images, scaled to the variance "
-        "components. It takes the removed examples as given: examples selected on these test "
+        "components. It takes the removed examples as given: examples selected on the same test "
         "images tend to matter less on others (see drop_held_out). Too narrow with fewer than "
         "about ten affected test images (affected.csv)",
         "pp",

@@ -1,4 +1,4 @@
-"""What `snakemake plan` says of how many models the study's questions take."""
+"""How many models the study's questions need, as `snakemake plan` reports it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,10 @@ from memaudit.results import power
 from memaudit.results.statistics import Arm, accuracy_drop
 from memaudit.study.study import Study
 
-# Where nothing is trained yet, on CIFAR-100's 10,000 test images, percentage points: sd of the test
-# accuracy over models (F&Z: 0.25 to 0.28), standard error that the images add to a drop (computed
-# from F&Z's 888 test images, each right 27 % less often). Both shrink with the root of the images.
+# Values used before anything is trained, for CIFAR-100's 10,000 test images, in percentage points:
+# SD of the test accuracy over models (F&Z: 0.25 to 0.28), and the SE that test-set sampling adds to
+# a drop (computed from F&Z's 888 test images, each classified correctly 27% less often). Both are
+# proportional to 1 / sqrt(number of test images).
 STATED_SD, STATED_IMAGES, STATED_FOR = 0.3, 0.1, 10_000
 STATED_DROP = 2.54  # F&Z's, to which those images add that
 
@@ -91,7 +92,7 @@ def n_test(study: Study) -> int:
 
 
 def words(study: Study) -> str:
-    """The answers as text: a line a row of Table 2, then the memorization scores."""
+    """Return the answers as text: one line per row of Table 2, then the memorization scores."""
     drop, wanted = study.config.plan.drop, study.config.plan.memorization
     margin, trials = study.config.statistics.margin, study.config.trials
     known, n_images = rows(study), n_test(study)
