@@ -33,6 +33,7 @@ lint: .venv
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --configfile $(CONFIG) --lint
+	$(BIN)/mypy
 
 # Regenerates the table of keys in config/README.md and config/schema.json from the configuration model.
 docs-config: .venv
