@@ -1,10 +1,11 @@
-"""What all figures share: colours, legends, how an image is shown, how a figure is saved.
+"""Colours, legends and helpers to draw and save figures.
 
-Figures are at most `WIDTH` wide and no text is below 7 points, so they can be printed as they are.
+Figures are at most `WIDTH` inches wide with text of at least 7 pt, so that they can be printed.
 """
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -19,26 +20,26 @@ from memaudit import store
 from memaudit.buckets.assign import LEAKAGE_SHIFT, MEMORIZED
 from memaudit.data.dataset import Dataset
 
-# Okabe & Ito's colours, told apart by the colour-blind.
+# Okabe and Ito's colours, distinguishable for colour-blind readers.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
 WIDTH = 9  # inches
-SMALL = 8.5  # points (1/72 inch): text of axes and legends
-# The buckets of selected examples in words, for those who have not read what they mean.
+SMALL = 8.5  # font size of axes and legends, in pt
+# Labels of the buckets.
 IN_WORDS = {
     LEAKAGE_SHIFT: "with a duplicate or in a subpopulation (leakage_shift)",
     MEMORIZED: "neither (memorized)",
 }
 
-_LONGEST = 16  # characters of a name under an image
-# Fixed tags, so that the same results give the same files.
+_LONGEST = 16  # characters of a name at an image
+# Fixed metadata, so that the same results give the same files.
 _TAGS = {"png": {"Software": "memaudit"}, "svg": {"Date": None, "Creator": "memaudit"}}
 
 
-def headed(axis: Axes, title: str, columns: int = 1, **options) -> None:
-    """Title and legend above the axes, where neither can lie over data.
+def headed(axis: Axes, title: str, columns: int = 1, **options: Any) -> None:
+    """Put title and legend above the axes, where they hide no data.
 
-    For figures with constrained layout, which makes room for them: what is wider than the axes
-    makes them narrower, so lines are to be short. `options` are the legend's.
+    Constrained layout makes room for them; lines wider than the axes make the axes narrower.
+    `options` are passed to the legend.
     """
     if axis.get_legend_handles_labels()[0]:
         legend = axis.legend(
@@ -60,7 +61,7 @@ def headed(axis: Axes, title: str, columns: int = 1, **options) -> None:
 
 
 def headed_together(figure: Figure, axes: Iterable[Axes], title: str, columns: int = 2) -> None:
-    """As `headed`, a title and a legend for several axes, above all of them."""
+    """Put one title and legend above several axes."""
     found = [axis.get_legend_handles_labels() for axis in axes]
     shown = {label: handle for pair in found for handle, label in zip(*pair, strict=True)}
     figure.legend(
@@ -77,13 +78,13 @@ def headed_together(figure: Figure, axes: Iterable[Axes], title: str, columns: i
 
 
 def plain(axis: Axes) -> None:
-    """Axes without the frame's upper and right side, with small tick labels."""
+    """Remove the upper and right side of the frame and use small tick labels."""
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(labelsize=SMALL)
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG and as SVG, under the name of `path` with either suffix; close it."""
+    """Write a figure as PNG and as SVG, at `path` with either suffix, and close it."""
     for kind, tags in _TAGS.items():
         with (
             store.atomic_write(Path(path).with_suffix(f".{kind}")) as temporary,
@@ -94,15 +95,20 @@ def save(figure: Figure, path: str | Path) -> None:
 
 
 def name(dataset: Dataset, side: str, index: int) -> tuple[str, str]:
-    """Class and name of an example, short enough to stand at its image."""
+    """Return class and name of an example, shortened to fit at its image."""
     labels = dataset.train_labels if side == "train" else dataset.test_labels
-    texts = dataset.class_names[labels[index]], dataset.name(side, index).rsplit("/", 1)[-1]
-    return tuple(t if len(t) <= _LONGEST else f"{t[: _LONGEST - 1]}…" for t in texts)
+    return _shortened(dataset.class_names[labels[index]]), _shortened(
+        dataset.name(side, index).rsplit("/", 1)[-1]
+    )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def show(axis: Axes, image: np.ndarray, text: str) -> None:
-    """Show an image with every pixel enlarged, in a thin frame, and text above it."""
-    # not clipped, because the names of clip paths in an SVG differ between runs
+    """Show an image with visible pixels, in a thin frame, with text above it."""
+    # not clipped: the names of clip paths in an SVG change from run to run
     axis.imshow(image, interpolation="nearest", clip_on=False)
     axis.set_title(text, fontsize=7, parse_math=False)
     axis.set(xticks=[], yticks=[])

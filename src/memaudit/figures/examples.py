@@ -1,6 +1,6 @@
-"""Figures 1 to 3 of the paper: exact duplicates, near duplicates, subpopulations.
+"""Draw figures 1 to 3 of the paper: exact duplicates, near-duplicates, subpopulations.
 
-All three show selected training examples, whose removal lowers accuracy.
+All three show selected training examples.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from memaudit.data.dataset import Dataset
 from memaudit.figures.drawing import name, save, show
 from memaudit.scores.selection import Pair
 
-_MOST, _GROUPS = 12, 6  # pairs, and groups, in a figure: it fits a page
+_MOST, _GROUPS = 12, 6  # pairs, and groups, per figure
 _ACROSS = 3  # pairs side by side
-_IMAGES = 4  # images of a group on either side
+_IMAGES = 4  # images per group and side
 _TITLES = {
-    "exact": "Selected training images (left) and test images of exactly the same content (right)",
-    "near": "Selected training images (left) and test images that show the same shot (right)",
+    "exact": "Selected training images (left) and their exact duplicates in the test set (right)",
+    "near": "Selected training images (left) and their near-duplicates in the test set (right)",
 }
-_HEADS = ("selected training images, a group in a row", "test images that they influence")
+_HEADS = ("selected training images, one group per row", "test images that they influence")
 
 
 def duplicate_pairs(
@@ -30,14 +30,14 @@ def duplicate_pairs(
     reason: str,
     path: str | Path,
 ) -> None:
-    """Figure 1 (reason "exact") and 2 ("near"): selected training images beside their duplicates.
+    """Draw figure 1 (reason "exact") or 2 ("near"): training images beside their duplicates.
 
-    The twelve pairs of greatest influence; those of which it is not among the selected `pairs` come
-    last, by memorization.
+    Shows the twelve pairs with the highest influence; duplicates that are not among the selected
+    `pairs` come last, by memorization.
     """
     shown = _copies(pairs, assignments, reason)[:_MOST]
     if not shown:
-        _say(f"no {reason} duplicate among the selected examples", path)
+        _message(f"no {reason} duplicate of a selected training example", path)
         return
     rows = -(-len(shown) // _ACROSS)
     figure = plt.figure(figsize=(3 * _ACROSS, 2 * rows + 0.3), layout="constrained")
@@ -55,7 +55,7 @@ def duplicate_pairs(
 def _copies(
     pairs: Sequence[Pair], assignments: Sequence[Assignment], reason: str
 ) -> list[tuple[Assignment, int, float | None]]:
-    """Examples of a reason with each of their duplicates and the influence on it, greatest first."""
+    """Return (example, duplicate, influence on it) for a reason, highest influence first."""
     influence = {(pair.train, pair.test): pair.influence for pair in pairs}
     found = [
         (row, test, influence.get((row.example, test)))
@@ -74,16 +74,16 @@ def subpopulations(
     assignments: Sequence[Assignment],
     path: str | Path,
 ) -> None:
-    """Figure 3: groups of training images that are removed, beside the test images they influence.
+    """Draw figure 3: groups of selected training images beside the test images they influence.
 
-    The six groups with the greatest sum of influences on the test images that they share; of
-    each the four training images of highest memorization and the four test images influenced most.
+    Shows the six groups with the highest sum of influences on the test images that they share, each
+    with its four most memorized training images and its four most influenced test images.
     """
     groups = _groups(pairs, assignments)[:_GROUPS]
     if not groups:
-        _say("no subpopulation among the selected examples", path)
+        _message("no subpopulation among the selected training examples", path)
         return
-    # as many columns a side as the largest group takes, but two at least, for the heading
+    # columns per side: those of the largest group, at least two for the heading
     wide = [min(_IMAGES, max(2, *(len(group[side]) for group in groups))) for side in (0, 1)]
     figure = plt.figure(
         figsize=(1.05 * sum(wide) + 0.5, 1.6 * len(groups) + 0.4), layout="constrained"
@@ -114,39 +114,39 @@ def subpopulations(
     save(figure, path)
 
 
-Scored = list[tuple[int, float]]  # examples, greatest value first
+Scored = list[tuple[int, float]]  # (example, value), highest value first
 
 
 def _groups(
     pairs: Sequence[Pair], assignments: Sequence[Assignment]
 ) -> list[tuple[Scored, Scored]]:
-    """Of each subpopulation its training examples and the test examples that two of them influence.
+    """Return the training examples and the shared test examples of each subpopulation.
 
-    Training examples come with their memorization, test examples with the greatest influence on them;
-    groups by the sum of influences, greatest first. Where people put examples together that share no
-    test example, all test examples that they influence are taken.
+    Training examples come with their memorization, test examples with the highest influence on
+    them; groups are ordered by the sum of influences. If annotators grouped examples that share no
+    test example, all test examples that they influence are included.
     """
     called = {row.group for row in assignments if row.reason == "subpopulation"}
     members: dict[int, Scored] = {}
     for row in assignments:
-        if row.group in called:
+        if row.group is not None and row.group in called:
             members.setdefault(row.group, []).append((row.example, row.memorization))
-    group_of = {index: group for group, examples in members.items() for index, _ in examples}
+    group_of = {example: group for group, scored in members.items() for example, _ in scored}
     influences: dict[int, dict[int, list[float]]] = {group: {} for group in members}
     for pair in pairs:
         if pair.train in group_of:
             on_test = influences[group_of[pair.train]].setdefault(pair.test, [])
             on_test.append(pair.influence)
     ranked = []
-    for group, on_test in influences.items():
-        shared = {t: v for t, v in on_test.items() if len(v) > 1} or on_test
-        total = sum(sum(values) for values in shared.values())
+    for group, by_test in influences.items():
+        shared = {test: values for test, values in by_test.items() if len(values) > 1} or by_test
+        total = sum(map(sum, shared.values()))
         tests = [(test, max(values)) for test, values in shared.items()]
-        ranked.append((-total, group, _falling(members[group]), _falling(tests)))
+        ranked.append((-total, group, _descending(members[group]), _descending(tests)))
     return [(train, tests) for _, _, train, tests in sorted(ranked)]
 
 
-def _falling(examples: Scored) -> Scored:
+def _descending(examples: Scored) -> Scored:
     return sorted(examples, key=lambda example: (-example[1], example[0]))
 
 
@@ -156,8 +156,8 @@ def _label(dataset: Dataset, side: str, index: int) -> str:
     return f"{label}\n{example}"
 
 
-def _say(text: str, path: str | Path) -> None:
-    """A figure that says that there is nothing to show."""
+def _message(text: str, path: str | Path) -> None:
+    """Draw a figure with a message instead of images."""
     figure, axis = plt.subplots(figsize=(6, 1))
     axis.text(0.5, 0.5, text, ha="center", va="center", fontsize=11, parse_math=False)
     axis.axis("off")

@@ -311,7 +311,6 @@ class Study:
     @cached_property
     def sweeps(self) -> dict[str, Sweep]:
         """All sweeps, by name, also those that lack something."""
-        source = self.config.memorization.source
         decay = [
             (value, recipe, removal)
             for value, recipe in self.weight_decay_recipes.items()
