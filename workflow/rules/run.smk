@@ -17,7 +17,10 @@ def jobs():
 def shards_to_train():
     """Return for each shard the estimated seconds per model and whether it is to be trained."""
     return {
-        Path(job.output[0]): (train_cost(job.wildcards).seconds_per_model, workflow.dag.needrun(job))
+        Path(job.output[0]): (
+            train_cost(job.wildcards).seconds_per_model,
+            workflow.dag.needrun(job),
+        )
         for job in jobs()
         if job.rule.name == "train"
     }
@@ -38,6 +41,8 @@ def refuse_if_too_long():
 
 def closing_words():
     """Return what a run that includes Table 2 prints at its end."""
+    from memaudit.study import endings  # imports scipy, which takes a second
+
     ran = {job.rule.name for job in jobs()}
     if "table2" not in ran:
         return ""
@@ -65,5 +70,7 @@ def closing_words():
 
 def what_failed():
     """Return why jobs failed."""
+    from memaudit.study import endings
+
     logs = [Path(log) for job in jobs() if workflow.dag.needrun(job) for log in job.log]
     return endings.what_failed(logs, STARTED)
