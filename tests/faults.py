@@ -1,6 +1,6 @@
-"""What a user can break: `FAULTS`, a table of broken configurations and of broken files.
+"""`FAULTS`: invalid configurations and damaged files.
 
-The check must refuse the former; the latter are read by the code that the workflow's job runs.
+The configurations must be refused; the files are read by the code that a job of the workflow runs.
 """
 
 import copy
@@ -39,7 +39,7 @@ SHARD = "shards/000000-000001.h5"
 AGAIN = f"rm -f {SHARD} && snakemake {SHARD}"
 
 
-# --- what is right, to be broken ------------------------------------------------------------------
+# --- valid files, to be damaged ------------------------------------------------------------------
 
 
 def mask(trial: int) -> np.ndarray:
@@ -49,7 +49,7 @@ def mask(trial: int) -> np.ndarray:
 def shard(
     path=SHARD, trials=(0, 1), recipe=RECIPE, seed=0, images=None, removal="subset", mask=mask
 ):
-    """Write a shard whose models guessed."""
+    """Write a shard of models that guess."""
     images, rng = images or IMAGES, np.random.default_rng(0)
     fraction = 0.7 if removal == "subset" else None
     attributes = {
@@ -99,7 +99,7 @@ def folder():
 
 
 def refused(change):
-    """A fault of the configuration: `change` is laid over the small study's."""
+    """A fault of the configuration: `change` overrides keys of the small study."""
 
     def act():
         config = copy.deepcopy(CONFIG)
@@ -123,7 +123,7 @@ def write(path, content):
 
 
 def edited(path, edit, act):
-    """`act` on the file `path` after `edit` of its bytes."""
+    """Run `act` after an edit of the bytes of a file."""
 
     def run():
         with open(path, "rb") as file:
@@ -143,7 +143,7 @@ def after(break_it, act):
 
 
 def flip(place):
-    """One bit of one byte; `place` is a number, or bytes that lie there."""
+    """Flip one bit at `place`, a number or the bytes found there."""
 
     def edit(content):
         at = place if isinstance(place, int) else content.index(place)

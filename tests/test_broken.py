@@ -1,4 +1,4 @@
-"""What a user can break: each fault is told in words that name it and what to do, no traceback.
+"""Faults of a user: the error names what is wrong and what to do, without a traceback.
 
 The faults of `faults.FAULTS`, full disks, and at the end the same through Snakemake itself.
 """
@@ -30,7 +30,7 @@ from memaudit.study.study import claim
 
 @pytest.fixture
 def lab(tmp_path, monkeypatch):
-    """A working folder with one of each file, all of them right."""
+    """Return a working folder with one valid file of each kind."""
     monkeypatch.chdir(tmp_path)
     shard()
     write_folder(tmp_path / "images")
@@ -43,7 +43,7 @@ def lab(tmp_path, monkeypatch):
 
 
 def told(act, capsys) -> str:
-    """What a job that does `act` tells the user, in its log and on the terminal."""
+    """Return the message of a job that runs `act`, in its log and on standard error."""
     with pytest.raises(SystemExit) as stopped, job("log/it.log"):
         act()
     assert stopped.value.code == 1
@@ -58,7 +58,7 @@ def told(act, capsys) -> str:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_told_in_words(lab, name, capsys):
+def test_an_error_names_the_fault(lab, name, capsys):
     act, fragments = FAULTS[name]
     text = told(act, capsys)
     for fragment in fragments:
@@ -67,7 +67,7 @@ def test_a_fault_is_told_in_words(lab, name, capsys):
     assert len(lines) == 1 or "inf" in text
 
 
-def test_there_are_as_many_as_were_promised():
+def test_at_least_twenty_faults_of_each_kind():
     configurations = sum(act.__qualname__.startswith("refused") for act, _ in FAULTS.values())
     assert configurations >= 20
     assert len(FAULTS) - configurations >= 20
@@ -109,7 +109,7 @@ def test_a_full_disk_leaves_what_was_there(lab, limit, capsys):
 
 
 def test_a_disk_that_is_really_full(lab, capsys):
-    """A file system of 100 KB, where this may be mounted, filled up but for a few blocks."""
+    """A file system of 100 KB, if it may be mounted, filled but for a few blocks."""
     Path("disk").mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "none", "disk"]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
@@ -154,7 +154,7 @@ def test_a_file_where_a_folder_should_be(lab, capsys):
     assert "results/a/it.h5: could not be written (Not a directory)" in text
 
 
-def test_ctrl_c_during_imports_says_nothing():
+def test_ctrl_c_during_imports_prints_nothing():
     code = "from memaudit.study.jobs import job\nraise KeyboardInterrupt"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode != 0
@@ -180,18 +180,18 @@ def failed(done) -> str:
     return text
 
 
-def test_snakemake_says_what_is_wrong_with_the_configuration(quick):
+def test_snakemake_prints_the_configuration_errors(quick):
     quick.config["trials"], quick.config["memorization"]["path"] = [3], "nowhere"
-    assert "trials = [3]: must be of type integer" in failed(quick.snakemake("-n", check=False))
+    assert "trials = [3]: must be an integer from 1" in failed(quick.snakemake("-n", check=False))
 
 
-def test_a_folder_without_a_configuration_takes_the_shipped_one(quick):
+def test_a_folder_without_a_configuration_uses_the_defaults(quick):
     planned = quick.planned()
     (quick.folder / "config" / "config.yaml").unlink()
     assert quick.planned() == planned
 
 
-def test_the_command_that_the_message_names_makes_a_damaged_shard_anew(quick):
+def test_the_command_in_the_message_rebuilds_a_damaged_shard(quick):
     with contextlib.chdir(quick.folder):
         save(IMAGES, "data/small.h5")
         write("data/small.sha256", IMAGES.digest())
@@ -209,7 +209,7 @@ def test_the_command_that_the_message_names_makes_a_damaged_shard_anew(quick):
         assert Path(scores).exists()
 
 
-def test_a_full_disk_ends_snakemake_in_words(quick):
+def test_a_full_disk_is_one_message(quick):
     quick.config["dataset"]["longtail"]["image_size"] = 64
     command = quick.snakemake
     old = resource.getrlimit(resource.RLIMIT_FSIZE)

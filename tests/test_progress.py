@@ -1,4 +1,4 @@
-"""What a running study says about itself."""
+"""Progress of a running study, and what it prints at its end."""
 
 import os
 import time
@@ -26,7 +26,7 @@ def test_models_are_counted_whole_partial_and_outdated(tmp_path):
     assert [progress.trained(path, now - 1) for path in (whole, partial, old)] == [10, 3, 0]
 
 
-def test_time_left_goes_by_the_cost_of_what_was_trained_since(tmp_path):
+def test_the_remaining_time_follows_from_what_was_trained_since(tmp_path):
     cheap, dear = shard(tmp_path, 0, 9), shard(tmp_path, 10, 19)
     costs = {cheap: 1.0, dear: 5.0}
     # 10 of 60 were done before; 10 more in 600 s, so the 40 that are left take 2,400 s
@@ -40,7 +40,7 @@ EARLIER = "2026-01-01 10:00:00 error: the loss is nan\n"
 
 
 def test_why_a_job_did_not_finish(tmp_path):
-    """Only what this run's last line says: an error of an earlier attempt is not told again."""
+    """Only the last line of this run counts; an error of an earlier attempt is not repeated."""
     log = tmp_path / "1.log"
     assert endings.failure(log, 0) is None
     log.write_text("")

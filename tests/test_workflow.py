@@ -207,6 +207,13 @@ def test_a_finished_study_has_nothing_to_do(study):
     assert study.planned() == {}
 
 
+def test_settings_of_speed_rerun_nothing(study):
+    study.config["training"] |= {"checkpoint_minutes": 1, "max_hours": None, "loader": "resident"}
+    study.config["mirror"] = "elsewhere"
+    study.config["plan"] = {"drop": 0.5}
+    assert study.planned() == {}
+
+
 def test_images_that_did_not_change_train_nothing(study):
     """Touched, or rebuilt with the same content."""
     (study.folder / "data/small.h5").touch()
@@ -262,7 +269,7 @@ def test_a_threshold_retrains_the_removals_that_changed(study):
     assert changed == {"leakage_shift", "memorized", "random_leakage_shift", "random_memorized"}
 
 
-def test_a_persons_word_makes_anew_what_it_changes(study):
+def test_a_manual_annotation_rebuilds_what_it_changes(study):
     """A duplicate and a group are denied; the models of the two buckets are trained again."""
     before = {p: p.stat().st_mtime_ns for p in study.results.rglob("models/**/*.h5")}
     buckets, leaks = (study.results / f"{name}.csv" for name in ("buckets", "leaks"))
@@ -342,7 +349,7 @@ def test_all_pairs_are_a_file_on_request(study):
             assert found == pytest.approx(block.influence, abs=1e-6)
 
 
-def test_a_list_of_ones_own_gets_a_row_and_a_control(study):
+def test_a_removal_of_the_user_gets_a_row_and_a_control(study):
     (study.folder / "mine.txt").write_text("0\n1\n2\n3\n4\n")
     study.config["removals"] = {"mine": "mine.txt"}
     study.snakemake("results/small/table2.csv")
@@ -363,7 +370,7 @@ def test_a_list_of_ones_own_gets_a_row_and_a_control(study):
         ),
     ],
 )
-def test_a_bad_configuration_stops_in_words(study, change, message):
+def test_an_invalid_configuration_is_one_message(study, change, message):
     change(study.config)
     done = study.snakemake("-n", check=False)
     assert done.returncode != 0
@@ -371,7 +378,7 @@ def test_a_bad_configuration_stops_in_words(study, change, message):
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_a_bad_image_stops_in_words(study):
+def test_an_invalid_image_is_one_message(study):
     folder = study.folder / "images"
     for side in ("train", "test"):
         for name in ("a", "b"):
@@ -387,7 +394,7 @@ def test_a_bad_image_stops_in_words(study):
     assert not (study.folder / "data/mine.h5").exists()
 
 
-def test_divergence_stops_in_words(study):
+def test_divergence_is_one_message(study):
     study.config["recipes"]["weight_decay"]["learning_rate"] = 1e30
     target = "results/small/models/weight_decay/none/000000-000002.h5"
     done = study.snakemake(target, check=False)
