@@ -252,7 +252,10 @@ FAULTS = {
     ),
     # shards
     "empty shard": (edited(SHARD, lambda c: b"", merge), [SHARD, "empty", AGAIN]),
-    "text for a shard": (edited(SHARD, lambda c: b"a,b\n", merge), [SHARD, "no HDF5", AGAIN]),
+    "text for a shard": (
+        edited(SHARD, lambda c: b"a,b\n", merge),
+        [SHARD, "not an HDF5 file", AGAIN],
+    ),
     "truncated shard": (edited(SHARD, lambda c: c[:-1], merge), [SHARD, "checksum", AGAIN]),
     "grown shard": (edited(SHARD, lambda c: c + b"\0", merge), [SHARD, "checksum", AGAIN]),
     "bit of a shard's seal": (edited(SHARD, flip(30), merge), [SHARD, "checksum", AGAIN]),
@@ -261,7 +264,7 @@ FAULTS = {
     "bit of its data": (edited(SHARD, flip(bits.pack(mask(1)).tobytes()), merge), [SHARD, AGAIN]),
     "shard that is not there": (
         after(lambda: Path(SHARD).unlink(), merge),
-        [SHARD, "no such", AGAIN],
+        [SHARD, "not found", AGAIN],
     ),
     "shard of another removal": (
         after(lambda: shard(removal="none"), merge),
@@ -378,11 +381,11 @@ FAULTS = {
     ),
     "text for published pairs": (
         after(lambda: write("pairs.npz", "no zip"), pairs),
-        ["pairs.npz", "not an .npz", "published file"],
+        ["pairs.npz", "not a file of numpy arrays", "published file"],
     ),
     "published pairs cut off": (
         after(npz(), edited("pairs.npz", lambda c: c[:300], pairs)),
-        ["pairs.npz", "broken", "published file"],
+        ["pairs.npz", "damaged", "published file"],
     ),
     "published pairs as pickle": (
         after(npz(mem=np.array([None])), pairs),
@@ -397,7 +400,7 @@ FAULTS = {
         after(
             lambda: write("c.csv", "TestID,TrainID,Judgment\n1,2,9\n"), lambda: read_cifair("c.csv")
         ),
-        ["c.csv", "line 2", "Judgment is 9"],
+        ["c.csv", "line 2", "Judgment is '9'"],
     ),
     "fetched file with another checksum": (
         after(lambda: write("data/file.bin", "something else"), fetched),
