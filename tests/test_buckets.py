@@ -1,4 +1,4 @@
-"""Selection and buckets, on cases small enough to work out by hand."""
+"""Selection and buckets on cases that can be worked out by hand."""
 
 import csv
 
@@ -39,14 +39,14 @@ def score_file(tmp_path):
     return tmp_path / "scores.h5"
 
 
-def test_selection_takes_memorized_examples_that_matter(score_file):
+def test_selection_finds_memorized_examples_with_influence(score_file):
     pairs = Scores.from_file(score_file).select(memorization=0.25, influence=0.15, z=3)
     assert [(p.train, p.test, p.label) for p in pairs] == [(0, 0, 0), (2, 2, 1)]
     assert pairs[0].memorization == pytest.approx(1)
     assert pairs[0].influence == pytest.approx(1)
 
 
-def test_thresholds_and_significance_each_take_away(score_file):
+def test_each_threshold_removes_pairs(score_file):
     everything = Scores.from_file(score_file).select(memorization=-1, influence=-1, z=0)
     assert all(p.influence > 0 for p in everything)
     unsure = Scores.from_file(score_file).select(memorization=-1, influence=0.01, z=0)
@@ -56,7 +56,7 @@ def test_thresholds_and_significance_each_take_away(score_file):
     assert not Scores.from_file(score_file).select(memorization=0.25, influence=1.0, z=100)
 
 
-def test_the_half_that_selects_is_half_of_each_class():
+def test_the_selecting_half_is_stratified_by_class():
     labels = np.array([0] * 10 + [1] * 7 + [2])
     half = selecting_half(labels, seed=0)
     assert [int(half[labels == label].sum()) for label in range(3)] == [5, 3, 0]
@@ -66,7 +66,7 @@ def test_the_half_that_selects_is_half_of_each_class():
     assert np.array_equal(half[:10], selecting_half(labels[:10], seed=0))
 
 
-def test_pairs_there_and_back(tmp_path):
+def test_pairs_survive_the_round_trip(tmp_path):
     pairs = [pair(3, 5, 1), pair(3, 6, 1)]
     write_rows(tmp_path / "pairs.csv", Pair, pairs)
     assert read_rows(tmp_path / "pairs.csv", Pair) == pairs
@@ -101,7 +101,7 @@ def test_every_example_gets_one_bucket_and_its_reason(tmp_path):
     assert header[:6] == ["example", "class", "memorization", "bucket", "reason", "test_examples"]
 
 
-def test_nothing_selected_gives_empty_lists():
+def test_no_selected_examples_give_empty_lists():
     assert removal_lists(assign([], [Leak(1, 2, "exact")], linked(), ["ant"])) == {
         "selected": [],
         "leakage_shift": [],

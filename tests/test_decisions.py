@@ -1,4 +1,4 @@
-"""People's decisions: read with care, and above every automatic word."""
+"""Manual annotations are validated and override automatic decisions."""
 
 import numpy as np
 import pytest
@@ -44,13 +44,13 @@ def test_decisions_are_about_pairs(decide):
     )
 
 
-def test_a_spreadsheets_file_is_read_too(tmp_path):
+def test_decisions_saved_by_a_spreadsheet_are_read(tmp_path):
     path = tmp_path / "decisions.csv"
     path.write_bytes(b"\xef\xbb\xbfnote,item,train,test,decision\r\nold,duplicate, 1 ,2,near \r\n")
     assert read_decisions(path).duplicates == {(1, 2): "near"}
 
 
-def test_an_empty_file_of_decisions(decide):
+def test_an_empty_decisions_file_is_valid(decide):
     assert decide() == Decisions()
 
 
@@ -83,12 +83,12 @@ def test_an_empty_file_of_decisions(decide):
         ),
     ],
 )
-def test_what_is_wrong_is_named(decide, lines, message):
+def test_errors_name_line_and_value(decide, lines, message):
     with pytest.raises(AuditError, match=rf"decisions\.csv, {message}"):
         decide(*lines, n_train=20, n_test=10)
 
 
-def test_what_is_no_decisions_file_is_named(decide, tmp_path):
+def test_other_files_are_rejected(decide, tmp_path):
     with pytest.raises(AuditError, match="there is no column train; the first line must be item,"):
         decide(header="item;train;test;decision\nitem,x\n".replace("item;", "item,"))
     with pytest.raises(AuditError, match="cannot be read"):
@@ -100,14 +100,14 @@ def test_what_is_no_decisions_file_is_named(decide, tmp_path):
 
 @pytest.fixture(scope="module")
 def data():
-    """Six train and four test images; test 0 is a copy of train 0."""
+    """Six training and four test images; test image 0 is an exact duplicate of training image 0."""
     rng = np.random.default_rng(0)
     train, test = (rng.integers(0, 256, (n, 4, 4, 3), dtype=np.uint8) for n in (6, 4))
     test[0] = train[0]
     return Dataset(["ant"], train, np.zeros(6, int), test, np.zeros(4, int))
 
 
-def test_a_persons_word_goes_above_the_finders_and_the_annotation(data, tmp_path):
+def test_manual_annotation_overrides_finder_and_published_annotation(data, tmp_path):
     found = [
         Leak(0, 0, "exact"),
         Leak(1, 1, "near"),
@@ -133,12 +133,12 @@ def test_a_persons_word_goes_above_the_finders_and_the_annotation(data, tmp_path
     assert read_rows(tmp_path / "leaks.csv", Leak) == leaks
 
 
-def test_no_decisions_change_nothing(data):
+def test_duplicates_are_unchanged_without_decisions(data):
     found = [Leak(1, 1, "near"), Leak(0, 0, "exact", "published annotation")]
     assert with_decisions(found, Decisions(), data) == sorted(found)
 
 
-def test_the_leak_free_test_examples(tmp_path):
+def test_leak_free_test_examples(tmp_path):
     leaks = [
         Leak(5, 1, "near", "rule"),
         Leak(9, 1, "exact", "rule"),
@@ -153,7 +153,7 @@ def test_the_leak_free_test_examples(tmp_path):
 
 
 def by_index(pairs, leaks=(), links=(), decisions=None):
-    """Reason, test examples, who decided and group of each example."""
+    """Return reason, test examples, decided_by and group of each example."""
     pairs = [Pair(train, test, 0, 0.8, 0.05, 0.4, 0.05) for train, test in pairs]
     links = np.array(links, dtype=np.int64).reshape(-1, 2)
     found = assign(pairs, leaks, links, ["ant"], decisions)
@@ -164,7 +164,7 @@ SHARED = [(3, 30), (17, 30), (17, 31), (40, 31), (50, 50), (51, 51)]
 LINKS = [(3, 17), (17, 40)]
 
 
-def test_people_split_a_group():
+def test_annotators_split_a_group():
     found = by_index(SHARED, (), LINKS, Decisions(together={(3, 17): False}))
     assert found[3] == ("none", (30,), "manual annotation", None)
     assert found[17] == ("subpopulation", (31,), "rule", 0)
@@ -175,7 +175,7 @@ def test_people_split_a_group():
     assert {found[example][2] for example in (3, 17, 40)} == {"manual annotation"}
 
 
-def test_people_tie_examples_together():
+def test_annotators_join_examples():
     found = by_index(SHARED, (), LINKS, Decisions(together={(50, 51): True, (3, 17): True}))
     assert found[50] == ("subpopulation", (50,), "manual annotation", 1)
     assert found[51] == ("subpopulation", (51,), "manual annotation", 1)
@@ -183,13 +183,13 @@ def test_people_tie_examples_together():
     assert found[40] == ("subpopulation", (31,), "rule", 0)
 
 
-def test_a_word_on_examples_that_are_not_selected_waits():
+def test_decisions_on_unselected_examples_have_no_effect():
     word = Decisions(together={(50, 99): True, (3, 98): False})
     assert by_index(SHARED, (), LINKS, word) == by_index(SHARED, (), LINKS)
 
 
-def test_decisions_hold_on_when_the_group_grows():
-    """Said of a group of two; with more models a third example shares test examples with both."""
+def test_decisions_remain_valid_when_the_group_grows():
+    """Decided for a group of two; with more models a third example is linked with both."""
     word = Decisions(together={(3, 17): False})
     grown = [*SHARED, (4, 30)]
     found = by_index(grown, (), [*LINKS, (3, 4), (4, 17)], word)
@@ -197,7 +197,7 @@ def test_decisions_hold_on_when_the_group_grows():
     assert found[17][0] == "subpopulation"
 
 
-def test_who_decided(tmp_path):
+def test_decided_by_has_the_highest_precedence(tmp_path):
     leaks = [
         Leak(3, 7, "near"),
         Leak(3, 8, "near", "manual annotation"),

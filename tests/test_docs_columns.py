@@ -1,4 +1,4 @@
-"""docs/files.md explains every column that is written, in its order, and no other."""
+"""docs/files.md documents every column, in order, and no others."""
 
 import re
 
@@ -30,7 +30,7 @@ ROWS = {
 
 
 def explained():
-    """The columns that each section explains."""
+    """Return the columns documented in each section."""
     text = (ROOT / "docs" / "files.md").read_text()
     sections = re.split(r"^## `(\w+)\.csv`$", text, flags=re.MULTILINE)[1:]
     found = {
@@ -48,9 +48,9 @@ def test_columns_of_typed_rows_are_documented_verbatim(name):
     assert f"\n\n{describe(ROWS[name])}\n" in section.split("\n## ")[0]
 
 
-def test_every_section_is_of_a_file():
+def test_every_section_belongs_to_a_file():
     assert explained().keys() == ROWS.keys()
 
 
-def test_the_readme_leads_there():
+def test_the_readme_links_to_it():
     assert "(docs/files.md)" in (ROOT / "README.md").read_text()

@@ -1,4 +1,4 @@
-"""The notebook of the documentation runs and prints what is stored in it."""
+"""The notebook runs and prints its stored outputs."""
 
 import io
 import json
@@ -13,7 +13,7 @@ import memaudit
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "notebook.ipynb"
 
 
-def test_the_notebook_prints_what_it_shows(monkeypatch):
+def test_the_notebook_prints_its_stored_outputs(monkeypatch):
     matplotlib.use("Agg")
     names: dict = {}
     cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
@@ -28,7 +28,7 @@ def test_the_notebook_prints_what_it_shows(monkeypatch):
     assert shown >= 4
 
 
-def test_what_notebooks_import_is_there():
+def test_exported_names_exist():
     for name in memaudit.__all__:
         assert callable(getattr(memaudit, name))
         assert name in dir(memaudit)

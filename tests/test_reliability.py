@@ -1,4 +1,4 @@
-"""How far scores can be relied on: known cases, and studies of which the truth is known."""
+"""Reliability of the scores, in studies with known memorization and influence."""
 
 import csv
 
@@ -17,7 +17,7 @@ THRESHOLDS = {"memorization": 0.25, "influence": 0.15, "z": 2}
 
 
 def known_study(models, seed=0, n=200, classes=10):
-    """Models that are right with known probabilities; memorization and influences are known too.
+    """Simulate models with known probabilities; return also true memorization and influence.
 
     Test example j depends on training example j (the first half of each class) and on nothing else.
     """
@@ -34,8 +34,8 @@ def known_study(models, seed=0, n=200, classes=10):
 
 
 @pytest.mark.parametrize(("models", "sizes"), [(400, [50, 100, 200]), (65, [10, 30]), (19, [])])
-def test_sets_to_compare_are_studies_of_their_own(models, sizes):
-    """Whole blocks without a common model; each leaves out each example equally often."""
+def test_sets_are_disjoint_and_balanced(models, sizes):
+    """Sets consist of whole blocks; each leaves out every example equally often."""
     found = [size for size in reliability.sizes(models, 0.7) if 2 * size <= models]
     assert found == sizes
     mask = np.array([subset_mask(53, model, 0.7, 0) for model in range(models)])
@@ -59,7 +59,7 @@ def test_a_set_agrees_with_itself():
     assert found.here == found.there > 0.15
 
 
-def test_what_is_in_common_is_counted():
+def test_agreement_of_two_small_sets_by_hand():
     """Two training examples, one test example: one set selects both pairs, one only the first."""
     half = np.array([[1, 1], [1, 0], [0, 1], [0, 0]] * 2, dtype=bool)
     mask = np.tile(half, (2, 1))
@@ -80,8 +80,8 @@ def test_what_is_in_common_is_counted():
     assert found.there == pytest.approx((1 + 0 + 0.5) / 3)
 
 
-def test_halves_say_how_the_whole_correlates_with_the_truth():
-    """Spearman and Brown's value is the squared correlation with what the scores estimate."""
+def test_spearman_brown_predicts_the_correlation_with_the_truth():
+    """The prediction is the squared correlation of the scores with the true memorization."""
     study, own, _ = known_study(120)
     found = agreements(study, THRESHOLDS, seed=0)
     assert [a.models for a in found] == [10] * 10 + [30] * 10 + [60] * 10
@@ -92,8 +92,8 @@ def test_halves_say_how_the_whole_correlates_with_the_truth():
     assert reliability.spearman_brown(halves) == pytest.approx(truth, abs=0.01)
 
 
-def test_the_other_set_tells_the_truth_about_selected_pairs():
-    """What a set selects looks better there than it is: it was lucky to be selected."""
+def test_the_other_set_is_free_of_selection_bias():
+    """The selecting set overestimates the influence of its selected pairs; the other does not."""
     study, _, influence = known_study(400)
     here, there, true = [], [], []
     for split in range(5):
@@ -111,20 +111,20 @@ def test_the_other_set_tells_the_truth_about_selected_pairs():
     assert np.mean(here) > np.mean(true) + 0.05
 
 
-def test_spearman_and_browns_formula():
+def test_spearman_brown_formula():
     assert reliability.spearman_brown(0.5) == pytest.approx(2 / 3)
     assert reliability.spearman_brown(0.5, 1) == 0.5
     assert reliability.spearman_brown(2 / 3, 0.5) == pytest.approx(0.5)
 
 
-def test_the_probability_of_the_wrong_side():
+def test_probability_of_the_other_side():
     found = reliability.p_other_side(np.array([0.25, 0.348, 0.152, 0.9]), np.full(4, 0.05), 0.25)
     assert found == pytest.approx([0.5, 0.025, 0.025, 0], abs=1e-4)
 
 
 @pytest.mark.parametrize("models", [400, 1000])
-def test_as_many_examples_are_on_the_wrong_side_as_expected(models, rng):
-    """Of examples mostly hardly memorized, the others uniformly: 20,000, binomial counts."""
+def test_expected_false_selections_match_the_true_number(models, rng):
+    """20,000 examples, 80% with memorization below 0.02, others uniform; binomial counts."""
     true = np.where(rng.random(20_000) < 0.8, 0.02 * rng.random(20_000), rng.random(20_000))
     n_in, n_out = int(0.7 * models), int(0.3 * models)
     right_in, right_out = rng.binomial(n_in, 1.0, 20_000), rng.binomial(n_out, 1 - true)
@@ -138,8 +138,8 @@ def test_as_many_examples_are_on_the_wrong_side_as_expected(models, rng):
 
 
 @pytest.mark.parametrize("accuracy", [0.2, 0.7, 0.9])
-def test_as_many_pairs_are_chance_as_with_other_subsets(accuracy, rng):
-    """Answers that depend on no example, and on some: of the selected pairs, those that are false.
+def test_expected_false_pairs_match_the_true_number(accuracy, rng):
+    """Some predictions depend on a training example, the others on none.
 
     By counts of right answers, whose chance is not the same up and down away from one half.
     """
@@ -165,7 +165,7 @@ def test_as_many_pairs_are_chance_as_with_other_subsets(accuracy, rng):
 
 
 @pytest.mark.parametrize("models", [40, 10])
-def test_rows_and_figure_say_what_they_can(models, tmp_path):
+def test_rows_and_figure_with_enough_and_too_few_models(models, tmp_path):
     study, *_ = known_study(models)
     found = agreements(study, THRESHOLDS, seed=0)
     scores = study.scores(np.arange(models))

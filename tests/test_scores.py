@@ -1,4 +1,4 @@
-"""The subset estimator: by hand, against exact values, and against the formula as F&Z write it."""
+"""The subset estimator: by hand, against exact values, and against F&Z's formula."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_five_models_by_hand():
     assert block.influence == pytest.approx(np.array(by_hand), abs=1e-6)
 
 
-def test_nothing_is_said_of_a_example_that_no_model_left_out():
+def test_an_example_in_all_subsets_has_no_influence():
     mask = MASK.copy()
     mask[:, 1] = True
     found = scores.memorization(mask, TRAIN)
@@ -40,7 +40,7 @@ def test_nothing_is_said_of_a_example_that_no_model_left_out():
 
 
 def nearest_neighbour(n: int = 60, seed: int = 0):
-    """Examples in the plane with some labels flipped, and each example's others, nearest first."""
+    """Return labels of points in the plane, some flipped, and the distances between the points."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, n)
     examples = rng.normal(size=(n, 2)) + 2.5 * np.stack([np.cos(labels), np.sin(labels)], 1)
@@ -58,7 +58,7 @@ def run_subsets(labels, distance, models, fraction):
 
 
 def test_against_exact_leave_one_out():
-    """With 95 % subsets the estimate is leave-one-out's but for a bias of at most 0.05.
+    """With 95% subsets, the estimate is leave-one-out memorization up to a bias of 0.05.
 
     Leave-one-out memorization of a 1-nearest-neighbour classifier is 1 where the nearest other
     example has another label: retrain n times and look.
@@ -77,7 +77,7 @@ def test_against_exact_leave_one_out():
 
 
 def test_against_the_exact_subset_value():
-    """The expectation over 70 % subsets, in closed form, within the standard errors.
+    """The estimate is the expectation over 70% subsets, in closed form, within standard errors.
 
     With i left out, the neighbours are tried in order; each is in the subset with the chance that
     drawing without replacement gives. Over 60 examples the z-scores have mean 0 and sd 1.
@@ -102,7 +102,7 @@ def test_against_the_exact_subset_value():
     assert 0.5 < z.std() < 1.3
 
 
-def test_blocks_are_the_formula_with_two_products(rng):
+def test_influence_blocks_follow_the_formula(rng):
     k, n, m, classes = 50, 40, 30, 3
     mask = rng.random((k, n)) < 0.7
     test = rng.random((k, m)) < 0.6
@@ -119,7 +119,7 @@ def test_blocks_are_the_formula_with_two_products(rng):
 
 
 def published(mask, test):
-    """Influence (n_train, n_test) as F&Z compute it, in float64."""
+    """Compute the influence (n_train, n_test) as F&Z do, in float64."""
     inside, right = mask.astype(float), test.astype(float)
     with np.errstate(invalid="ignore", divide="ignore"):
         both = inside.T @ right / inside.sum(0)[:, None]
@@ -144,8 +144,8 @@ def test_packed_bits_give_the_same_as_booleans(rng):
 
 
 @pytest.mark.parametrize("models", [1, 4095, 4096, 9000])
-def test_counts_two_to_a_float_are_exact(models, rng):
-    """All ones are the largest counts there are; 4,095 is where the upper twelve bits are full."""
+def test_two_counts_per_float_are_exact(models, rng):
+    """All ones give the largest counts; at 4,095 the upper twelve bits are full."""
     inside, right = rng.random((models, 33)) < 0.9, rng.random((models, 5)) < 0.9
     inside[:, :2], right[:, :4] = True, True
     found = counting.counts(inside, right)
@@ -154,7 +154,7 @@ def test_counts_two_to_a_float_are_exact(models, rng):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_all_pairs_are_the_formula(packed, rng):
+def test_all_pairs_follow_the_formula(packed, rng):
     k, n, m = 40, 1100, 13  # more training examples than are computed at a time
     mask, test = rng.random((k, n)) < 0.7, rng.random((k, m)) < 0.6
     mask[:, 3], mask[:, 4] = True, False
@@ -168,7 +168,7 @@ def test_all_pairs_are_the_formula(packed, rng):
         next(all_pairs.influence_rows(mask[:, :5], test, n, m))
 
 
-def test_the_file_of_all_pairs_holds_what_standard_errors_need(tmp_path, rng):
+def test_standard_errors_follow_from_the_file_of_all_pairs(tmp_path, rng):
     k, n, m = 50, 30, 20
     mask, test = rng.random((k, n)) < 0.7, rng.random((k, m)) < 0.6
     labels = rng.integers(0, 3, n), rng.integers(0, 3, m)
@@ -204,20 +204,20 @@ def test_all_pairs_on_the_gpu(rng):
     assert here == pytest.approx(there, abs=1e-6)
 
 
-def test_a_example_never_left_out_has_no_score():
+def test_an_example_in_all_subsets_has_no_memorization():
     found = scores.memorization(np.array([[True, True], [True, False]]), np.ones((2, 2), bool))
     assert np.isnan(found.value[0])
     assert found.value[1] == 0
 
 
-def test_shapes_that_disagree_are_errors():
+def test_inconsistent_shapes_are_errors():
     with pytest.raises(ValueError, match="must both be"):
         scores.memorization(MASK, TRAIN[:, :2])
     with pytest.raises(ValueError, match="n_train"):
         next(scores.influence_blocks(MASK, TEST[:3], np.zeros(3, int), np.zeros(2, int)))
 
 
-def test_files_and_the_export(tmp_path, rng):
+def test_scores_are_exported_with_the_published_keys(tmp_path, rng):
     k, n, m = 30, 20, 12
     mask, train, test = (rng.random((k, width)) < 0.6 for width in (n, n, m))
     labels = rng.integers(0, 3, n), rng.integers(0, 3, m)
@@ -292,7 +292,7 @@ def test_scores_survive_the_round_trip(rng, tmp_path):
         ({"test_correct": TEST[:4]}, "mask has 5 models, test_correct 4"),
     ],
 )
-def test_arrays_that_do_not_fit_are_named(change, message):
+def test_errors_name_the_array_that_does_not_fit(change, message):
     arrays = {"mask": MASK, "train_correct": TRAIN, "test_correct": TEST}
     arrays |= {"train_labels": [0, 0, 0], "test_labels": [0, 0]} | change
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""Files are whole or absent, and what is damaged or foreign is found when it is read."""
+"""Files are complete or absent; damaged files and other files are rejected on reading."""
 
 import os
 import resource
@@ -23,7 +23,7 @@ def path(tmp_path, small_dataset):
     return tmp_path / "data.h5"
 
 
-def test_a_dataset_comes_back_as_it_was(path, small_dataset):
+def test_a_dataset_survives_the_round_trip(path, small_dataset):
     again = load(path)
     assert again.digest() == small_dataset.digest()
     assert again.class_names == small_dataset.class_names
@@ -31,7 +31,7 @@ def test_a_dataset_comes_back_as_it_was(path, small_dataset):
         assert np.array_equal(again.planted[name], values), name
 
 
-def test_a_failure_leaves_the_old_file_and_no_other(path, small_dataset):
+def test_a_failure_keeps_the_old_file_and_leaves_no_other(path, small_dataset):
     before = path.read_bytes()
     with pytest.raises(RuntimeError), store.create(path, store.DATASET, {}) as out:
         out.add("class_names", ["a", "b"])
@@ -40,7 +40,7 @@ def test_a_failure_leaves_the_old_file_and_no_other(path, small_dataset):
     assert [p.name for p in path.parent.iterdir()] == ["data.h5"]
 
 
-def test_a_full_disk_is_an_error_in_words(tmp_path):
+def test_a_full_disk_is_explained(tmp_path):
     def no_space():
         raise OSError(28, "No space left on device")
 
@@ -53,18 +53,18 @@ def test_a_full_disk_is_an_error_in_words(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_file_names_the_command(tmp_path):
+def test_a_missing_file_names_the_command_that_rebuilds_it(tmp_path):
     with pytest.raises(AuditError, match=r"file not found.*snakemake"):
         load(tmp_path / "none.h5")
 
 
-def test_a_truncated_file_is_found(path):
+def test_a_truncated_file_is_detected(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(AuditError, match=r"data\.h5: damaged"):
         load(path)
 
 
-def test_a_flipped_bit_is_found(path):
+def test_a_flipped_bit_is_detected(path):
     whole = path.read_bytes()
     for place in np.linspace(0, len(whole) - 1, 200).astype(int):
         content = bytearray(whole)
@@ -74,14 +74,14 @@ def test_a_flipped_bit_is_found(path):
             load(path)
 
 
-def test_a_file_made_by_other_means_needs_no_checksum(path, small_dataset):
+def test_a_file_written_by_other_programs_needs_no_checksum(path, small_dataset):
     with h5py.File(path) as ours, h5py.File(path.with_name("theirs.h5"), "w") as theirs:
         for name in ours:
             ours.copy(name, theirs)
     assert load(path.with_name("theirs.h5")).digest() == small_dataset.digest()
 
 
-def test_a_foreign_file_is_found(path, tmp_path):
+def test_other_files_are_rejected(path, tmp_path):
     (tmp_path / "text.h5").write_text("not HDF5")
     with pytest.raises(AuditError, match=r"text\.h5: damaged or of another kind"):
         load(tmp_path / "text.h5")
@@ -102,7 +102,7 @@ def test_a_foreign_file_is_found(path, tmp_path):
         (lambda file: file.create_dataset("extra", data=1), "extra is not a field"),
     ],
 )
-def test_files_that_break_the_contract_are_found(path, change, message):
+def test_files_that_violate_the_contract_are_rejected(path, change, message):
     with h5py.File(path, "r+") as file:
         change(file)
     path.write_bytes(path.read_bytes()[store.SEAL_BYTES :])  # a file made by other means
@@ -115,7 +115,7 @@ def replace(file, name, values):
     file[name] = values
 
 
-def test_bits_go_there_and_back(rng):
+def test_bits_survive_the_round_trip(rng):
     flags = rng.random((5, 77)) < 0.5
     assert np.array_equal(bits.unpack(bits.pack(flags), 77), flags)
 
@@ -127,13 +127,13 @@ SMALL |= {"test_labels": np.arange(50), "test_right": np.arange(50)}
 
 
 def large(path, rows, shape=(40, 50)):
-    """Write a file of all pairs from some rows."""
+    """Write a file of all pairs from blocks of rows."""
     with store.create_large(path, store.ALL_PAIRS, {"models": 7}, SMALL, "influence", shape) as add:
         for some in rows:
             add(some)
 
 
-def test_a_large_file_is_as_any_other(tmp_path, rng):
+def test_a_large_file_is_read_like_any_other(tmp_path, rng):
     values = rng.random((40, 50)).astype(np.float32)
     path = tmp_path / "new" / "pairs.h5"
     large(path, np.split(values, [1, 17]))
@@ -162,15 +162,15 @@ def test_a_large_file_is_as_any_other(tmp_path, rng):
         [np.zeros((40, 49))],
     ],
 )
-def test_a_large_file_with_other_rows_than_promised_is_none(tmp_path, rows):
+def test_a_large_file_with_wrong_rows_is_not_written(tmp_path, rows):
     with pytest.raises(ValueError, match="influence"):
         large(tmp_path / "pairs.h5", rows)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("reserves", [True, False])
-def test_a_disk_too_small_for_a_large_file(tmp_path, monkeypatch, reserves):
-    """Found before there is anything to write, where the file system can set room aside."""
+def test_too_small_a_disk_for_a_large_file_fails_early(tmp_path, monkeypatch, reserves):
+    """It fails before the first row if the file system can reserve space."""
     if not reserves:
         monkeypatch.delattr(os, "posix_fallocate")
     large(tmp_path / "pairs.h5", [np.ones((40, 50))])
@@ -193,7 +193,7 @@ def test_a_disk_too_small_for_a_large_file(tmp_path, monkeypatch, reserves):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_killed_writer_leaves_no_file_and_what_it_left_goes_with_the_next(tmp_path):
+def test_remains_of_a_killed_writer_are_removed_by_the_next(tmp_path):
     code = f"""
         import os, signal
         import numpy as np
@@ -214,7 +214,7 @@ def test_a_killed_writer_leaves_no_file_and_what_it_left_goes_with_the_next(tmp_
     assert [p.name for p in tmp_path.iterdir()] == ["pairs.h5"]
 
 
-def test_a_large_file_takes_little_memory(tmp_path):
+def test_a_large_file_needs_little_memory(tmp_path):
     shape = (40, 500_000)  # 80 MB
     small = SMALL | {"test_labels": np.arange(shape[1]), "test_right": np.arange(shape[1])}
     row = np.ones((1, shape[1]), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Groups of examples that influence the same test examples, and how alike they look."""
+"""Groups of examples that influence the same test examples, and their appearance check."""
 
 import csv
 
@@ -33,7 +33,7 @@ def links(*ends):
 
 
 class Looks:
-    """Stands for `Appearance`: examples look alike (similarity 2) when they are of one kind."""
+    """Stub of `Appearance`: examples of one kind have similarity 2, others -1."""
 
     def __init__(self, kinds):
         self.kinds = kinds
@@ -42,7 +42,7 @@ class Looks:
         return np.array([2.0 if self.kinds[a] == self.kinds[b] else -1.0 for a, b in pairs])
 
 
-def test_examples_are_linked_that_share_a_test_example():
+def test_examples_that_share_a_test_example_are_linked():
     train, test = [7, 3, 5, 7, 9], [1, 1, 2, 2, 4]
     assert shared_links(np.array(train), np.array(test)).tolist() == [[3, 7], [5, 7]]
     assert shared_links(np.array([3, 4]), np.array([1, 2])).shape == (0, 2)
@@ -85,8 +85,8 @@ def test_the_rule_and_the_check_are_both_recorded(tmp_path):
     assert header == ["group", "checked_group", "example", "class", "test_examples", "similarity"]
 
 
-def test_two_checked_groups_come_of_one():
-    """Examples 1, 2 and 3, 4 look alike; all four influence test example 10."""
+def test_the_check_splits_a_group():
+    """Examples 1, 2 and 3, 4 look similar; all four influence test example 10."""
     everyone = pairs_of((example, 10) for example in (1, 2, 3, 4))
     members = find_members(everyone, Looks({1: "a", 2: "a", 3: "b", 4: "b"}), ["ant"], 1)
     assert [(m.group, m.checked_group) for m in members] == [(0, 0), (0, 0), (0, 1), (0, 1)]
@@ -94,14 +94,14 @@ def test_two_checked_groups_come_of_one():
     assert len(links_of(members, RULE)) == 6
 
 
-def test_no_pairs_no_groups(tmp_path):
+def test_no_pairs_give_no_groups(tmp_path):
     assert find_members([], Looks({}), ["ant"], 1) == []
     write_rows(tmp_path / "subpopulations.csv", Member, [])
     assert read_rows(tmp_path / "subpopulations.csv", Member) == []
     assert links_of([], RULE).shape == (0, 2)
 
 
-def test_people_cut_links_and_tie_them():
+def test_annotators_remove_and_add_links():
     automatic = links((1, 2), (2, 3))
     assert decided_links(automatic, {}).tolist() == [[1, 2], [2, 3]]
     said = {(1, 2): False, (1, 9): True, (2, 3): True, (4, 5): False}
@@ -111,7 +111,7 @@ def test_people_cut_links_and_tie_them():
 
 @pytest.fixture(scope="module")
 def alike():
-    """60 random images of a class, then one of them brighter, mirrored, and another made noisy."""
+    """60 random images of a class, one of them brightened and mirrored, and another with noise."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(40, 200, (60, 4, 4, 3))
     images = np.kron(coarse, np.ones((1, 5, 5, 1))).astype(np.uint8)
@@ -121,7 +121,7 @@ def alike():
     return Appearance(images, np.zeros(62, dtype=np.int64))
 
 
-def test_edited_images_look_alike_and_random_ones_do_not(alike):
+def test_edited_images_look_similar_and_random_ones_do_not(alike):
     edited = alike.similarity(links((0, 60), (1, 61)))
     assert (edited > 3).all()
     strangers = alike.similarity(links(*((2 * k + 2, 2 * k + 3) for k in range(29))))
@@ -129,20 +129,20 @@ def test_edited_images_look_alike_and_random_ones_do_not(alike):
     assert abs(np.median(strangers)) < 0.5
 
 
-def test_similarity_does_not_depend_on_order_or_company(alike):
+def test_similarity_is_symmetric_and_independent_of_other_pairs(alike):
     together = alike.similarity(links((0, 60), (5, 9)))
     assert alike.similarity(links((9, 5))) == pytest.approx(together[1:], abs=1e-4)
     assert alike.similarity(links()).shape == (0,)
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_a_class_of_a_few_examples_or_of_one_image(count):
+def test_similarity_is_finite_in_a_class_of_identical_images(count):
     images = np.full((count, 5, 7, 3), 90, dtype=np.uint8)
     same = Appearance(images, np.zeros(count, dtype=np.int64)).similarity(links((0, 1)))
     assert np.isfinite(same).all()
 
 
-def test_thresholds_that_select_nearly_everything_are_refused(tmp_path, monkeypatch):
+def test_thresholds_that_select_nearly_all_pairs_are_rejected(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     mask, labels = rng.random((20, 12)) < 0.5, np.zeros(12, dtype=np.int64)
     Scores.from_arrays(mask, mask, mask, labels, labels).write(tmp_path / "s.h5")

@@ -1,4 +1,4 @@
-"""Typed rows: what is written is read back, and documents itself."""
+"""Typed rows survive the round trip and document their columns."""
 
 from dataclasses import dataclass
 

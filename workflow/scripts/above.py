@@ -1,4 +1,4 @@
-"""Write the list of all examples whose memorization is at or above a threshold."""
+"""Write the list of the examples with memorization at or above a threshold."""
 
 from memaudit.models.removals import examples_above, write_examples
 from memaudit.scores.facade import Scores
@@ -9,4 +9,4 @@ with job(snakemake.log[0]) as report:
     scores = Scores.from_file(snakemake.input[0])
     examples = examples_above(scores.memorization.value, float(threshold))
     write_examples(examples, snakemake.output[0])
-    report.say(f"{len(examples)} examples have memorization of {threshold} or more")
+    report.say(f"{len(examples)} examples have memorization of at least {threshold}")

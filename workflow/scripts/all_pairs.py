@@ -1,4 +1,4 @@
-"""Influence of every training example on every test example, from the subset models of one recipe."""
+"""Estimate the influence of every training example on every test example, for one recipe."""
 
 from memaudit.data.dataset import load
 from memaudit.models.device import choose_device, describe

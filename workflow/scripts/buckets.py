@@ -1,9 +1,9 @@
-"""Put each selected example in a bucket, with the reason."""
+"""Assign each selected example to a bucket, with the reason."""
 
 from collections import Counter
 
 from memaudit.buckets.assign import Assignment, assign
-from memaudit.buckets.decisions import Decisions, read_decisions
+from memaudit.buckets.decisions import MANUAL, Decisions, read_decisions
 from memaudit.buckets.leaks import Leak
 from memaudit.buckets.subpopulations import Member, links_of
 from memaudit.data.dataset import load
@@ -22,9 +22,9 @@ with job(snakemake.log[0]) as report:
     )
     write_rows(snakemake.output[0], Assignment, assignments)
     counts = Counter(row.reason for row in assignments)
-    people = sum(row.decided_by == "manual annotation" for row in assignments)
+    manual = sum(row.decided_by == MANUAL for row in assignments)
     report.say(
-        f"{len(assignments)} selected examples: {counts['exact']} with an exact and {counts['near']} "
-        f"with a near duplicate in the test set, {counts['subpopulation']} in a subpopulation, "
-        f"{counts['none']} memorized and neither; people decided on {people} of them"
+        f"{len(assignments)} selected examples: {counts['exact']} with an exact duplicate and "
+        f"{counts['near']} with a near-duplicate in the test set, {counts['subpopulation']} in a "
+        f"subpopulation, {counts['none']} with neither; {manual} decided by manual annotation"
     )

@@ -25,9 +25,7 @@ with job(snakemake.log[0]) as report:
     leaks = with_decisions(leaks, decisions, data)
     clean = leak_free(leaks, data.n_test)
     write_rows(snakemake.output.leaks, Leak, leaks)
-    comment = (
-        f"{len(clean)} of {data.n_test} test examples, without a duplicate in the training set"
-    )
+    comment = f"{len(clean)} of {data.n_test} test examples: no duplicate in the training set"
     write_examples(clean, snakemake.output.leak_free, comment)
     published = sum(leak.decided_by == "published annotation" for leak in leaks)
     report.say(

@@ -1,4 +1,4 @@
-"""Write the lists of examples to remove: all selected ones, and each bucket."""
+"""Write the lists of examples to remove: all selected examples, and each bucket."""
 
 from pathlib import Path
 

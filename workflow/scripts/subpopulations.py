@@ -17,5 +17,5 @@ with job(snakemake.log[0]) as report:
     report.say(
         f"{len(members)} selected examples share a test example, in "
         f"{len({member.group for member in members})} groups; {len(checked)} of them, in "
-        f"{len(set(checked))} groups, also look alike"
+        f"{len(set(checked))} groups, pass the appearance check"
     )
