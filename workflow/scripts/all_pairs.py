@@ -2,7 +2,6 @@
 
 from memaudit.data.dataset import load
 from memaudit.models.device import choose_device, describe
-from memaudit.models.removals import subset_mask
 from memaudit.models.shards import Origin, read_shards
 from memaudit.scores.all_pairs import write_all_pairs
 from memaudit.study.jobs import job
@@ -10,13 +9,7 @@ from memaudit.study.jobs import job
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)
     params = snakemake.params
-    origin = Origin(
-        "subset",
-        params.recipe,
-        params.seed,
-        data.digest(),
-        lambda trial: subset_mask(data.n_train, trial, params.fraction, params.seed),
-    )
+    origin = Origin.of_subsets(params.recipe, params.seed, params.fraction, data)
     fields = ["train_mask", "test_correct"]
     shards = list(snakemake.input.shards)
     found = read_shards(shards, range(params.models), fields, origin, unpack=False)

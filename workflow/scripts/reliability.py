@@ -4,7 +4,6 @@ import numpy as np
 
 from memaudit.data.dataset import load
 from memaudit.figures.reliability import reliability as draw
-from memaudit.models.removals import subset_mask
 from memaudit.models.shards import Origin, read_shards
 from memaudit.scores import reliability
 from memaudit.scores.facade import Scores
@@ -14,18 +13,12 @@ from memaudit.tables import read_rows, write_rows
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)
-    models, seed = snakemake.params.models, snakemake.params.seed
-    fraction = snakemake.params.fraction
-    origin = Origin(
-        "subset",
-        snakemake.params.recipe,
-        seed,
-        data.digest(),
-        lambda trial: subset_mask(data.n_train, trial, fraction, seed),
-    )
+    params = snakemake.params
+    models, seed, fraction = params.models, params.seed, params.fraction
+    origin = Origin.of_subsets(params.recipe, params.seed, params.fraction, data)
     fields = ["train_mask", "train_correct", "test_correct"]
     found = read_shards(list(snakemake.input.shards), range(models), fields, origin)
-    thresholds = dict(snakemake.params.thresholds)
+    thresholds = dict(params.thresholds)
     tests = np.ones(data.n_test, dtype=bool)
     if thresholds.pop("held_out_half"):
         tests = selecting_half(data.test_labels, seed)

@@ -37,7 +37,7 @@ with job(snakemake.log[0]) as report:
         both = snakemake.input.first_shards, snakemake.input.second_shards
         halves = []
         for recipe, shards in zip(params.recipes.values(), both, strict=True):
-            origin = Origin("subset", recipe, params.seed, data.digest())
+            origin = Origin.of_subsets(recipe, params.seed, params.fraction, data)
             models = read_shards(list(shards), range(params.models), FIELDS, origin)
             study = reliability.SubsetModels(*models.values(), *labels, params.fraction)
             halves.append(tuple(scored(study.scores(half)) for half in sets))

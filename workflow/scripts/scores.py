@@ -3,31 +3,22 @@
 import numpy as np
 
 from memaudit.data.dataset import load
-from memaudit.models.removals import subset_mask
 from memaudit.models.shards import Origin, read_shards
 from memaudit.scores.facade import Scores
 from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)
-    shards = list(snakemake.input.shards)
-    models, seed = snakemake.params.models, snakemake.params.seed
-    fraction = snakemake.params.fraction
+    params, shards = snakemake.params, list(snakemake.input.shards)
     fields = ["train_mask", "train_correct", "test_correct"]
-    origin = Origin(
-        "subset",
-        snakemake.params.recipe,
-        seed,
-        data.digest(),
-        lambda trial: subset_mask(data.n_train, trial, fraction, seed),
-    )
-    found = read_shards(shards, range(models), fields, origin, unpack=False)
+    origin = Origin.of_subsets(params.recipe, params.seed, params.fraction, data)
+    found = read_shards(shards, range(params.models), fields, origin, unpack=False)
     arrays = (found[field] for field in fields)
     scores = Scores.from_arrays(*arrays, data.train_labels, data.test_labels)
     scores.write(snakemake.output[0])
     memorization = scores.memorization
     report.say(
-        f"memorization of {data.n_train} examples from {models} models: mean "
+        f"memorization of {data.n_train} examples from {params.models} models: mean "
         f"{np.mean(memorization.value):.3f}; {np.mean(memorization.value >= 0.25):.1%} of the "
         f"examples at 0.25 or above; largest standard error {np.max(memorization.se):.3f}"
     )

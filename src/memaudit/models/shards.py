@@ -10,10 +10,12 @@ import h5py
 import numpy as np
 
 from memaudit import bits, store
+from memaudit.data.dataset import Dataset
 from memaudit.errors import AuditError
 from memaudit.models.identity import SUBSET_DESIGN, read_identity
 from memaudit.models.network_names import network_source
 from memaudit.models.recipe import Recipe
+from memaudit.models.removals import subset_mask
 
 Row = dict[str, Any]
 
@@ -57,6 +59,18 @@ class Origin:
     seed: int | None = None
     dataset: str | None = None
     mask: Callable[[int], np.ndarray] | None = None
+
+    @classmethod
+    def of_subsets(
+        cls, recipe: dict[str, Any], seed: int, fraction: float, data: Dataset
+    ) -> "Origin":
+        """Return the origin of the subset models of a recipe, with their training masks."""
+        n_train = data.n_train
+
+        def mask(trial: int) -> np.ndarray:
+            return subset_mask(n_train, trial, fraction, seed)
+
+        return cls("subset", recipe, seed, data.digest(), mask)
 
 
 def read_shards(
