@@ -61,7 +61,8 @@ def test_the_answer_in_full():
         (
             {"verdict": "excess drop, within the margin"},
             "Verdict: memorization is needed here, but for little; the excess drop of the "
-            "memorized bucket is above 0 (p = 0.010, Holm-adjusted) and within the margin of ±0.25 pp.",
+            "memorized bucket is above 0 (p = 0.010, Holm-adjusted) and within the margin of "
+            "±0.25 pp.",
         ),
         (
             {"verdict": "smaller drop than control", "excess_drop": -1.0},

@@ -6,7 +6,7 @@ test set, or to those that are neither. The predicted drop is the sum of the inf
 were additive; they were estimated from models of subsets, not from those compared here.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -194,11 +194,14 @@ def view(
     members: dict[str, list[Example]] = {group_of(row): [] for row in removed.values()}
     for example in examples:
         members[example.group].append(example)
-    groups = [_group(compared, name, list(removed.values()), of) for name, of in members.items()]
+    sizes = Counter(group_of(row) for row in removed.values())
+    groups = [
+        _group(compared, name, sizes[name], _images(of), sum(one.predicted for one in of))
+        for name, of in members.items()
+    ]
     groups.sort(key=lambda group: (-group.contribution, group.group))
-    influenced = np.array([example.test for example in examples], dtype=np.int64)
-    others = np.setdiff1d(np.arange(compared.n_test), influenced)
-    groups.append(_others(compared, others))
+    others = np.setdiff1d(np.arange(compared.n_test), _images(examples))
+    groups.append(_group(compared, OTHERS, 0, others, 0.0))
     return _summary(compared, len(removed), examples, others), groups, examples
 
 
@@ -260,47 +263,33 @@ def _interval(full: npt.NDArray[np.bool_], reduced: npt.NDArray[np.bool_]) -> tu
 
 
 def _group(
-    arms: _Arms, name: str, removed: Sequence[Assignment], examples: Sequence[Example]
+    arms: _Arms, name: str, n_removed: int, images: npt.NDArray[np.int64], predicted: float
 ) -> Group:
-    images = np.array([example.test for example in examples], dtype=np.int64)
-    found = arms.contribution(images)
+    """Return a group of test examples `images`; `predicted` is the sum of their predictions."""
+    found, n = arms.contribution(images), len(images)
     return Group(
         recipe=arms.recipe,
         removal=arms.removal,
         group=name,
-        removed_examples=sum(group_of(row) == name for row in removed),
-        test_examples=len(examples),
-        mean_drop=float(np.mean([e.drop for e in examples])) if examples else float("nan"),
+        removed_examples=n_removed,
+        test_examples=n,
+        mean_drop=found.value * arms.n_test / n if n else float("nan"),
         contribution=found.value,
         low=found.low,
         high=found.high,
-        predicted=sum(example.predicted for example in examples) / arms.n_test,
+        predicted=predicted / arms.n_test,
         control_contribution=arms.control_contribution(images),
     )
 
 
-def _others(arms: _Arms, others: npt.NDArray[np.int64]) -> Group:
-    """Return the test examples that no removed example is known to influence, as a group."""
-    found = arms.contribution(others)
-    return Group(
-        recipe=arms.recipe,
-        removal=arms.removal,
-        group=OTHERS,
-        removed_examples=0,
-        test_examples=len(others),
-        mean_drop=found.value * arms.n_test / len(others) if len(others) else float("nan"),
-        contribution=found.value,
-        low=found.low,
-        high=found.high,
-        predicted=0.0,
-        control_contribution=arms.control_contribution(others),
-    )
+def _images(examples: Sequence[Example]) -> npt.NDArray[np.int64]:
+    return np.array([example.test for example in examples], dtype=np.int64)
 
 
 def _summary(
     arms: _Arms, n_removed: int, examples: Sequence[Example], others: npt.NDArray[np.int64]
 ) -> Summary:
-    influenced = np.array([example.test for example in examples], dtype=np.int64)
+    influenced = _images(examples)
     whole = accuracy_drop(arms.full, arms.reduced)
     carried, rest = arms.contribution(influenced), arms.contribution(others)
     predicted = sum(example.predicted for example in examples) / arms.n_test

@@ -316,4 +316,16 @@ def verdict(row: Comparison) -> str:
 def markdown(rows: Sequence[Table2Row], name: str, answer: str, margin: float) -> str:
     """Return Table 2 for readers: the answer, the table, and what its columns mean."""
     columns = describe(Table2Row)
-    return render("table2.md", rows=rows, name=name, answer=answer, margin=margin, columns=columns)
+    few_trials = any(
+        row.drop_sampling_high - row.drop_sampling_low < row.drop_high - row.drop_low
+        for row in rows
+    )
+    return render(
+        "table2.md",
+        rows=rows,
+        name=name,
+        answer=answer,
+        margin=margin,
+        columns=columns,
+        few_trials=few_trials,
+    )
