@@ -14,7 +14,8 @@ def row(recipe, removal, drop, excess, **changes):
     """A row of Table 2 with CIs of ±0.5 around the drop and ±0.7 around the excess drop."""
     values = {field.name: 0.3 for field in fields(Comparison)}
     values |= {"row": removal, "recipe": recipe, "removal": removal, "verdict": "excess drop"}
-    values |= {"n_removed": 8, "drop": drop, "drop_low": drop - 0.5, "drop_high": drop + 0.5}
+    values |= {"n_removed": 8, "drop": drop, "drop_sampling_low": drop - 0.5}
+    values |= {"drop_sampling_high": drop + 0.5}
     values |= {"excess_drop": excess, "p_excess": 0.01}
     values |= {"excess_drop_low": excess - 0.7, "excess_drop_high": excess + 0.7}
     return Comparison(**(values | changes))
@@ -28,7 +29,7 @@ ROWS = [
 ]
 ONE_MODEL = dict.fromkeys(
     (
-        *("drop_low", "drop_high", "excess_drop_low", "excess_drop_high"),
+        *("drop_sampling_low", "drop_sampling_high", "excess_drop_low", "excess_drop_high"),
         *("p_excess", "p_equivalence"),
     ),
     NAN,
@@ -40,19 +41,18 @@ def with_memorized(**changes):
 
 
 def test_the_answer_in_full():
-    assert answer(ROWS, 0.25) == (
-        "Removing the 8 selected training examples lowers test accuracy by 2.50 pp (95% CI 2.00 to "
-        "3.00 on the fixed test set) with the recipe original and by 1.50 pp (95% CI 1.00 to 2.00) "
-        "with the recipe weight_decay; the excess drop over the size- and class-matched random "
-        "control is 1.80 pp (95% CI 1.10 to 2.50 including test-set sampling) and 0.90 pp (95% CI "
-        "0.20 to 1.60), respectively. "
-        "With weight_decay, the excess drop is 0.80 pp (95% CI 0.10 to 1.50) for the leakage_shift "
-        "bucket (5 examples with a duplicate in the test set or in a subpopulation) and 0.40 pp "
-        "(95% CI -0.30 to 1.10) for the memorized bucket (3 examples with neither a duplicate nor "
-        "a subpopulation), statistically significant for both. "
+    assert answer(ROWS, 0.25).split("\n\n") == [
+        "Removing the 8 selected training examples lowers test accuracy by 2.50 pp (95% CI "
+        "including test-set sampling: 2.00 to 3.00) with the recipe original and by 1.50 pp (1.00 "
+        "to 2.00) with the recipe weight_decay; the excess drop over the size- and class-matched "
+        "random control is 1.80 pp (1.10 to 2.50) and 0.90 pp (0.20 to 1.60), respectively.",
+        "With weight_decay, the excess drop is 0.80 pp (0.10 to 1.50) for the 5 examples with a "
+        "duplicate in the test set or in a subpopulation (leakage_shift) and 0.40 pp (-0.30 to "
+        "1.10) for the 3 examples with neither (memorized); it is statistically significant for "
+        "both.",
         "Verdict: memorization is needed here; without the memorized bucket, accuracy drops by "
-        "more than without random examples (p = 0.010, Holm-adjusted)."
-    )
+        "more than without random examples (p = 0.010, Holm-adjusted).",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -76,15 +76,16 @@ def test_the_answer_in_full():
         ),
         (
             {"verdict": "inconclusive", "p_excess": 0.6},
-            "statistically significant for the leakage_shift bucket only. Verdict: inconclusive; "
+            "; it is statistically significant only for leakage_shift.\n\nVerdict: inconclusive; "
             "for the memorized bucket neither an excess drop (p = 0.600, Holm-adjusted) nor "
             "equivalence to its control within ±0.25 pp (p = 0.300) is shown, so more trials or "
             "test images are needed.",
         ),
         (
             {"verdict": "nothing removed", "n_removed": 0, "p_excess": NAN},
-            "(5 examples with a duplicate in the test set or in a subpopulation), statistically "
-            "significant. Verdict: none on memorization alone, as the memorized bucket is empty.",
+            "for the 5 examples with a duplicate in the test set or in a subpopulation "
+            "(leakage_shift); it is statistically significant.\n\n"
+            "Verdict: none on memorization alone, as the memorized bucket is empty.",
         ),
         (
             {"verdict": "not tested", "excess_drop": NAN, "p_excess": NAN},
@@ -99,10 +100,10 @@ def test_the_verdict_is_on_the_memorized_bucket(changes, verdict):
 def test_a_gain_is_called_one_with_its_ci_turned_round():
     text = answer([row("original", "selected", -0.3, -0.5), *ROWS[1:]], 0.25)
     assert (
-        "raises test accuracy by 0.30 pp (95% CI -0.20 to 0.80 on the fixed test set) with the "
-        "recipe original and lowers it by 1.50 pp"
+        "raises test accuracy by 0.30 pp (95% CI including test-set sampling: -0.20 to 0.80) with "
+        "the recipe original and lowers it by 1.50 pp"
     ) in text
-    assert "is -0.50 pp (95% CI -1.20 to 0.20" in text
+    assert "is -0.50 pp (-1.20 to 0.20)" in text
 
 
 def test_nothing_selected():
@@ -125,7 +126,7 @@ def test_one_trial_has_no_ci_and_no_verdict():
 def test_without_a_control_there_is_no_excess_drop():
     none = {"excess_drop": NAN, "excess_drop_low": NAN, "excess_drop_high": NAN, "p_excess": NAN}
     text = answer([replace(r, **none, verdict="not tested") for r in ROWS], 0.25)
-    assert "; no random control was trained for comparison. Verdict: none, as" in text
+    assert "; no random control was trained for comparison.\n\nVerdict: none, as" in text
     assert "nan" not in text
 
 
@@ -134,7 +135,7 @@ def test_published_scores_and_a_single_example():
     assert text.startswith(
         "Removing the single selected training example (Feldman and Zhang's published pairs) lowers"
     )
-    assert "(1 example with" in text
+    assert "for the 1 example with" in text
 
 
 def test_a_table_without_the_selected_examples():

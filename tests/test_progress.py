@@ -71,7 +71,8 @@ def test_what_is_older_than_the_table_is_named_at_the_end(tmp_path):
     (tmp_path / "answer.md").write_text("The drop is 1.00 pp.\n")
     others = {name: f"{name}.csv" for name in ("claims", "rescored", "threshold_curve")}
     words = endings.closing_words(tmp_path, False, 400, others, time.time() - 200)
-    assert words.startswith("\nThe drop is 1.00 pp.\n\n| row |\n")
+    assert words.startswith("\n| row |\n")
+    assert "\n\nThe drop is 1.00 pp.\n\nResults in" in words
     assert "Older than this table, possibly from other settings: claims.\n" in words
     # a run that left the table as it was
     assert "Older than" not in endings.closing_words(tmp_path, False, 400, others, time.time())

@@ -9,6 +9,7 @@ from memaudit.study.jobs import job
 with job(snakemake.log[0]):
     for name, path in snakemake.output.items():
         text = Path(snakemake.input[name]).read_text(encoding="utf-8")
-        first = text.splitlines()[0]
-        title = first.removeprefix("# ") if first.startswith("# ") else "The answer"
+        if not text.startswith("# "):
+            text = f"# The answer\n\n{text}"
+        title = text.splitlines()[0].removeprefix("# ")
         store.write_text(path, pages.page(text, title))

@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from memaudit.figures.drawing import (
     BLUE,
@@ -54,6 +55,7 @@ def learning_curves(rows: Sequence[CurveRow], path: str | Path) -> None:
         for name, colour, dash, label in _LINES:
             _line(accuracies, mine, name, colour, dash, label)
         _fitted(accuracies, mine[-1])
+        accuracies.xaxis.set_major_locator(MaxNLocator(integer=True))
         accuracies.set_xlabel("epoch", fontsize=SMALL)
     axes[0, 0].set_ylabel("training loss: cross-entropy (nats)", fontsize=SMALL)
     axes[0, 0].set_ylim(bottom=0)

@@ -10,7 +10,7 @@ from memaudit.templates import known, render
 
 
 def answer(rows: Sequence[Comparison], margin: float, source: str = "estimate") -> str:
-    """Return two or three sentences: accuracy drop, excess drop, buckets, verdict.
+    """Return up to three short paragraphs: accuracy drop and excess drop, buckets, verdict.
 
     `rows` of Table 2; `margin` of equivalence, pp; `source` of the scores
     (`memorization.source`).
@@ -33,4 +33,5 @@ def answer(rows: Sequence[Comparison], margin: float, source: str = "estimate") 
         margin=margin,
         is_published=source == "published",
     )
-    return re.sub(r" (?=[,;:.])", "", " ".join(text.split()))
+    paragraphs = (" ".join(part.split()) for part in text.split("¶"))
+    return re.sub(r" (?=[,;:.])", "", "\n\n".join(paragraphs))

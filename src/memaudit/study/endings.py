@@ -19,7 +19,7 @@ WIDTH = 100
 def closing_words(
     results: Path, planted: bool, models: int, others: Mapping[str, str], since: float
 ) -> str:
-    """Return the answer, Table 2 and, for generated images, the checks of what was planted.
+    """Return Table 2, for generated images the checks of what was planted, and the answer.
 
     `others` are rules that the run did not look at, each with a file of it in `results`. If the
     run, which began at `since` (a time), rebuilt the table, those older than it are named.
@@ -32,7 +32,7 @@ def closing_words(
     return render(
         "closing.txt",
         results=results,
-        answer=textwrap.fill(answer, WIDTH),
+        answer="\n".join(textwrap.fill(part, WIDTH) for part in answer.splitlines()),
         table=first_table(table.read_text(encoding="utf-8")),
         checks=read_rows(found, Check) if planted and found.exists() else [],
         models=models,
