@@ -216,10 +216,12 @@ def test_offline_without_a_mirror_says_what_to_do(tmp_path, mirror, monkeypatch)
 def test_the_plan_says_what_it_costs(tmp_path, mirror):
     study = cifar_study(tmp_path, mirror)
     text = study.snakemake("plan").stdout
-    assert "weight_decay    random_memorized" in text
+    lines = [line.split() for line in text.splitlines()]
+    assert ["weight_decay", "random_memorized"] in [line[:2] for line in lines]
     assert "stated rate" in text
-    assert "How many models an arm" in text
-    assert "data/cifar-100-binary.tar.gz: to be fetched" in text
+    assert "Models needed per arm" in text
+    assert "data/cifar-100-binary.tar.gz: to be downloaded" in text
+    assert max(map(len, text.splitlines())) <= 100
     assert ["train", "10"] in [line.split() for line in text.splitlines()]
     assert not (study.results / "dataset.txt").exists()  # asking makes the folder nobody's
 

@@ -112,9 +112,10 @@ def test_the_plan_counts_models_by_those_that_are_trained(finished, monkeypatch)
                 for prefix in ("random_", "")
             )
             assert row.sd == pytest.approx((control - reduced).std(ddof=1), abs=1e-3)
-    text = models_needed.words(Configured(finished.config))
-    assert "by the 60 scored: " in text
-    assert "stated" not in text
+    text = models_needed.render_needed(Configured(finished.config))
+    assert "memorized examples, from 60 models: " in text
+    assert text.count(" 3, 3 ") == 4
+    assert max(map(len, text.splitlines())) <= 100
     other = copy.deepcopy(finished.config)
     other["recipes"]["weight_decay"]["weight_decay"] = 0.01  # its models are of another recipe
     rows = models_needed.rows(Configured(other))

@@ -23,7 +23,7 @@ def out_of_date(config: dict, targets: list[str]) -> str:
             [*command, "--configfile", file.name], capture_output=True, text=True, check=False
         )
     if "Nothing to be done" in done.stdout + done.stderr:
-        return "nothing, all is up to date"
+        return "none"
     return done.stdout.partition("Job stats:")[2].partition("\n\n")[0].strip() or done.stderr
 
 
@@ -33,9 +33,8 @@ with job(snakemake.log[0]):
     machine = plan.this_machine(study.config.training.device)
     print(plan.render_cost(study, machine))
     print(plan.render_extras(study, machine))
-    print(models_needed.words(study))
-    print(f"\nWhat `snakemake` would run now:\n{out_of_date(config, [])}")
+    print(models_needed.render_needed(study))
+    print(f"Jobs that are out of date:\n{out_of_date(config, [])}")
     results = Path(study.results)
     if made := [name for name in study.possible_sweeps if (results / f"{name}.csv").exists()]:
-        targets = " ".join(made)
-        print(f"\nWhat `snakemake {targets}` would run now:\n{out_of_date(config, made)}")
+        print(f"\nJobs of {', '.join(made)} that are out of date:\n{out_of_date(config, made)}")
