@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -41,7 +42,8 @@ def drops(
         return label
 
     for place, row in enumerate(tests):
-        _drop(axis, row, place - _APART, BLUE, "o", once("examples removed"))
+        label = once("examples removed")
+        _drop(axis, row, place - _APART, color=BLUE, marker="o", label=label)
         if control := controls.get((row.recipe, CONTROL + row.removal)):
             drawn = accuracies.get((control.recipe, control.removal), ())
             axis.plot(
@@ -54,7 +56,8 @@ def drops(
                 markeredgewidth=0,
                 label=once("a single random draw, one model") if len(drawn) else None,
             )
-            _drop(axis, control, place, GREY, "s", once("matched random control"))
+            label = once("matched random control")
+            _drop(axis, control, place, color=GREY, marker="s", label=label)
         if known(row.published_drop):
             axis.errorbar(
                 row.published_drop,
@@ -84,12 +87,10 @@ def drops(
     save(figure, path)
 
 
-def _drop(
-    axis: Axes, row: Table2Row, height: float, colour: str, marker: str, label: str | None
-) -> None:
+def _drop(axis: Axes, row: Table2Row, height: float, *, color: str, **style: Any) -> None:
     """Draw a drop with its CIs: on the fixed test set thick, including sampling thin."""
     sampling = row.drop_sampling_low, row.drop_sampling_high
     for ends, width in ((sampling, 1.2), ((row.drop_low, row.drop_high), 3.5)):
         if known(ends[0]):
-            axis.plot(ends, [height] * 2, color=colour, linewidth=width, solid_capstyle="butt")
-    axis.plot(row.drop, height, marker, color=colour, linestyle="none", label=label)
+            axis.plot(ends, [height] * 2, color=color, linewidth=width, solid_capstyle="butt")
+    axis.plot(row.drop, height, color=color, linestyle="none", **style)

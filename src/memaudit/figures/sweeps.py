@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -37,7 +37,8 @@ def weight_decay(rows: Sequence[WeightDecayRow], path: str | Path) -> None:
     values = _column(tests, "weight_decay")
     places = _log_places(values)
     figure, (above, below) = plt.subplots(2, 1, figsize=(7, 7), sharex=True, layout="constrained")
-    _accuracies(above, places, tests, "acc_full", BLUE, "o", "test images, 95% CI over models")
+    label = "test images, 95% CI over models"
+    _accuracies(above, places, tests, "acc_full", color=BLUE, marker="o", label=label)
     fitted, sd = _column(tests, "fitted"), np.nan_to_num(_column(tests, "fitted_sd"))
     above.errorbar(
         places,
@@ -55,7 +56,7 @@ def weight_decay(rows: Sequence[WeightDecayRow], path: str | Path) -> None:
     apart = 0.012 * (np.ptp(places) or 1)
     for side, (colour, marker, way, label) in zip((tests, controls), _SIDES, strict=True):
         label = f"{label} ({_count(tests)})" if way < 0 else label
-        _drops(below, places + way * apart, side, colour, marker, label)
+        _drops(below, places + way * apart, side, color=colour, marker=marker, label=label)
     below.axhline(0, color="black", linewidth=0.8)
     below.set_ylabel("accuracy drop (percentage points)", fontsize=SMALL)
     headed(
@@ -112,7 +113,8 @@ def threshold_curve(rows: Sequence[ThresholdRow], path: str | Path) -> None:
             ends = full.acc_full_low, full.acc_full_high
             axis.axhspan(*ends, color=GREEN, alpha=0.2, linewidth=0)
         for side, (colour, marker, _, label) in zip(sides, _SIDES, strict=True):
-            _accuracies(axis, places, side, "acc_reduced", colour, marker, label)
+            style = {"color": colour, "marker": marker, "label": label}
+            _accuracies(axis, places, side, "acc_reduced", **style)
         axis.set_title(f"recipe {recipe}", fontsize=9.5)
         axis.set_ylabel("test images classified correctly (%)", fontsize=SMALL)
         plain(axis)
@@ -230,9 +232,7 @@ def _accuracies(
     places: Floats,
     rows: Sequence[SweepRow],
     name: str,
-    colour: str,
-    marker: str,
-    label: str,
+    **style: Any,
 ) -> None:
     """Draw mean accuracies with their CIs over models, joined by a line."""
     values, low, high = (_column(rows, key) for key in (name, f"{name}_low", f"{name}_high"))
@@ -241,17 +241,15 @@ def _accuracies(
         places,
         values,
         yerr=errors,
-        color=colour,
-        marker=marker,
         markersize=5,
         linewidth=1.2,
         capsize=2,
-        label=label,
+        **style,
     )
 
 
 def _drops(
-    axis: Axes, places: Floats, rows: Sequence[SweepRow], colour: str, marker: str, label: str
+    axis: Axes, places: Floats, rows: Sequence[SweepRow], *, color: str, **style: Any
 ) -> None:
     """Draw drops with both CIs: on the fixed test set thick, including sampling thin."""
     for name, width in (("drop_sampling", 1.2), ("drop", 3.5)):
@@ -259,9 +257,7 @@ def _drops(
             places,
             _column(rows, f"{name}_low"),
             _column(rows, f"{name}_high"),
-            colour,
+            color,
             linewidth=width,
         )
-    axis.plot(
-        places, _column(rows, "drop"), marker=marker, color=colour, linewidth=0.8, label=label
-    )
+    axis.plot(places, _column(rows, "drop"), color=color, linewidth=0.8, **style)

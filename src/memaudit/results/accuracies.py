@@ -1,25 +1,26 @@
-"""The test accuracy of every model behind Table 2, gathered into one file and read arm by arm."""
+"""Test accuracies of the models behind Table 2: gathered into one file, read arm by arm."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from memaudit import bits, store
 from memaudit.errors import AuditError
 from memaudit.models.shards import Origin, read_shards
-from memaudit.results.statistics import Arm
+from memaudit.results.statistics import Arm, Floats
 
 
 def gather_accuracies(
     arms: Sequence[tuple[Origin, str, int, Sequence[str]]], path: str | Path
 ) -> None:
-    """Gather the test accuracy of every model of every arm, by `memaudit.store.ACCURACIES`.
+    """Write the test accuracy of every model of every arm, by `memaudit.store.ACCURACIES`.
 
-    An arm is (how its models must have been trained, the recipe's name, the number of models, the
-    shards). Raises what `read_shards` raises, and AuditError when models of an arm removed
-    different numbers.
+    An arm is (origin that its models must have, name of the recipe, number of models, shards).
+    Raises what `read_shards` raises, and AuditError if models of an arm differ in the number of
+    removed examples.
     """
     fields = ["test_correct", "train_mask", "train_correct"]
     with store.create(path, store.ACCURACIES, {}) as out:
@@ -28,8 +29,9 @@ def gather_accuracies(
             arm = read_shards(list(paths), range(models), fields, origin)
             removed = (~arm["train_mask"]).sum(axis=1)
             if len(set(removed.tolist())) > 1:
+                counts = sorted(set(removed.tolist()))
                 raise AuditError(
-                    f"{recipe}, {removal}: models were trained without {sorted(set(removed))} "
+                    f"{recipe}, {removal}: models were trained without {counts} "
                     f"examples; delete {Path(paths[0]).parent} and run the same command again"
                 )
             group = f"{recipe}/{removal}"
@@ -40,17 +42,17 @@ def gather_accuracies(
             out.add(f"{group}/n_removed", removed)
 
 
-def fit(train_mask: np.ndarray, train_correct: np.ndarray) -> np.ndarray:
-    """The part of the examples it was trained on that each model is right on at the end: (models,).
+def fit(train_mask: npt.NDArray[np.bool_], train_correct: npt.NDArray[np.bool_]) -> Floats:
+    """Return the final accuracy of each model on its own training examples, fraction (models,).
 
-    Both arguments are bool (models, n_train); the images as they are, not augmented.
+    Both arguments are bool (models, n_train), on unaugmented images.
     """
     right = (train_mask & train_correct).sum(axis=1)
     return np.asarray(right / train_mask.sum(axis=1), dtype=np.float64)
 
 
 def _read_arm(group: h5py.Group, n_test: int) -> Arm:
-    """An arm's models in order of their trials, whatever their order in the file."""
+    """Read the models of an arm in the order of their trials."""
     trials = group["trial"][:]
     order = np.argsort(trials)
     return Arm(trials[order], bits.unpack(group["test_correct"][:], n_test)[order])
@@ -59,9 +61,9 @@ def _read_arm(group: h5py.Group, n_test: int) -> Arm:
 def read_arms(
     accuracies: str | Path, rows: Sequence[tuple[str, str]], n_test: int
 ) -> tuple[dict[str, Arm], dict[str, int]]:
-    """The models of each (recipe, removal) and of its recipe on all examples; examples left out.
+    """Read the arms of (recipe, removal) and of the recipes on all examples, with their n_removed.
 
-    Both by the arm's name, "recipe/removal".
+    Both are keyed by "recipe/removal".
     """
     names = {*rows, *((recipe, "none") for recipe, _ in rows)}
     with store.reading(accuracies, store.ACCURACIES) as file:
