@@ -123,7 +123,7 @@ def buckets(study):
         return list(csv.DictReader(file))
 
 
-def test_what_is_planned(tmp_path, mirror):
+def test_planned_jobs(tmp_path, mirror):
     planned = cifar_study(tmp_path, mirror).planned("results/small/table2.csv")
     assert planned["fetch"] == 3
     assert planned["train"] == 10
@@ -169,7 +169,7 @@ def test_other_published_scores(tmp_path, mirror, kind):
     assert len(buckets(study)) > 10
 
 
-def test_labels_in_another_order_are_noticed(tmp_path, mirror):
+def test_labels_in_another_order_are_reported(tmp_path, mirror):
     study = cifar_study(tmp_path, mirror)
     study.snakemake("data/pairs.npz")
     with np.load(mirror / "pairs.npz") as pairs:
@@ -193,7 +193,7 @@ def test_the_configuration_may_name_the_mirror(tmp_path, mirror, monkeypatch):
     assert (tmp_path / "data/pairs.npz").read_bytes() == (mirror / "pairs.npz").read_bytes()
 
 
-def test_a_wrong_file_put_there_by_hand_is_refused(tmp_path, mirror):
+def test_a_wrong_file_supplied_by_the_user_is_rejected(tmp_path, mirror):
     study = cifar_study(tmp_path, mirror)
     (tmp_path / "data/cifair.csv").write_text("TestID,TrainID,Distance,Judgment\n")
     done = study.snakemake("results/small/published_counts.csv", check=False)
@@ -203,7 +203,7 @@ def test_a_wrong_file_put_there_by_hand_is_refused(tmp_path, mirror):
     assert (tmp_path / "data/cifair.csv").exists()
 
 
-def test_offline_without_a_mirror_says_what_to_do(tmp_path, mirror, monkeypatch):
+def test_the_error_without_network_and_mirror_states_the_remedy(tmp_path, mirror, monkeypatch):
     study = cifar_study(tmp_path, mirror)
     monkeypatch.delenv("MEMAUDIT_MIRROR")
     done = study.snakemake("data/cifar-100-binary.tar.gz", check=False)
@@ -213,7 +213,7 @@ def test_offline_without_a_mirror_says_what_to_do(tmp_path, mirror, monkeypatch)
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_the_plan_says_what_it_costs(tmp_path, mirror):
+def test_the_plan_states_the_cost(tmp_path, mirror):
     study = cifar_study(tmp_path, mirror)
     text = study.snakemake("plan").stdout
     lines = [line.split() for line in text.splitlines()]
@@ -226,7 +226,7 @@ def test_the_plan_says_what_it_costs(tmp_path, mirror):
     assert not (study.results / "dataset.txt").exists()  # asking makes the folder nobody's
 
 
-def test_a_run_of_days_stops_before_it_trains(tmp_path, mirror):
+def test_a_run_of_days_stops_before_training(tmp_path, mirror):
     study = cifar_study(tmp_path, mirror)
     study.config["training"]["max_hours"] = 1e-6
     done = study.snakemake(check=False)

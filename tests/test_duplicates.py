@@ -1,4 +1,4 @@
-"""Tests of the duplicate finder on generated images: planted copies, look-alikes and strangers."""
+"""The duplicate finder on generated images: planted duplicates, similar and unrelated images."""
 
 import io
 
@@ -14,7 +14,7 @@ from memaudit.duplicates import (
 )
 
 CLEAR = 0.9  # least precision of what is called exact or near
-FOUND = 0.95  # least recall of planted copies
+FOUND = 0.95  # minimum recall of planted duplicates
 
 
 def smooth(rng, count, side, sigma):
@@ -80,10 +80,10 @@ EDITS = {
 
 
 def build(side, seed=0, each=6):
-    """Return training images, test images, and {test row: (train row, edit)} of the planted copies.
+    """Return training images, test images, and {test row: (train row, edit)} of the planted duplicates.
 
-    A third of the training images are look-alikes: twelve scenes of which each image has its own
-    smooth change and shift. The test images are edited copies, more look-alikes, and strangers.
+    A third of the training images are similar: twelve scenes, each image with its own smooth change
+    and shift. The test images are edited duplicates, more similar images, and unrelated ones.
     """
     rng = np.random.default_rng(seed)
     templates = scenes(rng, 12, side)
@@ -111,7 +111,7 @@ def case(request):
     return train, test, planted, find_duplicates(train, test, review=0)
 
 
-def test_copies_are_found_and_look_alikes_are_not(case):
+def test_duplicates_are_found_and_similar_images_are_not(case):
     _, _, planted, pairs = case
     called = [
         (int(test), int(train))
@@ -124,7 +124,7 @@ def test_copies_are_found_and_look_alikes_are_not(case):
     assert right >= CLEAR * len(called)
 
 
-def test_exact_copies_score_one_and_come_first(case):
+def test_exact_duplicates_score_one_and_come_first(case):
     train, test, planted, pairs = case
     exact = {t for t, (_, name) in planted.items() if name == "exact"}
     assert set(pairs.test[pairs.kind == "exact"].tolist()) == exact
@@ -132,7 +132,7 @@ def test_exact_copies_score_one_and_come_first(case):
     assert (train[pairs.train[: len(exact)]] == test[pairs.test[: len(exact)]]).all()
 
 
-def test_form_of_the_answer(case):
+def test_arrays_of_the_result(case):
     train, test, _, pairs = case
     assert pairs.train.dtype == pairs.test.dtype == np.int64
     assert pairs.score.dtype == np.float32
@@ -150,7 +150,7 @@ def test_same_input_gives_same_output(case):
     assert (one.score == two.score).all() and (one.kind == two.kind).all()
 
 
-def test_review_leaves_out_what_scores_below(case):
+def test_lower_scores_than_review_are_omitted(case):
     train, test, planted, _ = case
     test = test[len(planted) - 20 : len(planted) + 10]
     some = find_duplicates(train, test, review=0.5, near=0.9, per_test=2)
@@ -171,7 +171,7 @@ def test_tiny_sets(side):
     assert {row for row in found if row[2] != "candidate"} == {(4, 7, "near"), (6, 30, "exact")}
 
 
-def test_one_train_image():
+def test_one_training_image():
     rng = np.random.default_rng(4)
     train, test = to_uint8(scenes(rng, 1, 16)), to_uint8(scenes(rng, 3, 16))
     test[1] = train[0]
@@ -212,7 +212,7 @@ def test_only_flat_images():
     assert pairs.train.tolist() == [3, 4, 5, 3, 4, 5]
 
 
-def test_progress_is_told():
+def test_progress_is_reported():
     rng = np.random.default_rng(7)
     images = to_uint8(scenes(rng, 6, 16))
     told = []
@@ -226,14 +226,14 @@ GOOD = np.zeros((3, 16, 16, 3), np.uint8)
 @pytest.mark.parametrize(
     "bad", [GOOD.astype(float), GOOD[0], GOOD[..., :1], GOOD[:0], GOOD.transpose(0, 3, 1, 2), "x"]
 )
-def test_wrong_images_are_refused(bad):
+def test_wrong_arrays_are_rejected(bad):
     with pytest.raises(ValueError, match="train_images must be a uint8 array of shape"):
         find_duplicates(bad, GOOD)
     with pytest.raises(ValueError, match="test_images must be a uint8 array of shape"):
         find_duplicates(GOOD, bad)
 
 
-def test_wrong_sizes_and_numbers_are_refused():
+def test_wrong_sizes_and_numbers_are_rejected():
     with pytest.raises(ValueError, match="same height and width"):
         find_duplicates(GOOD, np.zeros((2, 32, 32, 3), np.uint8))
     with pytest.raises(ValueError, match="0 <= review <= near <= 1"):

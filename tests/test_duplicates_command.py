@@ -29,7 +29,7 @@ from memaudit.duplicates import (
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two classes of 20 train and 5 test images; an exact copy, a mirrored one in another class."""
+    """Two classes of 20 training and 5 test images; an exact and a mirrored duplicate."""
     root = tmp_path_factory.mktemp("photos")
     images = to_uint8(scenes(np.random.default_rng(12), 50, 32))
     images[41], images[47] = images[3], images[8][:, ::-1]

@@ -142,7 +142,7 @@ def test_the_matrix_becomes_scores_that_selection_reads(matrix):
         assert file.attrs["models"] == 4000
 
 
-def test_the_matrix_itself(matrix):
+def test_the_matrix_is_read(matrix):
     folder, labels = matrix
     found = read_fz_matrix(folder / "fz.npz", *labels)
     assert found.memorization.value.shape == labels[0].shape
@@ -234,7 +234,7 @@ def test_errors_name_the_problem_in_a_run(tmp_path, rng, changes, message):
         read_aux_arrays([path], 20, 9)
 
 
-def test_cifair_is_read_in_its_order(tmp_path):
+def test_cifair_is_read_in_order(tmp_path):
     rows = [(3, 9, 0), (1, 7, 2), (0, 7, 1)]
     assert read_cifair(cifair_file(tmp_path / "c.csv", rows)) == rows
 

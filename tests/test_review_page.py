@@ -77,7 +77,7 @@ def test_annotations_by_key_are_stored_and_exported(page):
     assert page.text("#export") == "Export"
 
 
-def test_where_one_was_is_kept(page):
+def test_the_position_is_stored(page):
     page.press("\ue014", "\ue014")  # right arrow
     assert page.shown == (2, 30)
     page.press("\ue012")  # left arrow
@@ -85,14 +85,14 @@ def test_where_one_was_is_kept(page):
     assert page.shown == (10, 2)
 
 
-def test_after_a_correction_the_next_undecided_is_shown(page):
+def test_after_a_correction_the_next_item_without_annotation_is_shown(page):
     page.press("s", "d", "\ue012", "\ue012", "k")
     assert page.shown == (2, 30)
     page.press("s", "s", "s", "s")  # both groups last, then nothing is left
     assert page.counts.startswith("all 6 annotated")
 
 
-def test_undo_goes_back_a_step_at_a_time(page):
+def test_undo_reverts_one_step(page):
     page.press("s", "d", "u")
     assert page.shown == (10, 2)
     assert page.counts.startswith("5 of 6 left same 1")
@@ -138,7 +138,7 @@ def test_filters_orders_and_jumps(page):
     assert page.text("#title").endswith("of 2")  # train 9, and the group with train 3
 
 
-def test_letters_typed_into_a_field_decide_nothing(page):
+def test_letters_typed_into_a_field_do_not_annotate(page):
     page.press("g", "snd")
     assert page.counts.startswith("6 of 6")
     page.press("\ue00c", "s")  # escape
@@ -162,7 +162,7 @@ def test_images_are_those_of_the_dataset(page, dataset):
     assert not page.element("#compared").is_displayed()
 
 
-def test_what_is_known_of_a_pair_is_shown(page):
+def test_facts_about_a_pair_are_shown(page):
     assert "candidate" in page.text("#facts") and "0.58" in page.text("#facts")
     assert "memorization 0.88, selected" in page.text("#train + figcaption")
     assert "influence on it 0.25" in page.text("#test + figcaption")
@@ -288,7 +288,9 @@ def test_a_bad_file_changes_nothing(page, tmp_path, text, complaint):
     assert page.counts.startswith("6 of 6")
 
 
-def test_two_studies_do_not_mix_and_a_page_made_anew_takes_over(page, dataset, tmp_path, chromium):
+def test_studies_are_separate_and_a_rebuilt_page_offers_earlier_annotations(
+    page, dataset, tmp_path, chromium
+):
     decide_some(page)
     other = Page(chromium, write(tmp_path / "other" / "index.html", dataset, study="other"))
     assert other.counts.startswith("6 of 6")
@@ -325,7 +327,7 @@ def test_another_tab_shows_new_annotations(page):
     page.until(taken_over)
 
 
-def test_without_storage_the_page_works_and_says_so(page):
+def test_without_storage_the_page_works_and_warns(page):
     script = "Storage.prototype.setItem = () => { throw new DOMException('no', 'SecurityError') }"
     added = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
     try:
@@ -337,7 +339,7 @@ def test_without_storage_the_page_works_and_says_so(page):
         page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
 
 
-def test_leaving_with_decisions_not_exported_is_asked_about(page):
+def test_leaving_with_unexported_annotations_asks(page):
     leave = (
         "const event = new Event('beforeunload', {cancelable: true});"
         "window.dispatchEvent(event); return event.defaultPrevented"
@@ -349,21 +351,21 @@ def test_leaving_with_decisions_not_exported_is_asked_about(page):
     assert not page.driver.execute_script(leave)
 
 
-def test_missing_images_are_said(page):
+def test_missing_images_are_reported(page):
     shutil.rmtree(page.path.parent / "images")
     page.open()
     page.until(lambda: "Images are missing" in page.text("#notice p"))
     page.driver.get_log("browser")  # which holds the browser's own complaint
 
 
-def test_an_empty_page_says_so(page, dataset, tmp_path, chromium):
+def test_an_empty_page_has_a_message(page, dataset, tmp_path, chromium):
     empty = Page(chromium, write(tmp_path / "empty" / "index.html", dataset, pairs=[], groups=[]))
     assert empty.text("#empty") == "There are no pairs or groups to annotate."
     empty.press("s", "u", "\ue014")
     assert empty.export() == "item,train,test,decision\n"
 
 
-def test_nothing_is_fetched_but_the_images_beside_it(page):
+def test_only_the_images_beside_it_are_loaded(page):
     page.driver.get_log("performance")
     page.open()
     page.pixels(page.element("#train"))

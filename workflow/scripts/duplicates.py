@@ -21,7 +21,8 @@ with job(snakemake.log[0]) as report:
     )
     listed = pairs.at_least(snakemake.params.review)
     write_duplicates(listed, snakemake.output.duplicates, data.train_names, data.test_names)
+    counts = {kind: len(set(pairs.test[pairs.kind == kind].tolist())) for kind in ("exact", "near")}
     report.say(
-        f"{len(set(pairs.test[pairs.kind == 'exact'].tolist()))} test images have an exact copy in "
-        f"the training set, {len(set(pairs.test[pairs.kind == 'near'].tolist()))} a near one"
+        f"{counts['exact']} test images have an exact duplicate in the training set, "
+        f"{counts['near']} a near-duplicate"
     )

@@ -7,10 +7,12 @@ which does the same, cannot resume.
 import hashlib
 import http.client
 import os
+import shutil
+import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 
@@ -110,7 +112,11 @@ def fetch(
     mirrors = mirror_folders(mirror)
     for place in mirrors:
         if (place / source.file).is_file():
-            return _copy(place / source.file, target, source, report)
+            report(f"{source.file}: taken from {place}")
+            check_file(place / source.file, source, report)
+            with store.atomic_write(target) as temporary:
+                shutil.copyfile(place / source.file, temporary)
+            return target
     looked = f" (looked in {', '.join(map(str, mirrors))})" if mirrors else ""
     elsewhere = f"in a folder named by the environment variable {MIRROR}{looked}"
     if not source.has_checksum:
@@ -169,19 +175,6 @@ def check_file(path: Path, source: Source, report: Report) -> None:
         report(f"{path}: its checksum is unknown; used without verification")
 
 
-def _copy(origin: Path, target: Path, source: Source, report: Report) -> Path:
-    report(f"{source.file}: taken from {origin.parent}")
-    check_file(origin, source, report)
-    with (
-        store.atomic_write(target) as temporary,
-        open(origin, "rb") as file,
-        open(temporary, "wb") as out,
-    ):
-        while block := file.read(_BLOCK):
-            out.write(block)
-    return target
-
-
 def _part(target: Path) -> Path:
     return target.with_name(f"{target.name}.part")
 
@@ -190,7 +183,7 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _download(target: Path, source: Source, report: Report) -> Sequence[str]:
+def _download(target: Path, source: Source, report: Report) -> list[str]:
     """Download to `target` from the first URL that works; return what failed, empty on success."""
     part, problems = _part(target), []
     try:
@@ -230,7 +223,7 @@ def _transfer(url: str, part: Path, source: Source, report: Report) -> None:
     while source.size is None or _size(part) != source.size:
         before = _size(part)
         try:
-            return _request(url, part, source, report)
+            return _receive(url, part, source, report)
         except _TransferError as error:
             if _size(part) > before:
                 report(f"{source.file}: {error}; resuming")
@@ -242,69 +235,59 @@ def _transfer(url: str, part: Path, source: Source, report: Report) -> None:
     return None
 
 
-def _request(url: str, part: Path, source: Source, report: Report) -> None:
-    """Request the rest of the file and append it to `part`."""
-    start = _size(part)
-    if source.size is not None and start > source.size:
-        start = 0
-    headers = {"User-Agent": f"memaudit/{__version__}"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
+def _open(url: str, start: int) -> http.client.HTTPResponse:
+    """Request the file from byte `start` on."""
+    headers = {"User-Agent": f"memaudit/{__version__}"} | (
+        {"Range": f"bytes={start}-"} if start else {}
+    )
     try:
         request = urllib.request.Request(url, headers=headers)
-        response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
+        found: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
+        return found
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416 and start:  # `part` is longer than the file: not a part of it
-            part.unlink()
-            return _request(url, part, source, report)
+        if error.code == 416 and start:  # what is there is longer than the file
+            return _open(url, 0)
         temporary = error.code in (408, 429) or error.code >= 500
         raise _TransferError(
             f"the server answered {error.code} {error.reason}", temporary
         ) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
-        is_final = isinstance(error, ValueError) or (
-            isinstance(error, urllib.error.URLError)
-            and not isinstance(reason, TimeoutError | ConnectionResetError)
+        temporary = isinstance(reason, OSError | http.client.HTTPException) and not isinstance(
+            reason, ConnectionRefusedError | socket.gaierror
         )
-        raise _TransferError(f"no connection ({reason})", not is_final) from None
-    with response:
-        if response.status != 206:  # the server ignores Range
-            start = 0
-        elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+        raise _TransferError(f"no connection ({reason})", temporary) from None
+
+
+def _receive(url: str, part: Path, source: Source, report: Report) -> None:
+    """Request the rest of the file and append it to `part`."""
+    done = _size(part)
+    if source.size is not None and done > source.size:
+        done = 0
+    with _open(url, done) as response:
+        if response.status != 206:  # the whole file, also where the server ignores Range
+            done = 0
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
             raise _TransferError("the server sent another part of the file than requested")
         length = response.headers.get("Content-Length", "")
-        total = start + int(length) if length.isdecimal() else source.size
-        _receive(response, part, (start, total), source, report)
-    return None
-
-
-def _receive(
-    response: http.client.HTTPResponse,
-    part: Path,
-    span: tuple[int, int | None],
-    source: Source,
-    report: Report,
-) -> None:
-    """Write the body to `part` from byte `span[0]`; `span[1]` is the expected size, if known."""
-    done, total = span
-    shown = time.monotonic()
-    with open(part, "ab" if done else "wb") as out:
-        while True:
-            try:
-                block = response.read(_BLOCK)
-            except (OSError, http.client.HTTPException) as error:
-                raise _TransferError(f"interrupted after {done:,} bytes ({error})") from None
-            if not block:
-                break
-            out.write(block)
-            done += len(block)
-            if source.size is not None and done > source.size:
-                return  # larger than published; the check reports it
-            if time.monotonic() - shown >= PROGRESS_SECONDS:
-                shown = time.monotonic()
-                of = f" of {total / 1e6:.1f} MB, {done / total:.0%}" if total else " MB"
-                report(f"{source.file}: {done / 1e6:.1f}{of}")
+        total = done + int(length) if length.isdecimal() else source.size
+        shown = time.monotonic()
+        with open(part, "ab" if done else "wb") as out:
+            while True:
+                try:
+                    block = response.read(_BLOCK)
+                except (OSError, http.client.HTTPException) as error:
+                    raise _TransferError(f"interrupted after {done:,} bytes ({error})") from None
+                if not block:
+                    break
+                out.write(block)
+                done += len(block)
+                if source.size is not None and done > source.size:
+                    return  # larger than published; the check reports it
+                if time.monotonic() - shown >= PROGRESS_SECONDS:
+                    shown = time.monotonic()
+                    of = f" of {total / 1e6:.1f} MB, {done / total:.0%}" if total else " MB"
+                    report(f"{source.file}: {done / 1e6:.1f}{of}")
     if total is not None and done < total:
         raise _TransferError(f"interrupted after {done:,} of {total:,} bytes")
