@@ -80,7 +80,7 @@ EDITS = {
 
 
 def build(side, seed=0, each=6):
-    """Return training images, test images, and {test row: (train row, edit)} of the planted duplicates.
+    """Return training images, test images, and {test row: (train row, edit)} of the duplicates.
 
     A third of the training images are similar: twelve scenes, each image with its own smooth change
     and shift. The test images are edited duplicates, more similar images, and unrelated ones.
