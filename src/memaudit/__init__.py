@@ -10,7 +10,23 @@ The names below are imported when they are first used, so `import memaudit` is f
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+__version__ = "0.1.0"
+
+_NAMES = {
+    "buckets.assign": "Assignment assign removal_lists",
+    "buckets.leaks": "Leak",
+    "buckets.subpopulations": "shared_links",
+    "duplicates.finder": "find_duplicates",
+    "models.removals": "control_examples subset_mask",
+    "results.statistics": "Arm TwoWay accuracy_drop equivalence holm no_effect",
+    "scores.estimate": "memorization",
+    "scores.facade": "Scores",
+    "scores.selection": "Pair",
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
+__all__ = list(_MODULES)
+
+if TYPE_CHECKING:  # the same names
     from memaudit.buckets.assign import Assignment as Assignment
     from memaudit.buckets.assign import assign as assign
     from memaudit.buckets.assign import removal_lists as removal_lists
@@ -28,29 +44,6 @@ if TYPE_CHECKING:
     from memaudit.scores.estimate import memorization as memorization
     from memaudit.scores.facade import Scores as Scores
     from memaudit.scores.selection import Pair as Pair
-
-__version__ = "0.1.0"
-
-_MODULES = {
-    "Arm": "results.statistics",
-    "Assignment": "buckets.assign",
-    "Leak": "buckets.leaks",
-    "Pair": "scores.selection",
-    "Scores": "scores.facade",
-    "TwoWay": "results.statistics",
-    "assign": "buckets.assign",
-    "control_examples": "models.removals",
-    "equivalence": "results.statistics",
-    "find_duplicates": "duplicates.finder",
-    "holm": "results.statistics",
-    "memorization": "scores.estimate",
-    "no_effect": "results.statistics",
-    "removal_lists": "buckets.assign",
-    "shared_links": "buckets.subpopulations",
-    "subset_mask": "models.removals",
-    "accuracy_drop": "results.statistics",
-}
-__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
