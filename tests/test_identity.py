@@ -16,9 +16,9 @@ from memaudit.models.recipe import Recipe
 GOLDEN = (
     '{"dataset":"d1","recipe":{"batch_size":16,"crop_padding":1,"epochs":3,"learning_rate":0.1,'
     '"mirror":true,"momentum":0.9,"network":"tiny","precision":"float32","warmup":0.15,'
-    '"weight_decay":0.0},"seed":7,"subset":{"design":"adjacent","fraction":0.7},"version":1}'
+    '"weight_decay":0.0},"seed":7,"subset":{"design":"dealt","fraction":0.7},"version":1}'
 )
-GOLDEN_SHA256 = "fa2360c1c67ce15293cf50a1116126f40fba438e312e76a1f87b5779b0a7ce68"
+GOLDEN_SHA256 = "b2b3accb49397e4101f5afa706d8ea08f886105d6dbf6802afaeac9ab1738b65"
 
 
 def of(recipe=SMALL, **options):
@@ -94,9 +94,9 @@ def test_shards_of_a_later_version_are_refused(tmp_path, monkeypatch):
 
 def test_another_subset_design_is_refused(tmp_path, monkeypatch):
     message = rewritten(
-        tmp_path, monkeypatch, lambda changed: changed["subset"].update(design="dealt")
+        tmp_path, monkeypatch, lambda changed: changed["subset"].update(design="adjacent")
     )
-    assert "subset design 'dealt', expected 'adjacent'" in message
+    assert "subset design 'adjacent', expected 'dealt'" in message
 
 
 def test_a_recipe_setting_of_a_later_version_is_refused(tmp_path, monkeypatch):

@@ -35,12 +35,7 @@ def python(code):
     ).stdout
 
 
-def test_importing_memaudit_is_as_fast_as_its_core():
-    """At most twice numpy and h5py, with a tenth of a second for the noise of the machine."""
-    code = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
-    both = "memaudit; memaudit.Scores", "numpy, h5py"
-    ours, core = (min(float(python(code.format(it))) for _ in range(3)) for it in both)
-    assert ours < 2 * core + 0.1
+def test_importing_memaudit_imports_its_core_only():
     loaded = python("import memaudit, sys; memaudit.Scores; print(*sys.modules)").split()
     assert not {*EXTRAS, "pandas", "scipy.stats"} & set(loaded)
 

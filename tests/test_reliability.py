@@ -86,7 +86,7 @@ def test_spearman_brown_predicts_the_correlation_with_the_truth():
     found = agreements(study, THRESHOLDS, seed=0)
     assert [a.models for a in found] == [10] * 10 + [30] * 10 + [60] * 10
     halves = np.mean([a.memorization for a in found[-10:]])
-    scores = memorization(study.mask, study.train_correct).value
+    scores = memorization(study.mask, study.train).value
     assert halves < reliability.spearman_brown(halves)
     truth = np.corrcoef(scores, own)[0, 1] ** 2
     assert reliability.spearman_brown(halves) == pytest.approx(truth, abs=0.01)
@@ -103,8 +103,8 @@ def test_the_other_set_is_free_of_selection_bias():
         there.append(found.there)
         for members in sets:
             mask, labels = study.mask[members], (study.train_labels, study.test_labels)
-            value = memorization(mask, study.train_correct[members]).value
-            for block in influence_blocks(mask, study.test_correct[members], *labels):
+            value = memorization(mask, study.train[members]).value
+            for block in influence_blocks(mask, study.test[members], *labels):
                 chosen = np.argwhere(is_strong(block, value, **THRESHOLDS))
                 true += [influence[block.train_index[i], block.test_index[j]] for i, j in chosen]
     assert np.mean(there) == pytest.approx(np.mean(true), abs=0.02)

@@ -64,7 +64,17 @@ SHARD = {
     ),
     "test_accuracy": Field("float32", ("models", "epochs"), "fraction; NaN where not evaluated"),
     "seconds": Field("float64", ("models",), "wall seconds of training and evaluation"),
+    # of subset models, if `memorization.store_margins`
+    **{
+        f"{side}_{name}": Field("float16", ("models", f"n_{side}"), unit, optional=True)
+        for side in ("train", "test")
+        for name, unit in (
+            ("margin", "logit of the label minus the largest other logit"),
+            ("log_odds", "log(p / (1 - p)) of the label's probability p"),
+        )
+    },
 }
+MARGINS = [name for name, field in SHARD.items() if field.optional]
 SCORES = {
     "train_labels": Field("int64", ("n_train",), "class"),
     "test_labels": Field("int64", ("n_test",), "class"),
@@ -78,6 +88,9 @@ SCORES = {
         "float32", ("class_train", "class_test"), "difference of two probabilities"
     ),
     "influence/*/influence_se": Field("float32", ("class_train", "class_test"), "standard error"),
+    "influence/*/z": Field(
+        "float32", ("class_train", "class_test"), "evidence, standard errors", optional=True
+    ),
 }
 ALL_PAIRS = {
     "train_labels": Field("int64", ("n_train",), "class"),

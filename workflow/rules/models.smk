@@ -26,6 +26,11 @@ rule train:
         recipe=lookup(dpath="{recipe}", within=study.recipes),
         network_source=lambda wildcards: network_source(study.recipes[wildcards.recipe]["network"]),
         seed=study.config.seed,
+        margins=branch(
+            lambda wildcards: wildcards.removal == "subset",
+            then=study.config.memorization.store_margins,
+            otherwise=False,
+        ),
         fraction=branch(
             lambda wildcards: wildcards.removal == "subset",
             then=study.config.memorization.subset_fraction,

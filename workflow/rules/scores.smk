@@ -16,6 +16,7 @@ rule scores:
     params:
         models=study.config.memorization.models,
         fraction=study.config.memorization.subset_fraction,
+        estimator=study.config.memorization.estimator,
         seed=study.config.seed,
         recipe=lookup(dpath="{recipe}", within=study.recipes),
     script:
@@ -73,6 +74,7 @@ rule reliability:
     params:
         models=study.config.memorization.models,
         fraction=study.config.memorization.subset_fraction,
+        estimator=study.config.memorization.estimator,
         seed=study.config.seed,
         recipe=study.recipes[study.config.memorization.recipe],
         thresholds=study.settings["selection"],

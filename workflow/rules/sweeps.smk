@@ -133,6 +133,7 @@ rule rescored:
         recipes=study.rescored_recipes,
         models=study.config.memorization.models,
         fraction=study.config.memorization.subset_fraction,
+        estimator=study.config.memorization.estimator,
         thresholds=study.settings["selection"],
         seed=study.config.seed,
     script:

@@ -6,7 +6,7 @@ from memaudit.data.dataset import load
 from memaudit.figures.reliability import reliability as draw
 from memaudit.models.shards import Origin, read_shards
 from memaudit.scores import reliability
-from memaudit.scores.facade import Scores
+from memaudit.scores.facade import ESTIMATORS, Scores
 from memaudit.scores.selection import Pair, selecting_half
 from memaudit.study.jobs import job
 from memaudit.tables import read_rows, write_rows
@@ -16,19 +16,20 @@ with job(snakemake.log[0]) as report:
     params = snakemake.params
     models, seed, fraction = params.models, params.seed, params.fraction
     origin = Origin.of_subsets(params.recipe, params.seed, params.fraction, data)
-    fields = ["train_mask", "train_correct", "test_correct"]
+    fields = ["train_mask", *ESTIMATORS[params.estimator]]
     found = read_shards(list(snakemake.input.shards), range(models), fields, origin)
     thresholds = dict(params.thresholds)
     tests = np.ones(data.n_test, dtype=bool)
     if thresholds.pop("held_out_half"):
         tests = selecting_half(data.test_labels, seed)
     study = reliability.SubsetModels(
-        found["train_mask"],
-        found["train_correct"],
-        found["test_correct"][:, tests],
+        found[fields[0]],
+        found[fields[1]],
+        found[fields[2]][:, tests],
         data.train_labels,
         data.test_labels[tests],
         fraction,
+        params.estimator,
     )
     threshold = thresholds["memorization"]
     agreements = reliability.agreements(study, thresholds, seed)

@@ -7,12 +7,10 @@ from memaudit.data.dataset import load
 from memaudit.figures.sweeps import rescored as figure
 from memaudit.models.shards import Origin, read_shards
 from memaudit.scores import reliability, rescored
-from memaudit.scores.facade import Scores
+from memaudit.scores.facade import ESTIMATORS, Scores
 from memaudit.scores.selection import selecting_half
 from memaudit.study.jobs import job
 from memaudit.tables import read_rows, write_rows
-
-FIELDS = ["train_mask", "train_correct", "test_correct"]
 
 with job(snakemake.log[0]) as report:
     params = snakemake.params
@@ -38,8 +36,11 @@ with job(snakemake.log[0]) as report:
         halves = []
         for recipe, shards in zip(params.recipes.values(), both, strict=True):
             origin = Origin.of_subsets(recipe, params.seed, params.fraction, data)
-            models = read_shards(list(shards), range(params.models), FIELDS, origin)
-            study = reliability.SubsetModels(*models.values(), *labels, params.fraction)
+            fields = ["train_mask", *ESTIMATORS[params.estimator]]
+            models = read_shards(list(shards), range(params.models), fields, origin)
+            study = reliability.SubsetModels(
+                *models.values(), *labels, params.fraction, params.estimator
+            )
             halves.append(tuple(scored(study.scores(half)) for half in sets))
     names = tuple(params.recipes)
     rows = rescored.compare(names, whole, params.models, halves, sizes[-1] if sizes else 0)

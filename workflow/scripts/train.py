@@ -37,6 +37,7 @@ with job(snakemake.log[0], partial_folder(shard) / "log", quiet=True) as report:
         masks=masks,
         seed=params.seed,
         subset_fraction=params.fraction,
+        margins=params.margins,
     )
     options = TrainingOptions(
         device=settings["device"],

@@ -18,8 +18,8 @@ from typing import Any
 from memaudit.models.recipe import Recipe
 
 VERSION = 1
-# How `removals.subset_mask` draws subsets: each block of models leaves out neighbouring parts.
-SUBSET_DESIGN = "adjacent"
+# How `removals.subset_mask` draws subsets: dealt evenly to the ways of leaving an example out.
+SUBSET_DESIGN = "dealt"
 FIRST_RECIPE_FIELDS = {
     "network": str,
     "epochs": int,

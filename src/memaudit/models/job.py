@@ -28,13 +28,14 @@ from memaudit.models.identity import model_identity
 from memaudit.models.loaders import choose_loader
 from memaudit.models.network_names import network_source
 from memaudit.models.recipe import Recipe
+from memaudit.models.removals import smallest_subset
 from memaudit.models.resident_loader import to_network
 from memaudit.models.shards import Row, partial_folder, write_shard
 from memaudit.models.step import Step
 from memaudit.models.training import ModelJob, TrainedModel, train_model
 
 PATIENCE = 1800.0  # seconds for which another process that trains the same shard may be silent
-PER_MODEL = [name for name in store.SHARD if name != "trial"]
+PER_MODEL = [name for name in store.SHARD if name not in ("trial", *store.MARGINS)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,8 @@ class ShardJob:
     """The models of one shard: a training mask, bool (n_train,), for each trial.
 
     `path` is `.../<recipe>/<removal>/<first>-<last>.h5`. `seed` is the study's. `subset_fraction`
-    is the fraction that the removal "subset" keeps; other removals ignore it.
+    is the fraction that the removal "subset" keeps; other removals ignore it. `margins` keeps the
+    margins and log-odds of all examples; models without them are trained again.
     """
 
     path: str | Path
@@ -52,10 +54,17 @@ class ShardJob:
     masks: Mapping[int, np.ndarray]
     seed: int
     subset_fraction: float | None = None
+    margins: bool = False
 
     @property
     def name(self) -> str:
         return f"recipe {self.recipe_name}, removal {self.removal}"
+
+    def size(self, n_train: int) -> int | None:
+        """Return the examples that decide the steps of an epoch: the same for all subset models."""
+        if self.removal != "subset" or self.subset_fraction is None:
+            return None
+        return smallest_subset(n_train, self.subset_fraction)
 
     def identity(self, dataset: Dataset) -> str:
         """Return the identity of the models (see `memaudit.models.identity`)."""
@@ -123,7 +132,8 @@ def train_shard(
             partial, _this_process(), patience=PATIENCE, report=report, stopping=stopping
         ) as heartbeat,
     ):
-        rows, devices = _finished(path, identity, job.masks)
+        fields = PER_MODEL + (store.MARGINS if job.margins else [])
+        rows, devices = _finished(path, identity, job.masks, fields)
         missing = [trial for trial in job.masks if trial not in rows]
         if rows:
             report(f"{job.name}: {len(rows)} of {len(job.masks)} models found, not trained again")
@@ -158,6 +168,8 @@ def train_shard(
                 mask=job.masks[trial],
                 name=job.name,
                 test_every=0 if job.removal == "subset" else options.test_every,
+                size=job.size(dataset.n_train),
+                margins=job.margins,
             )
             model = train_model(loader, step, model_job, checkpoint)
             rows[trial] = _row(model, model_job)
@@ -210,13 +222,17 @@ def _row(model: TrainedModel, job: ModelJob) -> Row:
         "train_accuracy": model.train_accuracy,
         "test_accuracy": model.test_accuracy,
         "seconds": np.float64(model.seconds),
+        **model.margins,
     }
 
 
 def _finished(
-    path: Path, identity: str, masks: Mapping[int, np.ndarray]
+    path: Path, identity: str, masks: Mapping[int, np.ndarray], fields: list[str]
 ) -> tuple[dict[int, Row], set[str]]:
-    """Collect models of `masks` from complete and partial shards, and the devices they name."""
+    """Collect models of `masks` from complete and partial shards, and the devices they name.
+
+    Models of which one of the `fields` was not kept are left out.
+    """
     first, last = min(masks), max(masks)
     sources = []
     for folder in {path.parent, path.parent.parent / "none"}:  # an empty list removes none
@@ -229,7 +245,8 @@ def _finished(
     for source in sorted(sources):
         try:
             with store.reading(source, store.SHARD) as file:
-                if file.attrs.get("identity") == identity and (found := _wanted(file, masks)):
+                is_same = file.attrs.get("identity") == identity and all(n in file for n in fields)
+                if is_same and (found := _wanted(file, masks, fields)):
                     rows |= found
                     devices.update(file.attrs.get("device", "not recorded").split("; "))
         except AuditError:
@@ -237,10 +254,10 @@ def _finished(
     return rows, devices
 
 
-def _wanted(file: h5py.File, masks: Mapping[int, np.ndarray]) -> dict[int, Row]:
+def _wanted(file: h5py.File, masks: Mapping[int, np.ndarray], fields: list[str]) -> dict[int, Row]:
     rows = {}
     trials, kept = file["trial"][:], file["train_mask"][:]
     for at, trial in enumerate(trials.tolist()):
         if trial in masks and np.array_equal(kept[at], bits.pack(masks[trial])):
-            rows[trial] = {name: file[name][at] for name in PER_MODEL} | {"trial": trials[at]}
+            rows[trial] = {name: file[name][at] for name in fields} | {"trial": trials[at]}
     return rows

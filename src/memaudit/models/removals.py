@@ -6,6 +6,9 @@ examples (`selected`, `leakage_shift`, `memorized`, `above_<threshold>` or the u
 """
 
 from fractions import Fraction
+from functools import cache
+from itertools import combinations
+from math import comb
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +29,10 @@ def block_size(fraction: float) -> tuple[int, int]:
 def subset_mask(n: int, model: int, fraction: float, seed: int) -> np.ndarray:
     """Draw the training mask of a subset model.
 
-    Models come in balanced blocks. For a fraction of 0.7 the examples are shuffled and cut into ten
-    parts, and each of ten models leaves out three neighbouring parts, so each example is left out
-    exactly three times per block. The mask depends on `seed` and `model` alone: a study of 400
-    models contains the study of 200.
+    Models come in balanced blocks. For a fraction of 0.7 the shuffled examples are dealt evenly to
+    the 120 ways of choosing three models of ten, which leave them out, so each example is left out
+    exactly three times per block and two examples are together no more often than by chance. The
+    mask depends on `seed` and `model` alone: a study of 400 models contains the study of 200.
 
     Parameters
     ----------
@@ -54,12 +57,46 @@ def subset_mask(n: int, model: int, fraction: float, seed: int) -> np.ndarray:
     """
     parts, kept = block_size(fraction)
     block, member = divmod(model, parts)
-    order = generator(seed, "subset", block).permutation(n)
-    left_out = np.array_split(order, parts)
-    mask = np.ones(n, dtype=bool)
-    for part in range(member, member + parts - kept):
-        mask[left_out[part % parts]] = False
+    rng = generator(seed, "subset", block)
+    order, groups = rng.permutation(n), -(-n // parts)
+    # a way and its cyclic shifts leave out every model equally often: a group of `parts` examples
+    ways = _ways(parts, parts - kept)
+    if len(ways):
+        rounds = -(-groups // len(ways))
+        ways = np.concatenate([rng.permutation(ways) for _ in range(rounds)])[:groups]
+    else:
+        models = np.tile(np.arange(parts), (groups, 1))
+        ways = rng.permuted(models, axis=1)[:, : parts - kept]
+    left_out = (ways[:, None] + np.arange(parts)[:, None]) % parts
+    mask = np.empty(n, dtype=bool)
+    mask[order] = ~(left_out.reshape(groups * parts, -1)[:n] == member).any(axis=1)
     return mask
+
+
+@cache
+def _ways(parts: int, left: int) -> np.ndarray:
+    """Return the ways of leaving out `left` of `parts` models, one of each cycle of shifts.
+
+    Empty where there are more than 1,000 ways: they are drawn at random then.
+    """
+    if comb(parts, left) > 1000:
+        return np.empty((0, left), dtype=np.int64)
+    seen: set[tuple[int, ...]] = set()
+    found = []
+    for way in combinations(range(parts), left):
+        if way not in seen:
+            found.append(way)
+            seen |= {
+                tuple(sorted((model + shift) % parts for model in way)) for shift in range(parts)
+            }
+    return np.array(found, dtype=np.int64)
+
+
+def smallest_subset(n: int, fraction: float) -> int:
+    """Return the size of the smallest subset: sizes differ where n is no multiple of the parts."""
+    parts, kept = block_size(fraction)
+    left = parts - kept
+    return n - n // parts * left - min(n % parts, left)
 
 
 def control_examples(examples: np.ndarray, labels: np.ndarray, trial: int, seed: int) -> np.ndarray:

@@ -23,7 +23,7 @@ Row = dict[str, Any]
 def write_shard(path: Path, attributes: Mapping[str, Any], rows: Sequence[Row]) -> None:
     """Write models; each row holds one model's fields of `memaudit.store.SHARD`."""
     with store.create(path, store.SHARD, attributes) as out:
-        for name in store.SHARD:
+        for name in (name for name in store.SHARD if all(name in row for row in rows)):
             out.add(name, np.stack([row[name] for row in rows]))
 
 
@@ -108,6 +108,12 @@ def read_shards(
             seen |= dict.fromkeys(file_trials, str(path))
             at = [place[trial] for trial in file_trials]
             for field in fields:
+                if field not in file:
+                    raise AuditError(
+                        f"{path}: its models were trained without keeping margins. Set "
+                        "memorization.estimator to difference, or train them again: "
+                        f"{store.rebuild_hint(path)}"
+                    )
                 values = file[field][:]
                 if unpack and values.dtype == np.uint8:
                     side = str(store.SHARD[field].shape[1]).removesuffix("_bytes")

@@ -21,7 +21,9 @@ class ModelJob:
     """One model to train: the study's seed, its trial, and its examples, bool (n_train,).
 
     `name` ("recipe, removal") appears in errors. `test_every` is the number of epochs between
-    evaluations on the test examples; 0 evaluates after the last epoch only.
+    evaluations on the test examples; 0 evaluates after the last epoch only. `size` is the number of
+    examples that decides the steps of an epoch, at most those of the mask; None takes all. With
+    `margins` the margins and log-odds of the last epoch are kept.
     """
 
     seed: int
@@ -29,6 +31,8 @@ class ModelJob:
     mask: np.ndarray
     name: str = ""
     test_every: int = 0
+    size: int | None = None
+    margins: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +43,9 @@ class TrainedModel:
     epoch, predicts the example's label from the unaugmented image. The curves are float32
     (epochs,): `rate` and `loss` are means over the steps, `train_accuracy` is the fraction correct
     on augmented images during the epoch, `test_accuracy` the fraction correct after it (NaN where
-    not evaluated). `seconds` is wall time.
+    not evaluated). `seconds` is wall time. `margins` holds, if asked for, train_margin and
+    train_log_odds (n_train,), test_margin and test_log_odds (n_test,), float16: the logit of the
+    label minus the largest other one, and log p - log(1 - p) of its probability p.
     """
 
     train_correct: np.ndarray
@@ -49,6 +55,7 @@ class TrainedModel:
     train_accuracy: np.ndarray
     test_accuracy: np.ndarray
     seconds: float
+    margins: dict[str, np.ndarray]
 
 
 def train_model(
@@ -66,7 +73,8 @@ def train_model(
     started = time.perf_counter()
     recipe = step.recipe
     augmentation_seed = seed64(job.seed, "augmentation", job.trial)
-    per_epoch = batches_per_epoch(int(job.mask.sum()), recipe.batch_size)
+    size = int(job.mask.sum()) if job.size is None else job.size
+    per_epoch = batches_per_epoch(size, recipe.batch_size)
     steps = recipe.epochs * per_epoch
     curves = {
         key: np.full(recipe.epochs, np.nan, dtype=np.float32)
@@ -81,7 +89,11 @@ def train_model(
         order = generator(job.seed, "order", job.trial, epoch).permutation(len(job.mask))
         rates = [recipe.rate(epoch * per_epoch + at, steps) for at in range(per_epoch)]
         batches = loader.train_batches(
-            order[job.mask[order]], recipe.batch_size, augmentation_seed, epoch, recipe.mirror
+            order[job.mask[order]][: max(size, 1)],
+            recipe.batch_size,
+            augmentation_seed,
+            epoch,
+            recipe.mirror,
         )
         torch.manual_seed(seed64(job.seed, "dropout", job.trial, epoch))
         loss, accuracy = train_epoch(step, batches, rates)
@@ -96,14 +108,16 @@ def train_model(
         curves["train_accuracy"][epoch] = accuracy
         last = epoch + 1 == recipe.epochs
         if last or (job.test_every and (epoch + 1) % job.test_every == 0):
-            test_correct = _correct(step, loader, "test")
+            test_correct, test_margins = _evaluate(step, loader, "test")
             curves["test_accuracy"][epoch] = test_correct.mean()
         if checkpoint and not last:
             seconds = before + time.perf_counter() - started
             checkpoint.epoch_done(step.network, step.optimizer, epoch + 1, seconds, curves)
+    train_correct, train_margins = _evaluate(step, loader, "train")
     return TrainedModel(
-        train_correct=_correct(step, loader, "train"),
+        train_correct=train_correct,
         test_correct=test_correct,
+        margins=train_margins | test_margins if job.margins else {},
         seconds=before + time.perf_counter() - started,
         **curves,
     )
@@ -125,12 +139,20 @@ def train_epoch(
 
 
 @torch.no_grad()
-def _correct(step: Step, loader: Loader, side: str) -> np.ndarray:
-    """Return which examples of `side` the network predicts correctly, bool (n,)."""
+def _evaluate(step: Step, loader: Loader, side: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return which examples of `side` are predicted correctly, bool (n,), and their margins."""
     step.network.eval()
+    correct, margins, log_odds = [], [], []
     with computing_in(step.recipe.precision, step.device):
-        correct = [
-            step.network(images).argmax(1) == labels
-            for images, labels in loader.evaluation_batches(side)
-        ]
-    return torch.cat(correct).cpu().numpy()
+        for images, labels in loader.evaluation_batches(side):
+            logits = step.network(images).float()
+            correct.append(logits.argmax(1) == labels)
+            label = logits.gather(1, labels[:, None])[:, 0]
+            others = logits.scatter(1, labels[:, None], -torch.inf)
+            margins.append(label - others.amax(1))
+            log_odds.append(label - others.logsumexp(1))
+    kept = {
+        f"{side}_margin": torch.cat(margins).half().cpu().numpy(),
+        f"{side}_log_odds": torch.cat(log_odds).half().cpu().numpy(),
+    }
+    return torch.cat(correct).cpu().numpy(), kept

@@ -20,7 +20,7 @@ class Check:
 
     check: str = column("name of the check")
     value: float = column("what was found, 0 to 1; empty where nothing was planted to check")
-    target: float = column("value to reach with 400 subset models, 0 to 1", digits="g")
+    target: float = column("value to reach with 140 subset models, 0 to 1", digits="g")
     reached: str = column("`yes`, `no` or `nothing to check`")
     meaning: str = column("what `value` is")
 

@@ -54,6 +54,17 @@ class InfluenceBlock:
     test_index: np.ndarray  # int64 (b,)
     influence: np.ndarray  # float32 (a, b), -1 to 1; NaN where n_in or n_out is 0
     influence_se: np.ndarray  # float32 (a, b), standard error; NaN where the influence is
+    z: np.ndarray | None = (
+        None  # float32 (a, b), evidence for the influence where it is tested apart
+    )
+
+    @property
+    def evidence(self) -> np.ndarray:
+        """The influence in standard errors, as tested by the estimator: (a, b)."""
+        if self.z is not None:
+            return self.z
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(self.influence / self.influence_se)
 
 
 class Influence(tuple[InfluenceBlock, ...]):

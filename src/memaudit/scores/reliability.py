@@ -15,6 +15,7 @@ from scipy.special import ndtr
 from memaudit.models.removals import block_size, subset_mask
 from memaudit.scores.estimate import Memorization, influence_blocks
 from memaudit.scores.facade import Scores
+from memaudit.scores.margins import influence_from_margins
 from memaudit.scores.selection import Pair, is_strong
 from memaudit.seeds import generator, seed64
 from memaudit.tables import Rows, column
@@ -28,26 +29,23 @@ NAN = float("nan")
 class SubsetModels:
     """Subset models of a study; test examples that take no part in the selection are left out.
 
-    mask, train_correct bool (models, n_train); test_correct bool (models, n_test); labels int64
-    (n_train,) and (n_test,); `fraction` of the examples is in each mask.
+    mask bool (models, n_train); `train` (models, n_train) and `test` (models, n_test) are what the
+    `estimator` needs, correctness or margins; labels int64 (n_train,) and (n_test,); `fraction` of
+    the examples is in each mask.
     """
 
     mask: np.ndarray
-    train_correct: np.ndarray
-    test_correct: np.ndarray
+    train: np.ndarray
+    test: np.ndarray
     train_labels: np.ndarray
     test_labels: np.ndarray
     fraction: float
+    estimator: str = "difference"
 
     def scores(self, models: np.ndarray) -> Scores:
         """Return the scores estimated from some of the models, int64 (models,)."""
-        return Scores.from_arrays(
-            self.mask[models],
-            self.train_correct[models],
-            self.test_correct[models],
-            self.train_labels,
-            self.test_labels,
-        )
+        arrays = self.mask[models], self.train[models], self.test[models]
+        return Scores.estimate(self.estimator, *arrays, self.train_labels, self.test_labels)
 
 
 @dataclass(frozen=True)
@@ -201,11 +199,12 @@ def false_pairs(
     """
     models, n_train = study.mask.shape
     labels = study.train_labels, study.test_labels
+    influence = influence_from_margins if study.estimator == "margins" else influence_blocks
     found = []
     for draw in range(SPLITS):
         other = seed64(seed, "chance", draw)
         mask = np.array([subset_mask(n_train, m, study.fraction, other) for m in range(models)])
-        blocks = influence_blocks(mask, study.test_correct, *labels)
+        blocks = influence(mask, study.test, *labels)
         found.append(sum(int(is_strong(block, value, **thresholds).sum()) for block in blocks))
     return found
 

@@ -51,7 +51,7 @@ def is_strong(
 
     `value` (n_train,) is the memorization of all training examples.
     """
-    strong = (block.influence >= influence) & (block.influence > z * block.influence_se)
+    strong = (block.influence >= influence) & (block.evidence > z)
     return np.asarray(strong & (value[block.train_index] >= memorization)[:, None])
 
 

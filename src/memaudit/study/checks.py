@@ -172,6 +172,12 @@ def _source_problems(config: Config) -> Iterator[str]:
             f"memorization.path = {path!r}: not used with memorization.source {source}; set it to "
             "null, or memorization.source to published_matrix or published_runs"
         )
+    wants_margins = source == "estimate" and memorization.estimator == "margins"
+    if wants_margins and not memorization.store_margins:
+        yield (
+            "memorization.store_margins = False: memorization.estimator margins needs them; set it "
+            "to true, or memorization.estimator to difference"
+        )
     if memorization.influence == "all_pairs" and source != "estimate":
         yield (
             "memorization.influence = 'all_pairs': needs subset models, but memorization.source is "

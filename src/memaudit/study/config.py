@@ -228,6 +228,20 @@ class Memorization(_Section):
         ge=0.05,
         le=0.95,
     )
+    estimator: Literal["margins", "difference"] = _key(
+        "How scores are estimated from the subset models. `difference`: F&Z's difference of "
+        "accuracies. `margins`: the same quantities from the margins of the predictions, from "
+        "about a third of the models ([how](../docs/estimator.md)). Not used for published scores.",
+        "difference",
+        rebuilds="scores and everything after them",
+    )
+    store_margins: bool = _key(
+        "Whether shards of subset models keep margins and log-odds (float16): 4 bytes per model "
+        "and example, 240 kB per model on CIFAR-100. `estimator: margins` and `snakemake privacy` "
+        "need them.",
+        True,
+        rebuilds="nothing; models without margins are trained again when they are needed",
+    )
     influence: Literal["within_class", "all_pairs"] = _key(
         "`within_class`: influence of training examples on the test examples of their class, by "
         "which examples are selected, as in the paper. `all_pairs`: in addition a file of the "

@@ -12,7 +12,7 @@ from memaudit.tables import read_rows
 from memaudit.templates import render
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")  # begins every line of a job's log
-DEMO_MODELS = 400  # number of subset models that the targets of planted.csv are for
+DEMO_MODELS = 140  # number of subset models that the targets of planted.csv are for
 WIDTH = 100
 
 

@@ -171,10 +171,14 @@ def _images(study: Study) -> tuple[int, int]:
     return study.n_train or 0, dataset.longtail.image_size if dataset.longtail else 32
 
 
-def shard_bytes(study: Study, models: int) -> int:
-    """Return the disk space of the shards of `models` models: one bit per example and array."""
+def shard_bytes(study: Study, models: int, subset_models: int = 0) -> int:
+    """Return the disk space of `models` models, of which `subset_models` may keep margins.
+
+    One bit per example and array; margins and log-odds take two bytes each.
+    """
     n, _ = _images(study)
-    return models * ((2 * n + n // 5) // 8 + 4096)
+    margins = subset_models if study.config.memorization.store_margins else 0
+    return models * ((2 * n + n // 5) // 8 + 4096) + margins * 4 * (n + n // 5)
 
 
 def estimate(study: Study, machine: Machine, models: Mapping[tuple[str, str], int]) -> list[Part]:
@@ -217,6 +221,7 @@ def render_cost(study: Study, machine: Machine) -> str:
     """Return the cost of the study as text."""
     parts = estimate(study, machine, study.models)
     models, hours = sum(p.models for p in parts), sum(p.hours for p in parts)
+    subset_models = sum(p.models for p in parts if p.removal == "subset")
     gpu_hours = sum(p.hours for p in estimate(study, Machine("gpu", 1), study.models))
     return render(
         "cost.txt",
@@ -227,7 +232,7 @@ def render_cost(study: Study, machine: Machine) -> str:
         duration=duration(hours / machine.workers),
         gpu_hours=gpu_hours if machine.kind == "cpu" else None,
         gpu_duration=duration(gpu_hours),
-        gigabytes=shard_bytes(study, models) / 1e9,
+        gigabytes=shard_bytes(study, models, subset_models) / 1e9,
     )
 
 

@@ -1,0 +1,270 @@
+"""Audit privacy: can an attacker tell which examples a model was trained on?
+
+The likelihood-ratio attack (LiRA; Carlini et al. 2022, "Membership Inference Attacks From First
+Principles") on the subset models of a study. The models of a balanced block take turns as targets;
+the models of all other blocks are the attacker's shadow models, so no target contributes to the
+distributions by which it is attacked.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import scipy  # scipy.stats is imported when it is used: it takes a second
+
+from memaudit import bits
+from memaudit.scores.estimate import packed
+from memaudit.seeds import generator
+from memaudit.tables import column
+
+ATTACKS = ("online", "offline")
+FALSE_POSITIVE_RATES = (0.001, 0.01)
+BOOTSTRAP = 200  # draws of target blocks
+MOST_SCORES = 5_000_000  # pairs of a target and an example; beyond, examples are thinned out evenly
+LEVEL = 0.95
+_LEAST_VARIANCE = 1e-6
+_THRESHOLDS = 60  # candidates for the bound of epsilon
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """How much an attack reveals about a group of training examples: one row of privacy.csv."""
+
+    attack: str = column(
+        "online: shadow models trained with and without the example; offline: only those without it"
+    )
+    group: str = column("training examples attacked: all, or those of a bucket")
+    n_examples: int = column("number of these examples")
+    n_models: int = column("number of target models")
+    quantity: str = column(
+        "auc: area under the ROC curve (chance: 0.5). tpr_at_0.001, tpr_at_0.01: true-positive rate "
+        "at that false-positive rate (chance: the same rate). epsilon: lower bound, at 95% "
+        "confidence, of the epsilon of differential privacy (chance: 0); threshold and bound come "
+        "from different target models. rank_correlation: Spearman's correlation of the attack's "
+        "AUC on each example with its memorization"
+    )
+    value: float = column("estimate", digits=".4g")
+    low: float = column("lower bound of the 95% CI (bootstrap over target blocks)", digits=".4g")
+    high: float = column("upper bound of the 95% CI", digits=".4g")
+
+
+@dataclass(frozen=True)
+class MembershipAttack:
+    """Scores of an attack: the larger, the likelier the example was in the training set.
+
+    `score` float32 and `member` bool have shape (n_models, n_train), `block` int64 (n_models,) is
+    the balanced block of each target model.
+    """
+
+    attack: str
+    score: np.ndarray
+    member: np.ndarray
+    block: np.ndarray
+
+    def roc(self, examples: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return false-positive and true-positive rates by falling threshold, pooled over targets.
+
+        `examples` int64 restricts them to some training examples.
+        """
+        member, _ = self._ordered(examples)
+        return (~member).cumsum() / (~member).sum(), member.cumsum() / member.sum()
+
+    def vulnerability(self) -> np.ndarray:
+        """Return the AUC of the attack on each example over the target models, float64 (n_train,).
+
+        NaN where an example is in the training set of every target, or of none.
+        """
+        n_in = self.member.sum(axis=0)
+        n_out = len(self.member) - n_in
+        ranks = scipy.stats.rankdata(self.score, axis=0)
+        above = (ranks * self.member).sum(axis=0) - n_in * (n_in + 1) / 2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(above / (n_in * n_out))
+
+    def leakage(self, groups: Mapping[str, np.ndarray], seed: int = 0) -> list[Leakage]:
+        """Return AUC, true-positive rates and the bound of epsilon, for each group of examples.
+
+        `groups` maps names to training examples, int64. The CIs draw whole blocks of target models
+        with replacement.
+        """
+        rows = []
+        for name, examples in groups.items():
+            if len(examples):
+                found = self._quantities(np.asarray(examples), seed)
+                counts = len(examples), len(self.member)
+                rows += [
+                    Leakage(self.attack, name, *counts, quantity, value, low, high)
+                    for quantity, value, low, high in found
+                ]
+        return rows
+
+    def _ordered(self, examples: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return membership and block of all pairs, by falling score."""
+        chosen = np.arange(self.score.shape[1]) if examples is None else examples
+        step = max(1, -(-len(chosen) * len(self.score) // MOST_SCORES))
+        chosen = chosen[::step]
+        order = np.argsort(-self.score[:, chosen], axis=None, kind="stable")
+        blocks = np.repeat(self.block, len(chosen))[order]
+        return self.member[:, chosen].ravel()[order], blocks
+
+    def _quantities(self, examples: np.ndarray, seed: int) -> list[tuple[str, float, float, float]]:
+        member, block = self._ordered(examples)
+        blocks, place = np.unique(block, return_inverse=True)
+        names = ["auc", *(f"tpr_at_{rate:g}" for rate in FALSE_POSITIVE_RATES)]
+        values = _rates(member, np.ones(len(member)))
+        rng = generator(seed, "bootstrap", len(blocks))
+        drawn = [
+            _rates(
+                member,
+                np.bincount(rng.integers(len(blocks), size=len(blocks)), minlength=len(blocks))[
+                    place
+                ],
+            )
+            for _ in range(BOOTSTRAP)
+        ]
+        tails = (1 - LEVEL) / 2, (1 + LEVEL) / 2
+        low, high = np.nanquantile(drawn, tails, axis=0)
+        rows = [
+            (name, float(v), float(a), float(b))
+            for name, v, a, b in zip(names, values, low, high, strict=True)
+        ]
+        nan = float("nan")
+        return [*rows, ("epsilon", _epsilon(member, place % 2 == 0), nan, nan)]
+
+
+def _rates(member: np.ndarray, weight: np.ndarray) -> list[float]:
+    """Return AUC and the true-positive rates, of weighted pairs by falling score."""
+    hits = np.cumsum(weight * member)
+    alarms = np.cumsum(weight * ~member)
+    if not (hits[-1] and alarms[-1]):
+        return [float("nan")] * (1 + len(FALSE_POSITIVE_RATES))
+    area = float((weight * ~member * hits).sum() / (hits[-1] * alarms[-1]))
+    at = np.searchsorted(alarms, np.array(FALSE_POSITIVE_RATES) * alarms[-1], side="right")
+    tpr = np.where(at > 0, hits[np.maximum(at, 1) - 1], 0) / hits[-1]
+    return [area, *tpr.tolist()]
+
+
+def _epsilon(member: np.ndarray, choosing: np.ndarray) -> float:
+    """Return a lower bound of epsilon at 95% confidence, 0 where none above 0 is shown.
+
+    A training that is epsilon-differentially private keeps TPR <= e^epsilon FPR at any threshold.
+    The threshold is the best one on the target models `choosing` (bool, by pair); on the others the
+    TPR is bounded below and the FPR above (Clopper & Pearson 1934), each at 97.5%.
+    """
+    chosen, rest = member[choosing], member[~choosing]
+    if not chosen.any() or chosen.all() or not rest.any() or rest.all():
+        return float("nan")
+    cuts = np.unique(np.geomspace(1, len(member), _THRESHOLDS).astype(int))
+    best = max(cuts, key=lambda cut: _epsilon_at(member[:cut][choosing[:cut]], chosen))
+    return max(0.0, _epsilon_at(member[:best][~choosing[:best]], rest))
+
+
+def _epsilon_at(called: np.ndarray, everyone: np.ndarray) -> float:
+    """Return the bound of epsilon where the pairs `called` are called members."""
+    hits, alarms = int(called.sum()), int((~called).sum())
+    members, others = int(everyone.sum()), int((~everyone).sum())
+    tail = (1 - LEVEL) / 2
+    if not hits:
+        return 0.0
+    tpr = scipy.stats.beta.ppf(tail, hits, members - hits + 1)
+    fpr = 1.0 if alarms == others else scipy.stats.beta.ppf(1 - tail, alarms + 1, others - alarms)
+    return float(np.log(tpr / fpr))
+
+
+def lira(
+    mask: np.ndarray, log_odds: np.ndarray, attack: str = "online", block_size: int = 10
+) -> MembershipAttack:
+    """Attack every subset model with the models of all other balanced blocks as shadow models.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray of bool, shape (n_models, n_train)
+        Whether the model was trained on the example; or packed along the last axis.
+    log_odds : numpy.ndarray of float, shape (n_models, n_train)
+        log(p / (1 - p)) of the probability p that the model gives to the example's label.
+    attack : {"online", "offline"}
+        Whether the shadow models trained with the example are used as well.
+    block_size : int
+        Consecutive models that form a balanced block.
+
+    Returns
+    -------
+    MembershipAttack
+        The scores of all targets, with `leakage`, `roc` and `vulnerability`.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, the attack is unknown, or there are fewer than three blocks.
+
+    References
+    ----------
+    Carlini et al. (2022), algorithm 1 (online) and section VI (offline), with a variance for each
+    example.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> mask = rng.random((40, 50)) < 0.7
+    >>> log_odds = rng.normal(4.0 * mask)
+    >>> bool(lira(mask, log_odds).leakage({"all": np.arange(50)})[0].value > 0.9)
+    True
+    """
+    models, n_train = log_odds.shape
+    inside = bits.unpack(packed(mask, n_train, "mask"), n_train)
+    if len(inside) != models:
+        raise ValueError(f"mask has {len(inside)} models, log_odds has {models}")
+    if attack not in ATTACKS:
+        raise ValueError(f"attack is {attack!r}; it can be {' or '.join(ATTACKS)}")
+    block = np.arange(models) // block_size
+    if block[-1] < 2:
+        raise ValueError(
+            f"{models} models are fewer than three blocks of {block_size}: too few for targets and "
+            "shadow models"
+        )
+    totals = _Moments.of(log_odds, inside)
+    score = np.empty((models, n_train), dtype=np.float32)
+    for number in np.unique(block):
+        targets = np.flatnonzero(block == number)
+        values = log_odds[targets].astype(np.float64)
+        shadows = totals.without(_Moments.of(log_odds[targets], inside[targets]))
+        mean, variance = shadows.gaussian(1)
+        outside = -((values - mean) ** 2) / variance - np.log(variance)
+        if attack == "offline":
+            score[targets] = (values - mean) / np.sqrt(variance)
+            continue
+        mean, variance = shadows.gaussian(0)
+        score[targets] = (-((values - mean) ** 2) / variance - np.log(variance) - outside) / 2
+    return MembershipAttack(attack, score, inside, block)
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Counts, sums and sums of squares of log-odds with [0] and without [1] each example."""
+
+    count: np.ndarray
+    total: np.ndarray
+    squares: np.ndarray
+
+    @classmethod
+    def of(cls, log_odds: np.ndarray, inside: np.ndarray) -> "_Moments":
+        values = log_odds.astype(np.float64)
+        groups = (inside, ~inside)
+        return cls(
+            np.stack([group.sum(axis=0) for group in groups]),
+            np.stack([(values * group).sum(axis=0) for group in groups]),
+            np.stack([(values**2 * group).sum(axis=0) for group in groups]),
+        )
+
+    def without(self, part: "_Moments") -> "_Moments":
+        return _Moments(
+            self.count - part.count, self.total - part.total, self.squares - part.squares
+        )
+
+    def gaussian(self, side: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and variance of each example's log-odds."""
+        count = np.maximum(self.count[side], 1)
+        mean = self.total[side] / count
+        variance = self.squares[side] / count - mean**2
+        return mean, np.maximum(variance, _LEAST_VARIANCE)
