@@ -16,7 +16,7 @@ from memaudit.data.fetch import read_sources
 from memaudit.errors import AuditError
 from memaudit.published import cifair
 from memaudit.published.annotation import read_annotation, with_annotation
-from memaudit.published.cifair import agreement, read_cifair
+from memaudit.published.cifair import agreement, read_cifair, with_cifair
 from memaudit.published.counts import Count, published_counts
 from memaudit.published.counts import read_pairs as count_pairs
 from memaudit.published.feldman_zhang import (
@@ -270,6 +270,17 @@ def test_agreement_counts_pairs_and_test_images():
     pairs, _ = agreement(detected, cifair, judgments=(0, 1, 2))
     assert (pairs.both, pairs.only_cifair, pairs.only_finder) == (2, 2, 2)
     assert agreement([], [])[0].both == 0
+
+
+def test_cifair_takes_precedence_except_for_identical_pixels():
+    found = [(1, 10, "exact"), (2, 11, "near"), (3, 12, "near"), (4, 13, "near")]
+    cifair = [(10, 1, 0), (11, 2, 0), (12, 3, 2), (14, 5, 1)]
+    assert with_cifair(found, cifair, ["exact", "near"]) == [
+        Leak(1, 10, "exact", "rule"),
+        Leak(2, 11, "one_picture", "published annotation"),
+        Leak(4, 13, "near", "rule"),
+        Leak(5, 14, "near", "published annotation"),
+    ]
 
 
 ANNOTATION = ROOT / "data" / "annotations" / "cifar100_fz_pairs.csv"

@@ -76,13 +76,14 @@ def with_cifair(
 
     `found` are (train, test, kind), `cifair` (test, train, judgment); `judgments` are those that
     count as duplicates ("exact", "near", "very similar"). ciFAIR's exact duplicates are nearly, but
-    not necessarily, pixel-identical.
+    not necessarily, pixel-identical; pixel-identical pairs remain the finder's.
     """
-    judged = {(train, test): JUDGMENTS[judgment] for test, train, judgment in cifair}
-    merged = [Leak(i, j, kind, "rule") for i, j, kind in found if (i, j) not in judged]
-    merged += [
-        Leak(train, test, ONE_PICTURE if word == "exact" else "near", PUBLISHED)
-        for (train, test), word in judged.items()
-        if word in judgments
-    ]
-    return sorted(merged)
+    merged = {(i, j): Leak(i, j, kind, "rule") for i, j, kind in found}
+    for test, train, judgment in cifair:
+        word, known = JUDGMENTS[judgment], merged.pop((train, test), None)
+        if known and known.kind == "exact":
+            merged[train, test] = known
+        elif word in judgments:
+            kind = ONE_PICTURE if word == "exact" else "near"
+            merged[train, test] = Leak(train, test, kind, PUBLISHED)
+    return sorted(merged.values())
