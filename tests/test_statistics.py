@@ -212,7 +212,7 @@ def test_two_way_intervals_cover_where_test_images_are_sampled(models, shared):
         assert covered(apart, truth) > 0.99
 
 
-def test_a_drop_less_its_controls_has_the_chance_of_two_arms_not_of_four():
+def test_the_excess_drop_has_the_variance_of_two_arms_not_of_four():
     rng = np.random.default_rng(4)
     right, separate = [], []
     for seed in range(STUDIES):

@@ -63,7 +63,7 @@ class Arm:
 class Estimate:
     """A difference of mean test accuracies with its 95% CI, percentage points.
 
-    Attributes
+    Parameters
     ----------
     value : float
         The difference; of a drop, positive where accuracy is lost.
