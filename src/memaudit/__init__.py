@@ -18,7 +18,7 @@ _NAMES = {
     "buckets.subpopulations": "shared_links",
     "duplicates.finder": "find_duplicates",
     "models.removals": "control_examples subset_mask",
-    "results.statistics": "Arm TwoWay accuracy_drop equivalence holm no_effect",
+    "results.statistics": "Arm Estimate TwoWay accuracy_drop equivalence holm no_effect",
     "scores.estimate": "memorization",
     "scores.facade": "Scores",
     "scores.selection": "Pair",
@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # the same names
     from memaudit.models.removals import control_examples as control_examples
     from memaudit.models.removals import subset_mask as subset_mask
     from memaudit.results.statistics import Arm as Arm
+    from memaudit.results.statistics import Estimate as Estimate
     from memaudit.results.statistics import TwoWay as TwoWay
     from memaudit.results.statistics import accuracy_drop as accuracy_drop
     from memaudit.results.statistics import equivalence as equivalence
