@@ -165,6 +165,12 @@ def test_more_hours_give_more():
     assert propose(survey_of(1_000_000), CPU, 8).per_class is not None
 
 
+def test_images_are_left_out_only_if_the_smallest_study_does_not_fit():
+    proposal = propose(survey_of(180, classes=3), CPU, 0.03)
+    assert (proposal.per_class, proposal.network) == (None, "tiny")
+    assert propose(survey_of(180, classes=3), CPU, 0.002).per_class is not None
+
+
 def test_images_are_not_enlarged():
     assert propose(survey_of(1000, side=200), Machine("gpu", 1), 8).image_size == 64
     assert propose(survey_of(1000, side=33), CPU, 8).image_size == 32

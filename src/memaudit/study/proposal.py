@@ -56,10 +56,12 @@ def propose(found: Survey, machine: Machine, hours: float, name: str | None = No
     """
     budget = 3600 * hours * machine.workers * PLANNED[machine.kind]
     options = list(_options(found, machine))
-    for enough in (ENOUGH, SIZES[-1]):
-        for option in options:
-            if option.seconds * _weight(*enough) <= budget:
-                return _sized(option, machine, budget, hours, name)
+    for per_class in dict.fromkeys(option.per_class for option in options):
+        for enough in (ENOUGH, SIZES[-1]):
+            for option in options:
+                fits = option.seconds * _weight(*enough) <= budget
+                if option.per_class == per_class and fits:
+                    return _sized(option, machine, budget, hours, name)
     return _sized(options[-1], machine, budget, hours, name)
 
 
