@@ -296,8 +296,8 @@ def test_studies_are_separate_and_a_rebuilt_page_offers_earlier_annotations(
     assert other.counts.startswith("6 of 6")
     assert not other.element("#notice").is_displayed()
     study = {"study": tmp_path.name}
-    anew = write(tmp_path / "anew" / "index.html", dataset, pairs=PAIRS[:2], **study)
-    fewer = Page(chromium, anew)
+    later = write(tmp_path / "later" / "index.html", dataset, pairs=PAIRS[:2], **study)
+    fewer = Page(chromium, later)
     assert fewer.counts.startswith("4 of 4")
     assert "has annotations of 3 of these items" in fewer.text("#notice p")
     fewer.answer("Use them")

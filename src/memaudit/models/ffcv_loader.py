@@ -26,7 +26,7 @@ INSTALL = "make .venv/ffcv"
 
 
 class FFCVLoader:
-    """Train and test images of a dataset in an FFCV file, cut into batches by FFCV.
+    """Training and test images of a dataset in an FFCV file, cut into batches by FFCV.
 
     It has the interface of `memaudit.models.resident_loader.ResidentLoader` and delivers the same
     batches, bit for bit. The file `beton` is written when it is missing or holds anything but

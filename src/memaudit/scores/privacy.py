@@ -37,8 +37,8 @@ class Leakage:
     n_examples: int = column("number of these examples")
     n_models: int = column("number of target models")
     quantity: str = column(
-        "auc: area under the ROC curve (chance: 0.5). tpr_at_0.001, tpr_at_0.01: true-positive rate "
-        "at that false-positive rate (chance: the same rate). epsilon: lower bound, at 95% "
+        "auc: area under the ROC curve (chance: 0.5). tpr_at_0.001, tpr_at_0.01: true-positive "
+        "rate at that false-positive rate (chance: the same rate). epsilon: lower bound, at 95% "
         "confidence, of the epsilon of differential privacy (chance: 0); threshold and bound come "
         "from different target models. rank_correlation: Spearman's correlation of the attack's "
         "AUC on each example with its memorization"
