@@ -8,25 +8,48 @@ from memaudit.models.removals import (
     block_size,
     control_examples,
     read_examples,
+    smallest_subset,
     subset_mask,
     training_mask,
 )
 
 
 @pytest.mark.parametrize(
-    ("fraction", "block"), [(0.7, (10, 7)), (0.5, (2, 1)), (0.75, (4, 3)), (0.9, (10, 9))]
+    ("fraction", "block"), [(0.7, (10, 7)), (0.5, (8, 4)), (0.75, (8, 6)), (0.9, (10, 9))]
 )
-def test_block_is_the_smallest_that_gives_the_fraction(fraction, block):
+def test_block_is_the_smallest_of_eight_parts_or_more_that_gives_the_fraction(fraction, block):
     assert block_size(fraction) == block
 
 
-@pytest.mark.parametrize(("n", "fraction"), [(100, 0.7), (103, 0.7), (50, 0.5), (64, 0.75)])
+DESIGNS = [(100, 0.7), (103, 0.7), (7, 0.7), (50, 0.5), (64, 0.75), (90, 0.05), (150, 0.33)]
+
+
+@pytest.mark.parametrize(("n", "fraction"), DESIGNS)
 def test_every_example_is_left_out_equally_often(n, fraction):
     parts, kept = block_size(fraction)
     masks = np.array([subset_mask(n, model, fraction, seed=3) for model in range(3 * parts)])
     assert (masks.sum(axis=0) == 3 * kept).all()
-    assert np.ptp(masks.sum(axis=1)) <= parts - kept
     assert abs(masks.mean() - fraction) < 1e-9
+
+
+@pytest.mark.parametrize(("n", "fraction"), DESIGNS)
+def test_subsets_are_as_large_as_the_number_of_examples_allows(n, fraction):
+    parts, kept = block_size(fraction)
+    sizes = [subset_mask(n, model, fraction, seed=3).sum() for model in range(3 * parts)]
+    assert np.ptp(sizes) <= min(n % parts, parts - kept)
+    assert smallest_subset(n, fraction) <= min(sizes)
+    assert smallest_subset(n, fraction) > fraction * n - (parts - kept)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "models"), [(0.7, 400), (0.5, 400), (0.75, 400), (0.9, 400), (0.33, 400)]
+)
+def test_two_examples_are_together_no_more_often_than_by_chance(fraction, models):
+    """Independent subsets: the correlation of two examples has variance 1 / models."""
+    masks = np.array([subset_mask(480, model, fraction, seed=1) for model in range(models)])
+    pairs = np.corrcoef(masks.T)[np.triu_indices(480, 1)]
+    assert models * pairs.var() <= 1.2
+    assert abs(pairs.mean()) < 0.01
 
 
 def test_a_subset_depends_on_seed_and_model_alone():

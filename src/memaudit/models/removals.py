@@ -8,7 +8,7 @@ examples (`selected`, `leakage_shift`, `memorized`, `above_<threshold>` or the u
 from fractions import Fraction
 from functools import cache
 from itertools import combinations
-from math import comb
+from math import comb, gcd
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,18 @@ from memaudit.errors import AuditError
 from memaudit.seeds import generator
 
 CONTROL = "random_"
+LEAST_PARTS = 8  # of a balanced block
 
 
 def block_size(fraction: float) -> tuple[int, int]:
-    """Return parts and kept parts of the smallest block that gives `fraction`: (10, 7) for 0.7."""
+    """Return parts and kept parts of the smallest block that gives `fraction`: (10, 7) for 0.7.
+
+    A block has at least `LEAST_PARTS` parts: in a block of P, the variance of the correlation of
+    two examples' inclusion is P / (P - 1) times that of independent subsets.
+    """
     exact = Fraction(fraction).limit_denominator(100)
-    return exact.denominator, exact.numerator
+    times = -(-LEAST_PARTS // exact.denominator)
+    return times * exact.denominator, times * exact.numerator
 
 
 def subset_mask(n: int, model: int, fraction: float, seed: int) -> np.ndarray:
@@ -75,21 +81,22 @@ def subset_mask(n: int, model: int, fraction: float, seed: int) -> np.ndarray:
 
 @cache
 def _ways(parts: int, left: int) -> np.ndarray:
-    """Return the ways of leaving out `left` of `parts` models, one of each cycle of shifts.
+    """Return the ways of leaving out `left` of `parts` models, as representatives of their cycles.
 
+    A cycle holds the shifts of a way; its representative is repeated in proportion to its length.
     Empty where there are more than 1,000 ways: they are drawn at random then.
     """
     if comb(parts, left) > 1000:
         return np.empty((0, left), dtype=np.int64)
     seen: set[tuple[int, ...]] = set()
-    found = []
+    found, lengths = [], []
     for way in combinations(range(parts), left):
         if way not in seen:
+            cycle = {tuple(sorted((at + shift) % parts for at in way)) for shift in range(parts)}
             found.append(way)
-            seen |= {
-                tuple(sorted((model + shift) % parts for model in way)) for shift in range(parts)
-            }
-    return np.array(found, dtype=np.int64)
+            lengths.append(len(cycle))
+            seen |= cycle
+    return np.repeat(np.array(found, dtype=np.int64), np.array(lengths) // gcd(*lengths), axis=0)
 
 
 def smallest_subset(n: int, fraction: float) -> int:
