@@ -100,7 +100,7 @@ def memorization_from_margins(
     width = bandwidth(len(mask))
     value, variance = np.zeros(n_train), np.zeros(n_train)
     sds = [np.sqrt(moderated(groups.variance[side], groups.count[side] - 1)) for side in (0, 1)]
-    for columns, inside, margins in _column_blocks(mask, train_margin):
+    for columns, inside, margins in column_blocks(mask, train_margin):
         for side, sign in enumerate((1, -1)):
             mean, sd = groups.mean[side][columns], np.maximum(sds[side][columns], _LEAST_SD)
             low, high = groups.bounds[side][:, columns]
@@ -139,7 +139,7 @@ class _Groups:
             np.empty((2, n)),
             np.empty((2, 2, n)),
         )
-        for columns, inside, block in _column_blocks(mask, margins):
+        for columns, inside, block in column_blocks(mask, margins):
             for side, member in enumerate((inside, ~inside)):
                 count = found.count[side][columns]
                 middle = _masked_median(block, member, count)
@@ -155,7 +155,7 @@ class _Groups:
         return found
 
 
-def _column_blocks(
+def column_blocks(
     mask: np.ndarray, margins: np.ndarray
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
     """Yield (columns, mask, margins as float64) of a few examples at a time."""

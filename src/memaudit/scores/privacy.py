@@ -14,15 +14,17 @@ import scipy  # scipy.stats is imported when it is used: it takes a second
 
 from memaudit import bits
 from memaudit.scores.estimate import packed
+from memaudit.scores.margins import column_blocks
 from memaudit.seeds import generator
 from memaudit.tables import column
 
 ATTACKS = ("online", "offline")
 FALSE_POSITIVE_RATES = (0.001, 0.01)
-BOOTSTRAP = 200  # draws of target blocks
+BOOTSTRAP = 200  # draws of target blocks and examples
 MOST_SCORES = 5_000_000  # pairs of a target and an example; beyond, examples are thinned out evenly
 LEVEL = 0.95
 _LEAST_VARIANCE = 1e-6
+_EXAMPLES = 1000  # ranked at a time
 _THRESHOLDS = 60  # candidates for the bound of epsilon
 
 
@@ -38,13 +40,16 @@ class Leakage:
     n_models: int = column("number of target models")
     quantity: str = column(
         "auc: area under the ROC curve (chance: 0.5). tpr_at_0.001, tpr_at_0.01: true-positive "
-        "rate at that false-positive rate (chance: the same rate). epsilon: lower bound, at 95% "
+        "rate at that false-positive rate (chance: the same). epsilon: lower bound, at 95% "
         "confidence, of the epsilon of differential privacy (chance: 0); threshold and bound come "
         "from different target models. rank_correlation: Spearman's correlation of the attack's "
         "AUC on each example with its memorization"
     )
     value: float = column("estimate", digits=".4g")
-    low: float = column("lower bound of the 95% CI (bootstrap over target blocks)", digits=".4g")
+    low: float = column(
+        "lower bound of the 95% CI (bootstrap over target blocks and training examples)",
+        digits=".4g",
+    )
     high: float = column("upper bound of the 95% CI", digits=".4g")
 
 
@@ -66,7 +71,7 @@ class MembershipAttack:
 
         `examples` int64 restricts them to some training examples.
         """
-        member, _ = self._ordered(examples)
+        member, *_ = self._ordered(examples)
         return (~member).cumsum() / (~member).sum(), member.cumsum() / member.sum()
 
     def vulnerability(self) -> np.ndarray:
@@ -76,16 +81,19 @@ class MembershipAttack:
         """
         n_in = self.member.sum(axis=0)
         n_out = len(self.member) - n_in
-        ranks = scipy.stats.rankdata(self.score, axis=0)
-        above = (ranks * self.member).sum(axis=0) - n_in * (n_in + 1) / 2
+        above = np.empty(len(n_in))
+        for first in range(0, len(n_in), _EXAMPLES):
+            columns = slice(first, first + _EXAMPLES)
+            ranks = scipy.stats.rankdata(self.score[:, columns], axis=0)
+            above[columns] = (ranks * self.member[:, columns]).sum(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(above / (n_in * n_out))
+            return np.asarray((above - n_in * (n_in + 1) / 2) / (n_in * n_out))
 
     def leakage(self, groups: Mapping[str, np.ndarray], seed: int = 0) -> list[Leakage]:
         """Return AUC, true-positive rates and the bound of epsilon, for each group of examples.
 
         `groups` maps names to training examples, int64. The CIs draw whole blocks of target models
-        with replacement.
+        and training examples with replacement: the scores of one example share shadow models.
         """
         rows = []
         for name, examples in groups.items():
@@ -98,30 +106,25 @@ class MembershipAttack:
                 ]
         return rows
 
-    def _ordered(self, examples: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Return membership and block of all pairs, by falling score."""
+    def _ordered(self, examples: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return membership, block and position among the examples of pairs, by falling score."""
         chosen = np.arange(self.score.shape[1]) if examples is None else examples
         step = max(1, -(-len(chosen) * len(self.score) // MOST_SCORES))
         chosen = chosen[::step]
         order = np.argsort(-self.score[:, chosen], axis=None, kind="stable")
-        blocks = np.repeat(self.block, len(chosen))[order]
-        return self.member[:, chosen].ravel()[order], blocks
+        model, position = np.divmod(order, len(chosen))
+        return self.member[:, chosen].ravel()[order], self.block[model], position
 
     def _quantities(self, examples: np.ndarray, seed: int) -> list[tuple[str, float, float, float]]:
-        member, block = self._ordered(examples)
-        blocks, place = np.unique(block, return_inverse=True)
+        member, block, position = self._ordered(examples)
         names = ["auc", *(f"tpr_at_{rate:g}" for rate in FALSE_POSITIVE_RATES)]
         values = _rates(member, np.ones(len(member)))
-        rng = generator(seed, "bootstrap", len(blocks))
-        drawn = [
-            _rates(
-                member,
-                np.bincount(rng.integers(len(blocks), size=len(blocks)), minlength=len(blocks))[
-                    place
-                ],
-            )
-            for _ in range(BOOTSTRAP)
-        ]
+        sizes = int(self.block[-1]) + 1, int(position.max()) + 1
+        rng = generator(seed, "bootstrap", *sizes)
+        drawn = []
+        for _ in range(BOOTSTRAP):
+            blocks, chosen = (np.bincount(rng.integers(n, size=n), minlength=n) for n in sizes)
+            drawn.append(_rates(member, blocks[block] * chosen[position]))
         tails = (1 - LEVEL) / 2, (1 + LEVEL) / 2
         low, high = np.nanquantile(drawn, tails, axis=0)
         rows = [
@@ -129,7 +132,7 @@ class MembershipAttack:
             for name, v, a, b in zip(names, values, low, high, strict=True)
         ]
         nan = float("nan")
-        return [*rows, ("epsilon", _epsilon(member, place % 2 == 0), nan, nan)]
+        return [*rows, ("epsilon", _epsilon(member, block % 2 == 0), nan, nan)]
 
 
 def _rates(member: np.ndarray, weight: np.ndarray) -> list[float]:
@@ -212,9 +215,9 @@ def lira(
     True
     """
     models, n_train = log_odds.shape
-    inside = bits.unpack(packed(mask, n_train, "mask"), n_train)
-    if len(inside) != models:
-        raise ValueError(f"mask has {len(inside)} models, log_odds has {models}")
+    mask = packed(mask, n_train, "mask")
+    if len(mask) != models:
+        raise ValueError(f"mask has {len(mask)} models, log_odds has {models}")
     if attack not in ATTACKS:
         raise ValueError(f"attack is {attack!r}; it can be {' or '.join(ATTACKS)}")
     block = np.arange(models) // block_size
@@ -223,20 +226,24 @@ def lira(
             f"{models} models are fewer than three blocks of {block_size}: too few for targets and "
             "shadow models"
         )
-    totals = _Moments.of(log_odds, inside)
     score = np.empty((models, n_train), dtype=np.float32)
-    for number in np.unique(block):
-        targets = np.flatnonzero(block == number)
-        values = log_odds[targets].astype(np.float64)
-        shadows = totals.without(_Moments.of(log_odds[targets], inside[targets]))
-        mean, variance = shadows.gaussian(1)
-        outside = -((values - mean) ** 2) / variance - np.log(variance)
-        if attack == "offline":
-            score[targets] = (values - mean) / np.sqrt(variance)
-            continue
-        mean, variance = shadows.gaussian(0)
-        score[targets] = (-((values - mean) ** 2) / variance - np.log(variance) - outside) / 2
-    return MembershipAttack(attack, score, inside, block)
+    for columns, member, values in column_blocks(mask, log_odds):
+        totals = _Moments.of(values, member)
+        for first in range(0, models, block_size):
+            targets = slice(first, first + block_size)
+            shadows = totals.without(_Moments.of(values[targets], member[targets]))
+            score[targets, columns] = _log_ratio(values[targets], shadows, attack)
+    return MembershipAttack(attack, score, bits.unpack(mask, n_train), block)
+
+
+def _log_ratio(values: np.ndarray, shadows: "_Moments", attack: str) -> np.ndarray:
+    """Score the log-odds of targets, (targets, n): the larger, the likelier a member."""
+    mean, variance = shadows.gaussian(1)
+    if attack == "offline":
+        return np.asarray((values - mean) / np.sqrt(variance))
+    outside = -((values - mean) ** 2) / variance - np.log(variance)
+    mean, variance = shadows.gaussian(0)
+    return np.asarray((-((values - mean) ** 2) / variance - np.log(variance) - outside) / 2)
 
 
 @dataclass(frozen=True)
@@ -248,8 +255,7 @@ class _Moments:
     squares: np.ndarray
 
     @classmethod
-    def of(cls, log_odds: np.ndarray, inside: np.ndarray) -> "_Moments":
-        values = log_odds.astype(np.float64)
+    def of(cls, values: np.ndarray, inside: np.ndarray) -> "_Moments":
         groups = (inside, ~inside)
         return cls(
             np.stack([group.sum(axis=0) for group in groups]),
