@@ -1,17 +1,18 @@
 """Training: the same bits from the same seed; no model is trained twice or lost."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
-from memaudit import store
+from memaudit import bits, store
 from memaudit.errors import AuditError
-from memaudit.models import job, networks
+from memaudit.models import job, networks, training
 from memaudit.models.optimizer import SGD
 from memaudit.models.recipe import Recipe
-from memaudit.models.removals import training_mask
+from memaudit.models.removals import subset_mask, training_mask
 from memaudit.models.resident_loader import ResidentLoader
 from memaudit.models.shards import Origin, read_shards
 from memaudit.models.step import Step
@@ -158,7 +159,7 @@ class Shards:
         self.stop_at = None
         monkeypatch.setattr(job, "train_model", counting)
 
-    def train(self, first, last, recipe=RECIPE, removal="subset", seed=0):
+    def train(self, first, last, recipe=RECIPE, removal="subset", seed=0, margins=False):
         self.trained.clear()
         path = self.folder / removal / f"{first:06d}-{last:06d}.h5"
         masks = {
@@ -180,6 +181,7 @@ class Shards:
             masks=masks,
             seed=seed,
             subset_fraction=0.7,
+            margins=margins,
         )
         job.train_shard(self.dataset, shard, job.TrainingOptions(device="cpu"), self.log.append)
         return path
@@ -234,6 +236,69 @@ def test_growing_a_study_trains_only_what_is_new(shards):
     assert content(path)["trial"].tolist() == [4, 5, 6, 7]
     shards.train(0, 1, seed=1)
     assert shards.trained == [0, 1]
+
+
+def test_margins_are_those_of_the_predictions(shards):
+    kept = content(shards.train(0, 2, margins=True))
+    for side, n in (("train", shards.dataset.n_train), ("test", shards.dataset.n_test)):
+        margin, log_odds = kept[f"{side}_margin"], kept[f"{side}_log_odds"]
+        assert margin.dtype == log_odds.dtype == np.float16
+        correct = bits.unpack(kept[f"{side}_correct"], n)
+        assert ((margin > 0) == correct)[margin != 0].all()
+        # log-odds subtract the log-sum of the other logits, of which there are two
+        assert (log_odds <= margin).all()
+        assert (log_odds >= margin - np.log(2) - 0.01).all()
+
+
+def test_keeping_margins_changes_no_model(shards):
+    plain = content(shards.train(0, 1))
+    kept = content(shards.train(0, 1, margins=True))
+    assert shards.trained == [0, 1], "models without margins are trained again"
+    assert same(plain, kept)
+    assert set(kept) - set(plain) == set(store.MARGINS)
+    assert set(content(shards.train(0, 1))) == set(plain)
+    assert shards.trained == []
+
+
+def test_models_with_margins_resume_and_grow(shards):
+    whole = content(shards.train(0, 3, margins=True))
+    shutil.rmtree(shards.folder / "subset")
+    shards.stop_at = 2
+    with pytest.raises(KeyboardInterrupt):
+        shards.train(0, 2, margins=True)
+    shards.stop_at = None
+    shards.train(0, 2, margins=True)
+    assert shards.trained == [2]
+    assert same(content(shards.train(0, 3, margins=True)), whole)
+    assert shards.trained == [3]
+
+
+def test_a_study_that_needs_margins_says_which_shard_lacks_them(shards):
+    paths = [shards.train(0, 1, margins=True), shards.train(2, 3)]
+    fields = ["train_mask", "train_margin", "test_margin"]
+    kept = read_shards(paths[:1], range(2), fields, SUBSET)
+    assert kept["train_margin"].shape == (2, shards.dataset.n_train)
+    with pytest.raises(AuditError, match=r"000002-000003\.h5: .*without keeping margins") as caught:
+        read_shards(paths, range(4), fields, SUBSET)
+    assert "memorization.estimator to difference" in str(caught.value)
+    assert read_shards(paths, range(4), ["train_correct"], SUBSET)["train_correct"].shape[0] == 4
+
+
+def test_all_subset_models_take_the_same_number_of_steps(shards, monkeypatch):
+    """Subset sizes differ by up to three; with batches of this size, so would the steps."""
+    steps, original = set(), training.train_epoch
+    monkeypatch.setattr(
+        training,
+        "train_epoch",
+        lambda step, batches, rates: steps.add(len(rates)) or original(step, batches, rates),
+    )
+    n = shards.dataset.n_train
+    sizes = {int(subset_mask(n, trial, 0.7, 0).sum()) for trial in range(10)}
+    assert len(sizes) > 1
+    recipe = dataclasses.replace(RECIPE, epochs=1, batch_size=max(sizes) - 1)
+    assert len({-(-size // recipe.batch_size) for size in sizes}) > 1
+    shards.train(0, 9, recipe=recipe)
+    assert len(steps) == 1
 
 
 def test_models_of_an_empty_removal_are_those_on_all_examples(shards):
