@@ -208,7 +208,7 @@ def _check_images(name: str, images: np.ndarray) -> None:
         if images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] == 3 and images.size:
             return
     raise ValueError(
-        f"{name} must be a non-empty uint8 array of shape (images, height, width, 3), got {got}"
+        f"{name} must be a uint8 array of shape (images, height, width, 3), not empty; got {got}"
     )
 
 
