@@ -25,7 +25,7 @@ with job(snakemake.log[0]):
             (row.recipe, row.removal): file[f"{row.recipe}/{row.removal}/test_accuracy"][:]
             for row in rows
         }
-    drops(rows, snakemake.output.drops, accuracies)
+    drops(rows, snakemake.output.drops, accuracies, published=params.published)
     alike = read_scores(
         snakemake.input.ranked,
         data.train_names or range(data.n_train),

@@ -22,8 +22,12 @@ def drops(
     rows: Sequence[Table2Row],
     path: str | Path,
     accuracies: Mapping[tuple[str, str], Floats] = MappingProxyType({}),
+    *,
+    published: bool = False,
 ) -> None:
-    """Draw the drops of Table 2 with both 95% CIs, their controls and the published values.
+    """Draw the drops of Table 2 with both 95% CIs and their controls.
+
+    With `published` the papers' values are drawn as well, which are for CIFAR-100.
 
     A small dot beside a control is one of its draws, by the test accuracies (models,) of its arm
     (recipe, removal): the mean on all examples minus that of the model trained without the drawn
@@ -58,7 +62,7 @@ def drops(
             )
             label = once("matched random control")
             _drop(axis, control, place, color=GREY, marker="s", label=label)
-        if known(row.published_drop):
+        if published and known(row.published_drop):
             axis.errorbar(
                 row.published_drop,
                 place + _APART,
