@@ -142,7 +142,7 @@ def test_the_forest_plot_shows_what_there_is(tmp_path):
         "one model": [True, False, False, False],
     }
     thick = {key: figure.count("stroke-width: 3.5") for key, figure in figures.items()}
-    assert thick == {"all": 2, "no paper": 2, "one model": 0}
+    assert thick == {"all": 2, "other data": 2, "no paper": 2, "one model": 0}
 
 
 def test_pairs_that_were_not_compared_are_shown_as_such(called, tmp_path):
