@@ -50,8 +50,8 @@ def test_the_answer_in_full():
         "duplicate in the test set or in a subpopulation (leakage_shift) and 0.40 pp (-0.30 to "
         "1.10) for the 3 examples with neither (memorized); it is statistically significant for "
         "both.",
-        "Verdict: memorization is needed here; without the memorized bucket, accuracy drops by "
-        "more than without random examples (p = 0.010, Holm-adjusted).",
+        "Verdict: memorization is needed here; removing the memorized bucket lowers accuracy by "
+        "more than removing random examples (p = 0.010, Holm-adjusted).",
     ]
 
 
@@ -60,14 +60,14 @@ def test_the_answer_in_full():
     [
         (
             {"verdict": "excess drop, within the margin"},
-            "Verdict: memorization is needed here, but for little; the excess drop of the "
+            "Verdict: memorization is needed here, but only slightly; the excess drop of the "
             "memorized bucket is above 0 (p = 0.010, Holm-adjusted) and within the margin of "
             "±0.25 pp.",
         ),
         (
             {"verdict": "smaller drop than control", "excess_drop": -1.0},
-            "Verdict: memorization is not needed here; without the memorized bucket, accuracy "
-            "drops by less than without random examples (p = 0.010, Holm-adjusted).",
+            "Verdict: memorization is not needed here; removing the memorized bucket lowers "
+            "accuracy by less than removing random examples (p = 0.010, Holm-adjusted).",
         ),
         (
             {"verdict": "equivalent to control", "p_excess": 0.6, "p_equivalence": 0.0001},

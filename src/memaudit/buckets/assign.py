@@ -35,7 +35,7 @@ class Assignment:
         "`memorized` (neither)"
     )
     reason: str = column(
-        "`exact` (a test example has identical pixels or is one picture to the eye; `leaks.csv` "
+        "`exact` (a test example has identical pixels or visually the same picture; `leaks.csv` "
         "distinguishes them), `near` (near-duplicate in the test set), `subpopulation`, or `none`; "
         "the first that applies"
     )

@@ -1,4 +1,4 @@
-"""Which test examples lose accuracy: predicted and found drops, one by one and as sums."""
+"""Which test examples lose accuracy: predicted and measured drops, per example and summed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,7 +64,7 @@ def affected(views: Sequence[tuple[Summary, Sequence[Example]]], path: str | Pat
     headed(
         right,
         "Cumulative drop, by recipe and examples removed\n"
-        "thick: found, thin: predicted; right edge: drop on\n"
+        "thick: measured, thin: predicted; right edge: drop on\n"
         "all test examples, 95% CI on the fixed test set",
     )
     for axis in (left, right):
@@ -101,7 +101,7 @@ def _examples(axis: Axes, summary: Summary, examples: Sequence[Example]) -> None
             fmt="D",
             color="black",
             markersize=5,
-            label="mean of a tenth of them, 95% CI over examples",
+            label="mean of a tenth of the marks, 95% CI over examples",
         )
     greatest = max([100.0, *(p.predicted for p in examples)])
     axis.plot([0, greatest], [0, greatest], color="black", linewidth=0.6)
@@ -111,12 +111,12 @@ def _examples(axis: Axes, summary: Summary, examples: Sequence[Example]) -> None
         "removed examples' influences on it (percentage points)",
         fontsize=SMALL,
     )
-    axis.set_ylabel("drop found on the test example (percentage points)", fontsize=SMALL)
+    axis.set_ylabel("measured drop on the test example (percentage points)", fontsize=SMALL)
     of = _REMOVED.get(summary.removal, summary.removal)
     headed(
         axis,
-        f"Affected test examples without {of}\n"
-        f"(recipe {summary.recipe}); line: found = predicted.\n"
+        f"Influenced test examples after removing {of}\n"
+        f"(recipe {summary.recipe}); line: measured = predicted.\n"
         "Most influenced by removed examples that are",
     )
 

@@ -33,15 +33,15 @@ class Claim:
     claim: str = column("the claim in words")
     source: str = column("where it is made")
     published: str = column("what was published for it, for CIFAR-100")
-    measure: str = column("what `value` is, with its unit")
+    measure: str = column("definition of `value`, with its unit")
     value: float = column("what this study found")
     low: float = column(
-        "lower bound of its 95% CI, including test-set sampling; of the odds ratio the exact one. "
+        "lower bound of its 95% CI, including test-set sampling; for the odds ratio, of the exact CI. "
         "Not adjusted for multiple testing"
     )
     high: float = column("upper bound of that CI")
     p_holm: float = column(
-        "p value of no difference; of the claim on the margin, of a difference of at most the "
+        "p value for no difference; for the claim on the margin, for a difference of at most the "
         "margin. Holm-adjusted over the claims tested",
         digits=".3g",
     )
@@ -130,7 +130,7 @@ def _of_accuracies(contrasts: Contrasts) -> list[_Test]:
         ),
         difference(
             (
-                "It drops by more than without random examples.",
+                "It drops by more than when random examples are removed.",
                 "F&Z, figure 2",
                 "a curve, without numbers",
                 "excess drop, original recipe, all selected examples; pp",
@@ -175,8 +175,8 @@ def _of_accuracies(contrasts: Contrasts) -> list[_Test]:
         ),
         difference(
             (
-                "Examples with a duplicate or in a subpopulation matter more than examples that "
-                "are memorized only.",
+                "Removing the examples with a duplicate or in a subpopulation matters more than "
+                "removing those that are memorized only.",
                 "the paper, Table 2, Leakage + Shift and Memorized",
                 "1.25 and 0.54, so 0.71, without controls",
                 f"excess drop of the {removed.get(leaked, 0):,} examples in leakage_shift minus "

@@ -1,4 +1,4 @@
-"""How well a study of the generated dataset found what was planted in it."""
+"""How well a study of synthetic data recovers the planted structure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Check:
     """One measure from 0 to 1 and the value it should reach: a row of planted.csv."""
 
     check: str = column("name of the check")
-    value: float = column("what was found, 0 to 1; empty where nothing was planted to check")
+    value: float = column("value found, 0 to 1; empty if nothing was planted to check")
     target: float = column("value to reach with 140 subset models, 0 to 1", digits="g")
     reached: str = column("`yes`, `no` or `nothing to check`")
     meaning: str = column("what `value` is")
@@ -41,9 +41,9 @@ def checks(
     duplicates: Sequence[tuple[int, int, str]],
     assignments: Sequence[Assignment],
 ) -> list[Check]:
-    """Return how much of `dataset.planted` was found (see `memaudit.data.longtail`).
+    """Return the checks of how much of `dataset.planted` was found (see `memaudit.data.longtail`).
 
-    `memorization` (n_train,); `duplicates` are the (train, test, kind) called exact or near.
+    `memorization` (n_train,); `duplicates` are the (train, test, kind) reported as exact or near.
     """
     planted = dataset.planted
     role, subpopulation = planted["train_role"], planted["train_subpopulation"]
@@ -62,30 +62,30 @@ def checks(
             "memorization_auc",
             float(area),
             0.95,
-            "ROC AUC of memorization, planted tail and mislabelled examples against the head",
+            "ROC AUC of memorization for planted tail and mislabelled examples versus head examples",
         ),
         _check(
             "pair_precision",
             float(np.mean(true_pairs)) if true_pairs else float("nan"),
             0.9,
-            "share of selected pairs whose test example is of the same subpopulation, or the copy",
+            "share of selected pairs whose two examples belong to the same planted subpopulation",
         ),
         _check(
-            "copy_recall", _share(found, copies), 0.95, "share of planted copies that were found"
+            "copy_recall", _share(found, copies), 0.95, "share of planted duplicates that were found"
         ),
         _check(
-            "copy_precision", _share(copies, found), 0.9, "share of pairs called copies that are"
+            "copy_precision", _share(copies, found), 0.9, "share of reported duplicates that were planted"
         ),
         _check(
             "subpopulation_precision",
             _share(small, called),
             0.8,
-            "share of examples called subpopulation that are of a planted one of two or three",
+            "share of examples assigned to a subpopulation that are in a planted one of two or three",
         ),
         _check(
             "subpopulation_recall",
             _share(called, small),
             0.7,
-            "share of examples of planted subpopulations of two or three that were called so",
+            "share of examples in planted subpopulations of two or three that were assigned to one",
         ),
     ]

@@ -48,10 +48,10 @@ class Comparison:
     removal: str = column(
         "the training examples removed. `selected`: all that are memorized and influence a test "
         "example; `leakage_shift`: those of them with a duplicate in the test set or in a "
-        "subpopulation (selected examples that influence a common test example); `memorized`: the "
-        "others; `random_X`: the size- and class-matched random control of X, drawn again for each "
-        "trial and from all examples of a class, those of X included; any other name: one of your "
-        "own removals"
+        "subpopulation (selected examples that influence a common test example and, with "
+        "`subpopulations.by: checked`, look alike); `memorized`: the others; `random_X`: the size- "
+        "and class-matched random control of X, drawn again for each trial and from all examples "
+        "of a class, those of X included; any other name: one of your own removals"
     )
     n_removed: int = column("number of training examples removed")
     n_models_full: int = column("number of models trained on all examples")
@@ -69,15 +69,15 @@ class Comparison:
     drop_high: float = column("upper bound of that CI", "pp")
     drop_sampling_low: float = column(
         f"{_LOW}{_SAMPLING}: two-way bootstrap over trials and test images, scaled to the variance "
-        "components. It takes the removed examples as given: examples selected on the same test "
-        "images tend to matter less on others (see drop_held_out). Too narrow with fewer than "
+        "components. It takes the removed examples as given: since they were selected on the "
+        "same test images, drops on others tend to be smaller (see drop_held_out). Too narrow with fewer than "
         "about ten affected test images (affected.csv)",
         "pp",
     )
     drop_sampling_high: float = column("upper bound of that CI", "pp")
     excess_drop: float = column(
-        "drop minus the drop of the matched random control. A conservative estimate where the "
-        "examples are a large part of their classes, as the control may contain them",
+        "drop minus the drop of the matched random control. Biased towards 0 where the "
+        "examples are a large part of their classes, as the control then contains many of them",
         "pp",
     )
     excess_drop_low: float = column(_LOW + _SAMPLING, "pp")
@@ -101,8 +101,8 @@ class Comparison:
     p_equivalence: float = column(
         "p value of the test that the excess drop is `statistics.margin` or more in either "
         "direction (two one-sided t tests, including test-set sampling, not adjusted): below 0.05 "
-        "the removal is equivalent to its control. A few changed images vary as rare events do, so "
-        "the standard error is at least what it would be if the excess drop were the margin",
+        "the removal is equivalent to its control. The standard error is at least the one that an "
+        "excess drop equal to the margin would have, since a few changed images are rare events",
         digits=".3g",
     )
     sd_full: float = column("SD of test accuracy over the models trained on all examples", "pp")
@@ -115,7 +115,7 @@ class Comparison:
     se: float = column("standard error of the drop on the fixed test set", "pp")
     correlation: float = column(
         "correlation over trials of the accuracies of the two arms, for information; empty with "
-        "fewer than three models or equal ones"
+        "fewer than three models or if those of an arm do not vary"
     )
 
 

@@ -2,8 +2,8 @@
 
 The subset models are split at random into two disjoint sets of whole balanced blocks (see
 `memaudit.models.removals.subset_mask`), so that each set is a complete study. Scores and selections
-of the two sets are compared at half, a quarter and an eighth of the models, which shows what more
-models would change.
+of the two sets are compared at up to half, a quarter and an eighth of the models, which shows what
+more models would change.
 """
 
 from collections.abc import Sequence
