@@ -24,7 +24,7 @@ class Leak:
     train: int = column("training example", "index")
     test: int = column("test example, of any class", "index")
     kind: str = column(
-        "`exact` (identical pixels), `one_picture` (one picture to the eye, by a published "
+        "`exact` (identical pixels), `one_picture` (visually the same picture, by a published "
         "annotation) or `near` (near-duplicate)"
     )
     decided_by: str = column(

@@ -17,7 +17,7 @@ from memaudit.published.files import REMEDY
 # `Dataset.digest` of CIFAR-100, original order
 CIFAR100_DIGEST = "c2d5e18e3b4f1fb0b566c4160a98f336b013c25f0dad2778098103f2e746b580"
 JUDGMENTS = ("exact", "near", "similar", "different")
-# the annotation's "exact" is one picture to the eye, not identical pixels
+# the annotation's "exact" means visually the same picture, not identical pixels
 KINDS = {"exact": ONE_PICTURE, "near": "near"}
 NEAR_KINDS = ("same_photograph", "same_scene", "unclear")
 

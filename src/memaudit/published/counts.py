@@ -126,7 +126,7 @@ def _duplicate_pairs(
     sharing = sum(test in pairs.shared_tests for _, test in pairs.pairs)
     added = {name: count + sharing for name, count in totals.items()}
     rest = {name: len(pairs.pairs) - count for name, count in added.items()}
-    exact = "ciFAIR, annotation: one picture to the eye; finder: identical pixels"
+    exact = "ciFAIR, annotation: visually the same picture; finder: identical pixels"
     perspective = "the paper's near duplicates may have another perspective"
     twice = "added up as in the paper: a pair may count twice"
     return [

@@ -43,15 +43,20 @@ class Example:
     test: int = column("the test example, index")
     class_name: str = column("name of its class", name="class")
     group: str = column(
-        "the removed examples that influence it most in sum: `duplicates` (those with a duplicate "
-        "of any test example), `subpopulation` with its number in `buckets.csv`, or `neither`"
+        "group of removed examples with the largest total influence on it: `duplicates` (those "
+        "with a duplicate in the test set), `subpopulation` with its number in `buckets.csv`, or "
+        "`neither`"
     )
     bucket: str = column("bucket of the removed example with the greatest influence on it")
     removed: int = column("number of removed examples that influence it")
     models_full: int = column("number of models trained on all examples")
     models_reduced: int = column("number of models trained without the removed examples")
-    acc_full: float = column("share of the former that classify it correctly", "percent")
-    acc_reduced: float = column("share of the latter", "percent")
+    acc_full: float = column(
+        "share of the models trained on all examples that classify it correctly", "percent"
+    )
+    acc_reduced: float = column(
+        "share of the models trained without the removed examples that do", "percent"
+    )
     drop: float = column("acc_full - acc_reduced", "pp")
     low: float = column(
         "lower bound of the 95% CI of the drop over models (Agresti & Caffo 2000)", "pp"
@@ -89,7 +94,7 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Which test examples carry the drop of a removal: a row of affected_summary.csv."""
+    """Which test examples account for the drop of a removal: a row of affected_summary.csv."""
 
     recipe: str = column("the recipe")
     removal: str = column("the examples removed")
@@ -109,8 +114,8 @@ class Summary:
         "`drop_influenced` / `drop`; empty unless the CI of the drop is above 0", "ratio"
     )
     carry: int | None = column(
-        "number of test examples, greatest predicted drop first, that carry 80% of the drop; empty "
-        "unless its CI is above 0, and where the influenced test examples carry less"
+        "number of test examples, greatest predicted drop first, that account for 80% of the drop; "
+        "empty unless its CI is above 0 and the influenced test examples account for that much"
     )
     predicted: float = column(
         "sum of all influences on the test examples, as a drop on the whole test set", "pp"

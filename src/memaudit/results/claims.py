@@ -36,8 +36,8 @@ class Claim:
     measure: str = column("definition of `value`, with its unit")
     value: float = column("what this study found")
     low: float = column(
-        "lower bound of its 95% CI, including test-set sampling; for the odds ratio, of the exact CI. "
-        "Not adjusted for multiple testing"
+        "lower bound of its 95% CI, including test-set sampling; for the odds ratio, of the exact "
+        "CI. Not adjusted for multiple testing"
     )
     high: float = column("upper bound of that CI")
     p_holm: float = column(

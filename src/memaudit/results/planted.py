@@ -62,7 +62,8 @@ def checks(
             "memorization_auc",
             float(area),
             0.95,
-            "ROC AUC of memorization for planted tail and mislabelled examples versus head examples",
+            "ROC AUC of memorization for planted tail and mislabelled examples versus head "
+            "examples",
         ),
         _check(
             "pair_precision",
@@ -71,16 +72,23 @@ def checks(
             "share of selected pairs whose two examples belong to the same planted subpopulation",
         ),
         _check(
-            "copy_recall", _share(found, copies), 0.95, "share of planted duplicates that were found"
+            "copy_recall",
+            _share(found, copies),
+            0.95,
+            "share of planted duplicates that were found",
         ),
         _check(
-            "copy_precision", _share(copies, found), 0.9, "share of reported duplicates that were planted"
+            "copy_precision",
+            _share(copies, found),
+            0.9,
+            "share of reported duplicates that were planted",
         ),
         _check(
             "subpopulation_precision",
             _share(small, called),
             0.8,
-            "share of examples assigned to a subpopulation that are in a planted one of two or three",
+            "share of examples assigned to a subpopulation that are in a planted one of two or "
+            "three",
         ),
         _check(
             "subpopulation_recall",

@@ -99,8 +99,8 @@ class ImageFolder(_Section):
     model_config = _rebuilds("everything")
 
     path: str | None = _key(
-        "Folder that holds `train/<class>/*` and `test/<class>/*`. Changed images are not noticed: "
-        "delete `data/<name>.h5` to read them again.",
+        "Folder that holds `train/<class>/*` and `test/<class>/*`. Changed images are not "
+        "detected: delete `data/<name>.h5` to read them again.",
         None,
     )
     image_size: int | None = _key(
@@ -264,9 +264,9 @@ class Selection(_Section):
         "It also has at least this influence on a test example of its class.", 0.15, ge=-1, le=1
     )
     z: float = _key(
-        "That influence is more than this many standard errors above zero. Removes noise at a few "
-        "hundred models; at the paper's 4,000 it changes nothing (4 standard errors are at most "
-        "0.07).",
+        "That influence is more than this many standard errors above zero (`estimator: margins` "
+        "tests it by a regression of the margins). Removes noise at a few hundred models; at the "
+        "paper's 4,000 it changes nothing (4 standard errors are at most 0.07).",
         4.0,
         ge=0,
         le=1000,
@@ -288,8 +288,8 @@ class Duplicates(_Section):
 
     near: float = _key(
         "Similarity (1 = identical) from which a training and a test image count as "
-        "near-duplicates. On CIFAR-10, judged by one person, 97% of the test images with a pair "
-        "at 0.55 or above show the same photograph ([evaluation](../docs/duplicates.md)).",
+        "near-duplicates. On CIFAR-10, by one annotator, 97% of the test images with a pair at "
+        "0.55 or above show the same photograph ([evaluation](../docs/duplicates.md)).",
         0.55,
         ge=0,
         le=1,
@@ -433,7 +433,7 @@ class Sweeps(_Section):
 
     weight_decay: Annotated[list[Annotated[float, Field(ge=0)]], Unique] = _key(
         "Values of weight decay; the other settings are those of the recipe `weight_decay`. A "
-        "value that a configured recipe has is taken from it. [Sweeps](../docs/sweeps.md).",
+        "value that a configured recipe has reuses its models. [Sweeps](../docs/sweeps.md).",
         [0.0, 0.0001, 0.0003, 0.0005, 0.001, 0.002],
         rebuilds="models of the new values, that sweep",
         min_length=1,
