@@ -19,7 +19,7 @@ def test_numbers_as_text():
 def test_a_missing_value_is_an_error():
     from jinja2 import UndefinedError
 
-    with pytest.raises(UndefinedError, match="'answer' is undefined"):
+    with pytest.raises(UndefinedError, match="'table' is undefined"):
         templates.render("closing.txt")
 
 
