@@ -46,6 +46,14 @@ def test_tables_agree_with_the_library(arrays, tmp_path, capsys):
     assert "40 models, 6 training examples" in capsys.readouterr().out
 
 
+def test_examples_without_a_score_are_counted(arrays, tmp_path, capsys):
+    mask = arrays["mask"].copy()
+    mask[:, 0] = True
+    np.savez(tmp_path / "arrays.npz", **{**arrays, "mask": mask})
+    assert main(["scores", str(tmp_path / "arrays.npz"), "-o", str(tmp_path / "out")]) == 0
+    assert "warning: 1 examples have no score" in capsys.readouterr().out
+
+
 def test_errors_name_the_file_and_the_array(arrays, tmp_path, capsys):
     def error(file="arrays.npz"):
         assert main(["scores", str(tmp_path / file), "-o", str(tmp_path / "out")]) == 1

@@ -44,7 +44,7 @@ def test_the_shipped_configurations_are_valid(paper):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sed": 3}, "sed = 3: unknown key; the known keys are dataset, "),
+        ({"sed": 3}, r"sed = 3: unknown key; did you mean seed\? The known keys are dataset, "),
         ({"recipes": {"original": {"lr": 3}}}, r"recipes\.original\.lr = 3: unknown key"),
         ({"seed": "zero"}, "seed = 'zero': must be an integer of at least 0"),
         ({"seed": -1}, "seed = -1: must be an integer of at least 0"),

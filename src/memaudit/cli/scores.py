@@ -51,6 +51,11 @@ def main(arguments: list[str]) -> None:
     examples, tests = {pair.train for pair in pairs}, {pair.test for pair in pairs}
     print(f"{len(arrays['mask']):,} models, {len(scores.train_labels):,} training examples")
     print(f"{len(examples):,} selected in {len(pairs):,} pairs with {len(tests):,} test examples")
+    if unknown := sum(value != value for value in values.value):
+        print(
+            f"warning: {unknown:,} examples have no score: all models were trained with them, or "
+            "all without"
+        )
     print(f"written to {options.output}/")
 
 

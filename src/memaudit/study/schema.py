@@ -6,6 +6,7 @@ config/schema.json, for editors.
 
 import json
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ def explain(error: Any, schema: dict[str, Any]) -> str:
             return f"{where}: the key {wrong!r} must be text"
         return f"{where}: the key {wrong!r} must be {NAME}"
     if error["type"] == "extra_forbidden":
-        known = ", ".join(sorted(_at(path[:-1], schema)["properties"]))
-        return f"{key_name(path)} = {value!r}: unknown key; the known keys are {known}"
+        known = sorted(_at(path[:-1], schema)["properties"])
+        near = get_close_matches(str(path[-1]), known, n=1)
+        hint = f"unknown key; did you mean {near[0]}? The" if near else "unknown key; the"
+        return f"{key_name(path)} = {value!r}: {hint} known keys are {', '.join(known)}"
     if error["type"] == "missing":
         return f"{key_name(path)} is missing"
     if error["type"] == "value_error":
