@@ -214,8 +214,9 @@ class Memorization(_Section):
         rebuilds="scores and everything after them",
     )
     models: int = _key(
-        "Number of subset models, k. The standard error of a score is at most "
-        "sqrt(1/(4·0.7k) + 1/(4·0.3k)): 0.11 at 100, 0.055 at 400, 0.035 at 1,000, 0.017 at 4,000.",
+        "Number of subset models, k. With the estimator `difference`, the standard error of a "
+        "score is at most sqrt(1/(4·0.7k) + 1/(4·0.3k)): 0.11 at 100, 0.055 at 400, 0.035 at "
+        "1,000, 0.017 at 4,000. With `margins` it is smaller, but has no formula.",
         4000,
         rebuilds="the new subset models, scores and everything after them",
         ge=2,

@@ -60,9 +60,9 @@ class Needed:
 class ScoresNeeded:
     """Subset models that memorization scores of the wanted precision need.
 
-    `largest` for the least precise score possible; `measured` by the scores at hand: (group of
-    examples, models for half of it, models for 95% of it); `now` is the largest half-width with
-    the configured models.
+    `largest` for the least precise score possible of the estimator `difference`; `measured` by the
+    scores at hand: (group of examples, models for half of it, models for 95% of it); `now` is the
+    largest half-width of `difference` with the configured models.
     """
 
     largest: int
@@ -152,9 +152,10 @@ def scores_needed(study: Study) -> ScoresNeeded:
         with store.reading(path, store.SCORES) as file:
             value, se = file["memorization"][:], file["memorization_se"][:]
             scored = int(file.attrs["models"])
+            estimator = file.attrs.get("estimator", "difference")
         high = se[value >= study.config.selection.memorization]
         for group, errors in (("training examples", se), ("memorized examples", high)):
-            if len(errors):
+            if len(errors) and estimator == memorization.estimator:
                 half, most = (
                     power.models_for_measured(wanted, float(np.quantile(errors, part)), scored)
                     for part in (0.5, 0.95)
