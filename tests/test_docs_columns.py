@@ -8,7 +8,7 @@ from conftest import ROOT
 from memaudit.buckets import assign, leaks, subpopulations
 from memaudit.published import cifair, counts
 from memaudit.results import affected, claims, planted
-from memaudit.scores import reliability, selection
+from memaudit.scores import privacy, reliability, selection
 from memaudit.tables import describe
 
 ROWS = {
@@ -23,6 +23,8 @@ ROWS = {
     "buckets": assign.Assignment,
     "subpopulations": subpopulations.Member,
     "leaks": leaks.Leak,
+    "privacy": privacy.Leakage,
+    "privacy_examples": privacy.ExampleLeakage,
     "reliability_examples": reliability.ExampleReliability,
     "reliability": reliability.Quantity,
     "rescored": reliability.Quantity,

@@ -19,6 +19,7 @@ from memaudit.data.dataset import load
 from memaudit.models.removals import read_examples
 from memaudit.results import table2
 from memaudit.scores.facade import Scores
+from memaudit.scores.privacy import ExampleLeakage, Leakage
 from memaudit.scores.selection import Pair, selecting_half
 from memaudit.study import models_needed
 from memaudit.study.study import Study as Configured
@@ -306,6 +307,32 @@ def test_more_subset_models_train_only_the_new(study):
     assert planned == {"train": 1, "scores": 1}
     study.config["memorization"]["models"] = 75
     assert study.planned("results/small/scores/original.h5") == {"train": 1, "scores": 1}
+
+
+def test_privacy_is_a_target_that_trains_nothing(study):
+    assert study.planned("privacy") == {"privacy": 1}
+    study.snakemake("privacy")
+    rows = read_rows(study.results / "privacy.csv", Leakage)
+    found = {(row.attack, row.quantity): row for row in rows if row.group == "all"}
+    assert len(found) == 10
+    assert found["online", "auc"].low > 0.5
+    assert found["online", "auc"].n_models == 60
+    assert found["online", "rank_correlation"].value > 0.5
+    examples = read_rows(study.results / "privacy_examples.csv", ExampleLeakage)
+    buckets = read_rows(study.results / "buckets.csv", Assignment)
+    assert {row.example for row in examples if row.bucket} == {row.example for row in buckets}
+    study.config["memorization"]["store_margins"] = False
+    done = study.snakemake("privacy", check=False)
+    assert "memorization.store_margins = False" in done.stdout + done.stderr
+
+
+def test_scores_from_margins_need_no_new_models(study):
+    study.config["memorization"]["estimator"] = "margins"
+    assert study.planned("results/small/scores/original.h5") == {"scores": 1}
+    study.snakemake("results/small/reliability.csv")
+    scores = Scores.from_file(study.results / "scores/original.h5")
+    assert all(block.z is not None for block in scores.influence)
+    assert len(scores.select(z=2.5)) > 0
 
 
 def test_more_trials_keep_the_models_there_are(study):

@@ -21,6 +21,7 @@ _NAMES = {
     "results.statistics": "Arm Estimate TwoWay accuracy_drop equivalence holm no_effect",
     "scores.estimate": "memorization",
     "scores.facade": "Scores",
+    "scores.privacy": "lira",
     "scores.selection": "Pair",
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
@@ -44,6 +45,7 @@ if TYPE_CHECKING:  # the same names
     from memaudit.results.statistics import no_effect as no_effect
     from memaudit.scores.estimate import memorization as memorization
     from memaudit.scores.facade import Scores as Scores
+    from memaudit.scores.privacy import lira as lira
     from memaudit.scores.selection import Pair as Pair
 
 

@@ -72,3 +72,23 @@ def scores_for(sweep, files):
         return files
 
     return check
+
+
+def needs_margins(files):
+    """Return an input function: `files`, or an error if no subset model keeps its margins."""
+
+    def check(wildcards):
+        memorization = study.config.memorization
+        if not study.trains_subsets:
+            raise WorkflowError(
+                f"privacy: memorization.source = {memorization.source!r} trains no subset models to "
+                "attack; set memorization.source to estimate"
+            )
+        if not memorization.store_margins:
+            raise WorkflowError(
+                "privacy: memorization.store_margins = False; the attack needs the log-odds of the "
+                "subset models: set it to true (models without them are trained again)"
+            )
+        return files
+
+    return check

@@ -82,6 +82,38 @@ rule reliability:
         "../scripts/reliability.py"
 
 
+# A target of its own: `snakemake privacy`.
+rule privacy:
+    input:
+        shards=needs_margins(study.shards(study.scored, "subset")),
+        scores=study.scores,
+        dataset=study.dataset,
+        buckets=f"{study.results}/buckets.csv",
+    output:
+        csv=f"{study.results}/privacy.csv",
+        examples=f"{study.results}/privacy_examples.csv",
+        png=report(
+            f"{study.results}/figures/privacy.png",
+            caption="../report/privacy.rst",
+            category="5 The scores",
+            labels={"what": "Privacy: membership inference"},
+        ),
+        svg=f"{study.results}/figures/privacy.svg",
+    log:
+        f"{study.results}/logs/privacy.log",
+    conda:
+        "../../envs/memaudit.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        models=study.config.memorization.models,
+        fraction=study.config.memorization.subset_fraction,
+        seed=study.config.seed,
+        recipe=study.recipes.get(study.scored),
+    script:
+        "../scripts/privacy.py"
+
+
 if not study.trains_subsets:
 
     rule published_scores:

@@ -16,7 +16,7 @@ from memaudit import bits
 from memaudit.scores.estimate import packed
 from memaudit.scores.margins import column_blocks
 from memaudit.seeds import generator
-from memaudit.tables import column
+from memaudit.tables import Rows, column
 
 ATTACKS = ("online", "offline")
 FALSE_POSITIVE_RATES = (0.001, 0.01)
@@ -42,8 +42,9 @@ class Leakage:
         "auc: area under the ROC curve (chance: 0.5). tpr_at_0.001, tpr_at_0.01: true-positive "
         "rate at that false-positive rate (chance: the same). epsilon: lower bound, at 95% "
         "confidence, of the epsilon of differential privacy (chance: 0); threshold and bound come "
-        "from different target models. rank_correlation: Spearman's correlation of the attack's "
-        "AUC on each example with its memorization"
+        "from different target models, and pairs of a model and an example count as independent. "
+        "rank_correlation: Spearman's correlation of the attack's AUC on each example with its "
+        "memorization"
     )
     value: float = column("estimate", digits=".4g")
     low: float = column(
@@ -51,6 +52,20 @@ class Leakage:
         digits=".4g",
     )
     high: float = column("upper bound of the 95% CI", digits=".4g")
+
+
+@dataclass(frozen=True)
+class ExampleLeakage:
+    """Row of privacy_examples.csv."""
+
+    example: int = column("training example", "index")
+    memorization: float = column("as in `selected_pairs.csv`", "fraction", digits=".6g")
+    vulnerability: float = column(
+        "AUC of the online attack on this example over the target models; 0.5 is chance",
+        "0 to 1",
+        digits=".4g",
+    )
+    bucket: str = column("its bucket, as in `buckets.csv`; empty if it is not selected")
 
 
 @dataclass(frozen=True)
@@ -89,16 +104,25 @@ class MembershipAttack:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray((above - n_in * (n_in + 1) / 2) / (n_in * n_out))
 
-    def leakage(self, groups: Mapping[str, np.ndarray], seed: int = 0) -> list[Leakage]:
+    def leakage(
+        self,
+        groups: Mapping[str, np.ndarray],
+        seed: int = 0,
+        memorization: np.ndarray | None = None,
+    ) -> Rows[Leakage]:
         """Return AUC, true-positive rates and the bound of epsilon, for each group of examples.
 
         `groups` maps names to training examples, int64. The CIs draw whole blocks of target models
         and training examples with replacement: the scores of one example share shadow models.
+        `memorization` (n_train,) adds its rank correlation with the vulnerability.
         """
-        rows = []
+        rows: Rows[Leakage] = Rows(Leakage)
         for name, examples in groups.items():
             if len(examples):
                 found = self._quantities(np.asarray(examples), seed)
+                if memorization is not None:
+                    pair = self.vulnerability()[examples], memorization[examples]
+                    found.append(("rank_correlation", *_rank_correlation(*pair, seed)))
                 counts = len(examples), len(self.member)
                 rows += [
                     Leakage(self.attack, name, *counts, quantity, value, low, high)
@@ -133,6 +157,30 @@ class MembershipAttack:
         ]
         nan = float("nan")
         return [*rows, ("epsilon", _epsilon(member, block % 2 == 0), nan, nan)]
+
+
+def _rank_correlation(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[float, float, float]:
+    """Return Spearman's correlation and its 95% CI by a bootstrap over examples; NaN if few."""
+    known = ~np.isnan(x + y)
+    x, y = x[known], y[known]
+    if len(x) < 3 or min(np.ptp(x), np.ptp(y)) == 0:
+        return (float("nan"),) * 3
+    rng = generator(seed, "bootstrap", len(x))
+    draws = (rng.integers(len(x), size=len(x)) for _ in range(BOOTSTRAP))
+    x, y = scipy.stats.rankdata(x), scipy.stats.rankdata(y)
+    with np.errstate(invalid="ignore"):
+        drawn = [np.corrcoef(x[draw], y[draw])[0, 1] for draw in draws]
+    low, high = np.nanquantile(drawn, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return float(np.corrcoef(x, y)[0, 1]), float(low), float(high)
+
+
+def example_rows(
+    attack: MembershipAttack, memorization: np.ndarray, buckets: Mapping[int, str]
+) -> Rows[ExampleLeakage]:
+    """Return the rows of privacy_examples.csv; `buckets` maps selected examples to buckets."""
+    vulnerability = attack.vulnerability().tolist()
+    rows = enumerate(zip(memorization.tolist(), vulnerability, strict=True))
+    return Rows(ExampleLeakage, (ExampleLeakage(i, m, v, buckets.get(i, "")) for i, (m, v) in rows))
 
 
 def _rates(member: np.ndarray, weight: np.ndarray) -> list[float]:
