@@ -6,11 +6,17 @@ detected before HDF5 reads the file.
 """
 
 import errno
+import glob
 import hashlib
 import io
 import json
 import os
+import re
 import shlex
+import shutil
+import stat
+import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -111,8 +117,32 @@ ACCURACIES = {
 }
 
 
+MAX_LINKS = 40  # as Linux has it
+# an open file of this process, by the names that Linux and macOS give it
+DESCRIPTOR = re.compile(r"(?:/dev/(?:fd/)?|/proc/(?:self|thread-self)/fd/)(std(?:in|out|err)|\d+)")
+
 SEAL_BYTES = 512  # HDF5's user block, which holds the checksum
+SUPERBLOCK_BYTES = 48  # of HDF5, which follow it
+OPEN_FLAG, WRITE_FLAGS = 0b001, 0b101  # open for writing; the latter bit: while others read
 HDF5 = b"\x89HDF\r\n\x1a\n"  # first bytes of a file without a checksum, which is not verified
+
+# What a user does about an error of the system on reading
+_FILE_SYSTEM = "The disk or the file server failed; check it and run again"
+_LOCKS = "Set HDF5_USE_FILE_LOCKING=FALSE where the file system has no locks, and run again"
+_LIMIT = "Raise the limit (ulimit -n) or run fewer jobs at a time"
+_PERMISSION = "Fix its permissions, or those of its folder"
+SYSTEM_ERRORS = {
+    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENXIO, errno.ETIMEDOUT), _FILE_SYSTEM),
+    **dict.fromkeys((errno.ENOLCK, errno.EAGAIN, errno.ENOSYS, errno.EOPNOTSUPP), _LOCKS),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), _LIMIT),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), _PERMISSION),
+}
+# What is lost with a damaged file
+_COMPUTED = "Nothing is lost: it is recomputed from other files of the study, without training."
+LOSSES = (
+    (DATASET, "No model is lost as long as the images that it is rebuilt from are the same."),
+    *((contract, _COMPUTED) for contract in (SCORES, ALL_PAIRS, ACCURACIES)),
+)
 
 
 @contextmanager
@@ -120,24 +150,133 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path to write to; on success it is flushed and renamed to `path`.
 
     A file that exists is therefore complete. On any exception the temporary file is removed and an
-    existing `path` is kept. Raises AuditError if the disk is full or not writable.
+    existing `path` is kept. A link is followed: the file that it leads to is replaced. What is
+    written to an open descriptor (`/dev/stdout`, `/dev/fd/3`) or a character device (`/dev/null`)
+    is copied there at the end. Raises AuditError for a folder, pipe, socket or block device, and
+    if the disk is full or not writable.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    with _os_errors(path):
+        target = _destination(path)
+        is_file = isinstance(target, Path) and _is_regular(target)
+        if isinstance(target, Path) and is_file:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = _beside(target)
+        else:
+            descriptor, name = tempfile.mkstemp(prefix="memaudit-")
+            os.close(descriptor)
+            temporary = Path(name)
+        try:
+            yield temporary
+            if isinstance(target, Path) and is_file:
+                _replace(temporary, target)
+            else:
+                _copy_to(temporary, target)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise AuditError if `atomic_write(path)` would fail, before there is anything to write.
+
+    Creates the folder of `path` if there is none.
+    """
+    with _os_errors(path):
+        target = _destination(path)
+        if isinstance(target, int):
+            os.fstat(target)
+        elif _is_regular(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists() and not os.access(target, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            with tempfile.TemporaryFile(dir=target.parent):
+                pass
+        else:
+            open(target, "wb").close()
+
+
+def is_stream(path: str | Path) -> bool:
+    """Return whether `path` is an open descriptor, such as `/dev/stdout`, or a device."""
+    with _os_errors(path):
+        target = _destination(path)
+        return isinstance(target, int) or not _is_regular(target)
+
+
+@contextmanager
+def _os_errors(path: str | Path) -> Iterator[None]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with open(temporary, "rb+") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
+        yield
     except OSError as error:
         raise AuditError(
             f"{path}: could not be written ({reason(error)}). Earlier results are unchanged; free "
             "disk space or fix the permissions, then run again."
         ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+
+
+def _destination(path: str | Path) -> Path | int:
+    """Return what `path` leads to: an open descriptor of this process, or a path that is no link.
+
+    Links are followed one by one, because /dev/stdout leads to a file of another name where the
+    shell redirects it, which must not be replaced but written to.
+    """
+    target = Path(path)
+    for _ in range(MAX_LINKS):
+        if opened := DESCRIPTOR.fullmatch(str(target)):
+            names = {"stdin": 0, "stdout": 1, "stderr": 2}
+            return names[opened[1]] if opened[1] in names else int(opened[1])
+        if not target.is_symlink():
+            return target
+        target = target.parent / target.readlink()
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _is_regular(path: Path) -> bool:
+    """Return whether `path` is a regular file or nothing; False for a character device.
+
+    Raises AuditError for anything else.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return True
+    if stat.S_ISREG(mode) or stat.S_ISCHR(mode):
+        return stat.S_ISREG(mode)
+    kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
+    kind = kinds.get(stat.S_IFMT(mode), "block device")
+    hint = "; to pipe the output, write to /dev/stdout" if kind == "pipe" else ""
+    raise AuditError(f"{path}: is a {kind}; name a file to write to{hint}")
+
+
+def _beside(target: Path) -> Path:
+    """Return a new name in the folder of `target`, no longer than a name may be."""
+    return target.with_name(f"{_remains_prefix(target)}{uuid.uuid4().hex[:12]}.tmp")
+
+
+def _remains_prefix(target: Path) -> str:
+    return f".{os.fsencode(target.name)[:200].decode(errors='ignore')}."
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    """Rename `temporary` to `target` once it is on the disk, with the permissions of `target`."""
+    with suppress(OSError):
+        temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+    with open(temporary, "rb") as handle:
+        os.fsync(handle.fileno())
+    try:
+        temporary.replace(target)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        shutil.copyfile(temporary, target)  # a single file that is mounted into a container
+
+
+def _copy_to(temporary: Path, target: Path | int) -> None:
+    if isinstance(target, int):
+        if target == 1:
+            sys.stdout.flush()
+        target = os.dup(target)
+    with open(temporary, "rb") as source, open(target, "wb") as out:
+        shutil.copyfileobj(source, out)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -148,7 +287,16 @@ def write_text(path: str | Path, text: str) -> None:
 
 def reason(error: OSError) -> str:
     """Return the system's description of an error on one line (HDF5's own takes several)."""
-    return os.strerror(error.errno) if error.errno else " ".join(str(error).split())
+    number = error_number(error)
+    return os.strerror(number) if number else " ".join(str(error).split())
+
+
+def error_number(error: BaseException) -> int | None:
+    """Return the system's number of an error, which HDF5 may only name in its text, or None."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    named = re.search(r"\berrno = (\d+)", str(error))
+    return int(named[1]) or None if named else None
 
 
 def _declared(contract: Mapping[str, Field], name: str) -> tuple[str, Field]:
@@ -232,7 +380,8 @@ def create_large(
         if writer.file.id.get_filesize() != start + size:
             raise RuntimeError(f"{path}: HDF5 did not put {name} at the file's end")
     head = memory.getbuffer()[:start]
-    for left in path.parent.glob(f".{path.name}.*.tmp"):  # large remains of a killed run
+    pattern = glob.escape(_remains_prefix(path)) + "*.tmp"
+    for left in path.parent.glob(pattern):  # large remains of a killed run
         left.unlink(missing_ok=True)
     with atomic_write(path) as temporary, open(temporary, "wb") as out:
         _reserve(out.fileno(), start + size)
@@ -281,15 +430,52 @@ def _seal(digest: str) -> bytes:
 
 
 def _check_seal(path: str | Path) -> None:
+    """Verify the checksum; raises ValueError for damage, _InUseError for the flag of a writer."""
     with open(path, "rb") as file:
         head = file.read(SEAL_BYTES)
-        if head.startswith(HDF5):
-            return
-        if not head.startswith(b"memaudit sha256 "):
+        is_sealed = head.startswith(b"memaudit sha256 ")
+        if not is_sealed and not head.startswith(HDF5):
             raise ValueError("not an HDF5 file" if head else "empty file")
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if head != _seal(found):
+        start = file.read(SUPERBLOCK_BYTES) if is_sealed else head
+        closed = _without_flag(start)
+        hashes = [hashlib.sha256(content) for content in dict.fromkeys((start, closed))]
+        while is_sealed and (block := file.read(2**20)):
+            for each in hashes:
+                each.update(block)
+    if not is_sealed:
+        if closed != start:
+            raise _InUseError(None)
+        return
+    matches = [head == _seal(each.hexdigest()) for each in hashes]
+    if closed != start:
+        raise _InUseError(matches[1])
+    if not matches[0]:
         raise ValueError("wrong checksum: truncated or modified since it was written")
+
+
+def _without_flag(start: bytes) -> bytes:
+    """Return the beginning of an HDF5 file without the flag of a program that writes to it.
+
+    HDF5 sets the flag in the superblock when a file is opened for writing and clears it when the
+    file is closed. (https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html)
+    """
+    if not start.startswith(HDF5) or len(start) < SUPERBLOCK_BYTES:
+        return start
+    at = 20 if start[8] < 2 else 11
+    if not start[at] & OPEN_FLAG:
+        return start
+    return start[:at] + bytes([start[at] & ~WRITE_FLAGS]) + start[at + 1 :]
+
+
+class UnreadableError(AuditError):
+    """A file that cannot be read now, although its content may be intact."""
+
+
+class _InUseError(Exception):
+    """A file has the flag of a program that writes to it; `is_whole` if its checksum is right."""
+
+    def __init__(self, is_whole: bool | None):
+        self.is_whole = is_whole
 
 
 def rebuild_hint(path: str | Path) -> str:
@@ -300,38 +486,89 @@ def rebuild_hint(path: str | Path) -> str:
 
 @contextmanager
 def reading(
-    path: str | Path, contract: Mapping[str, Field], remedy: str = ""
+    path: str | Path, contract: Mapping[str, Field], remedy: str | Callable[[], str] = ""
 ) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading after verifying its checksum and its declared contents.
 
-    Raises AuditError naming the file and the remedy if it is missing, damaged, or does not have the
-    declared datasets, dtypes and shapes.
+    No lock is needed, as files appear by renaming. Raises AuditError naming the file and the remedy
+    if it is missing, damaged, or does not have the declared datasets, dtypes and shapes, and
+    UnreadableError for an error of the system or a file that is open for writing.
     """
-    remedy = remedy or rebuild_hint(path)
-    with _opened(path, contract, remedy) as file:
+    try:
+        file = _opened(path, contract)
+    except _FAILURES as error:
+        raise _explained(path, contract, error, remedy) from None
+    with file:
         try:
             yield file
         except OSError as error:  # a failing disk, or damage in a file without a checksum
-            raise AuditError(f"{path}: cannot be read ({reason(error)}). {remedy}") from error
+            raise _explained(path, contract, error, remedy) from error
 
 
-def _opened(path: str | Path, contract: Mapping[str, Field], remedy: str) -> h5py.File:
+def _opened(path: str | Path, contract: Mapping[str, Field]) -> h5py.File:
+    _check_seal(path)
+    file = _open_without_lock(path)
     try:
-        _check_seal(path)
-        file = h5py.File(path, "r")
+        _check(file, contract)
+    except Exception:
+        file.close()
+        raise
+    return file
+
+
+def _open_without_lock(path: str | Path) -> h5py.File:
+    """Open a file as this process has it open already, if it has, else without a lock."""
+    for locking in (False, None, True):
         try:
-            _check(file, contract)
-        except Exception:
-            file.close()
-            raise
-        return file
-    except FileNotFoundError:
-        raise AuditError(f"{path}: file not found. {remedy}") from None
-    except (IsADirectoryError, PermissionError) as error:
-        raise AuditError(f"{path}: cannot be read ({reason(error)})") from None
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        what = reason(error) if isinstance(error, OSError) else error
-        raise AuditError(f"{path}: damaged or of another kind ({what}). {remedy}") from None
+            return h5py.File(path, "r", locking=locking)
+        except OSError as error:
+            if "flag values don't match" not in str(error):
+                raise
+    return h5py.File(path, "r", locking="best-effort")
+
+
+_FAILURES = (OSError, KeyError, RuntimeError, ValueError, _InUseError)
+
+
+def _explained(
+    path: str | Path,
+    contract: Mapping[str, Field],
+    error: Exception,
+    remedy: str | Callable[[], str],
+) -> AuditError:
+    """Return what `error`, raised on reading, means for the user."""
+    if isinstance(error, _InUseError) or "already open for write" in str(error):
+        return UnreadableError(_in_use(path, getattr(error, "is_whole", None)))
+    number = error_number(error)
+    if number and number != errno.ENOENT:
+        hint = SYSTEM_ERRORS.get(number, "")
+        return UnreadableError(
+            f"{path}: cannot be read ({os.strerror(number)}). This is an error of the system, not "
+            f"damage: keep the file.{hint and ' '}{hint}"
+        )
+    if callable(remedy):
+        remedy = remedy()
+    elif not remedy:
+        losses = [loss for of, loss in LOSSES if of is contract]
+        remedy = " ".join([*losses, rebuild_hint(path)])
+    if number:
+        return AuditError(f"{path}: file not found. {remedy}")
+    what = " ".join(str(error).split())
+    return AuditError(f"{path}: damaged or of another kind ({what}). {remedy}")
+
+
+def _in_use(path: str | Path, is_whole: bool | None) -> str:
+    state = {
+        True: "Its arrays are as they were written: the checksum is right without the flag",
+        False: "It has been modified since memaudit wrote it",
+        None: "Its arrays may be whole",
+    }[is_whole]
+    return (
+        f"{path}: a program has this file open for writing, or ended without closing it (HDF5's "
+        f"flag for that is set). {state}. Close it there; if no program has it open, clear the "
+        "flag: python -c \"import h5py, sys; h5py.File(sys.argv[1], 'r+').close()\" "
+        f"{shlex.quote(str(path))} (or h5clear -s, where h5py refuses)"
+    )
 
 
 def _check(file: h5py.File, contract: Mapping[str, Field]) -> None:

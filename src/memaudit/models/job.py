@@ -7,13 +7,11 @@ number of models or changing `models_per_job` trains only what is new.
 
 import os
 import platform
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 import torch
 
@@ -30,12 +28,11 @@ from memaudit.models.network_names import network_source
 from memaudit.models.recipe import Recipe
 from memaudit.models.removals import smallest_subset
 from memaudit.models.resident_loader import to_network
-from memaudit.models.shards import Row, partial_folder, write_shard
+from memaudit.models.shards import PER_MODEL, Row, find_models, partial_folder, write_shard
 from memaudit.models.step import Step
 from memaudit.models.training import ModelJob, TrainedModel, train_model
 
 PATIENCE = 1800.0  # seconds for which another process that trains the same shard may be silent
-PER_MODEL = [name for name in store.SHARD if name not in ("trial", *store.MARGINS)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +130,7 @@ def train_shard(
         ) as heartbeat,
     ):
         fields = PER_MODEL + (store.MARGINS if job.margins else [])
-        rows, devices = _finished(path, identity, job.masks, fields)
+        rows, devices = find_models(path, identity, job.masks, fields, report)
         missing = [trial for trial in job.masks if trial not in rows]
         if rows:
             report(f"{job.name}: {len(rows)} of {len(job.masks)} models found, not trained again")
@@ -224,40 +221,3 @@ def _row(model: TrainedModel, job: ModelJob) -> Row:
         "seconds": np.float64(model.seconds),
         **model.margins,
     }
-
-
-def _finished(
-    path: Path, identity: str, masks: Mapping[int, np.ndarray], fields: list[str]
-) -> tuple[dict[int, Row], set[str]]:
-    """Collect models of `masks` from complete and partial shards, and the devices they name.
-
-    Models of which one of the `fields` was not kept are left out.
-    """
-    first, last = min(masks), max(masks)
-    sources = []
-    for folder in {path.parent, path.parent.parent / "none"}:  # an empty list removes none
-        for other in [*folder.glob("*.h5"), *folder.glob(".*.partial/*.h5")]:
-            named = re.fullmatch(r"(\d+)(?:-(\d+))?", other.stem)
-            if named and int(named[1]) <= last and int(named[2] or named[1]) >= first:
-                sources.append(other)
-    rows: dict[int, Row] = {}
-    devices: set[str] = set()
-    for source in sorted(sources):
-        try:
-            with store.reading(source, store.SHARD) as file:
-                is_same = file.attrs.get("identity") == identity and all(n in file for n in fields)
-                if is_same and (found := _wanted(file, masks, fields)):
-                    rows |= found
-                    devices.update(file.attrs.get("device", "not recorded").split("; "))
-        except AuditError:
-            continue  # damaged: its models are trained again
-    return rows, devices
-
-
-def _wanted(file: h5py.File, masks: Mapping[int, np.ndarray], fields: list[str]) -> dict[int, Row]:
-    rows = {}
-    trials, kept = file["trial"][:], file["train_mask"][:]
-    for at, trial in enumerate(trials.tolist()):
-        if trial in masks and np.array_equal(kept[at], bits.pack(masks[trial])):
-            rows[trial] = {name: file[name][at] for name in fields} | {"trial": trials[at]}
-    return rows

@@ -1,7 +1,8 @@
 """Shards: HDF5 files of trained models, one per recipe, removal and range of trials."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from memaudit.models.recipe import Recipe
 from memaudit.models.removals import subset_mask
 
 Row = dict[str, Any]
+
+TRIALS = re.compile(r"(\d+)(?:-(\d+))?")  # the name of a shard, or of one finished model
+PER_MODEL = [name for name in store.SHARD if name not in ("trial", *store.MARGINS)]
+ENOUGH = 20  # models whose training time is averaged
 
 
 def write_shard(path: Path, attributes: Mapping[str, Any], rows: Sequence[Row]) -> None:
@@ -44,6 +49,40 @@ def partial_folder(path: str | Path) -> Path:
     """Return the folder beside an unfinished shard, for its finished models and checkpoints."""
     path = Path(path)
     return path.with_name(f".{path.stem}.partial")
+
+
+@contextmanager
+def reading_shard(path: str | Path) -> Iterator[h5py.File]:
+    """Open a shard for reading, as `memaudit.store.reading` does."""
+    with store.reading(path, store.SHARD, lambda: rebuild_hint(path)) as file:
+        yield file
+
+
+def rebuild_hint(path: str | Path) -> str:
+    """Return what is lost with a shard, and the command that trains its models again."""
+    path = Path(path)
+    named = TRIALS.fullmatch(path.stem)
+    models = int(named[2] or named[1]) - int(named[1]) + 1 if named else 0
+    seconds = seconds_per_model([*path.parent.glob("*.h5"), *path.parent.parent.glob("*/*.h5")])
+    count = f"{models:,} model{'s' if models > 1 else ''}" if models else "its models"
+    cost = (
+        f", about {max(1, round(models * seconds / 60)):,} minutes of training" if seconds else ""
+    )
+    return (
+        f"Unless you have a copy, {count}{cost if models else ''}, will be trained again. "
+        f"{store.rebuild_hint(path)}"
+    )
+
+
+def seconds_per_model(shards: Iterable[Path]) -> float | None:
+    """Return the mean training time over the models of the first few shards that can be read."""
+    found: list[float] = []
+    for path in shards:
+        with suppress(AuditError), store.reading(path, store.SHARD, "none") as file:
+            found += file["seconds"][:].tolist()
+        if len(found) >= ENOUGH:
+            break
+    return sum(found) / len(found) if found else None
 
 
 @dataclass(frozen=True)
@@ -94,7 +133,7 @@ def read_shards(
     seen: dict[int, str] = {}
     first: tuple[dict[str, Any], str] | None = None
     for path in paths:
-        with store.reading(path, store.SHARD) as file:
+        with reading_shard(path) as file:
             identity = _identity(path, file)
             file_trials = file["trial"][:].tolist()
             _check_trials(path, file_trials, place, seen)
@@ -103,7 +142,7 @@ def read_shards(
             if identity != first[0]:
                 raise AuditError(
                     f"{path}: trained with another seed or dataset than {first[1]}. "
-                    f"Rebuild the outdated one. {store.rebuild_hint(path)}"
+                    f"Rebuild the outdated one. {rebuild_hint(path)}"
                 )
             seen |= dict.fromkeys(file_trials, str(path))
             at = [place[trial] for trial in file_trials]
@@ -138,7 +177,7 @@ def _identity(path: str | Path, file: h5py.File) -> dict[str, Any]:
         return read_identity(file.attrs["identity"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise AuditError(
-            f"{path}: cannot tell how its models were trained: {error}. {store.rebuild_hint(path)}"
+            f"{path}: cannot tell how its models were trained: {error}. {rebuild_hint(path)}"
         ) from None
 
 
@@ -153,7 +192,7 @@ def _check_trials(
         problem = f"trial {trial} is {'missing' if trial in named else 'in it, too'}"
         raise AuditError(
             f"{path}: its name promises the trials {stem}, each once, but {problem}. "
-            f"{store.rebuild_hint(path)}"
+            f"{rebuild_hint(path)}"
         )
     for trial in found:
         if trial in seen:
@@ -183,7 +222,7 @@ def _check_origin(
         if expected is not None and is_there != expected:
             raise AuditError(
                 f"{path}: its models do not belong to this study: {name} {is_there!r}, expected "
-                f"{expected!r}. {store.rebuild_hint(path)}"
+                f"{expected!r}. {rebuild_hint(path)}"
             )
     if origin.mask is None:
         return
@@ -191,5 +230,54 @@ def _check_origin(
         if not np.array_equal(mask, bits.pack(origin.mask(trial))):
             raise AuditError(
                 f"{path}: trial {trial} was trained on other examples than the removal "
-                f"{origin.removal} keeps. {store.rebuild_hint(path)}"
+                f"{origin.removal} keeps. {rebuild_hint(path)}"
             )
+
+
+def find_models(
+    path: str | Path,
+    identity: str,
+    masks: Mapping[int, np.ndarray],
+    fields: Sequence[str] = (),
+    report: Callable[[str], None] = lambda line: None,
+) -> tuple[dict[int, Row], set[str]]:
+    """Collect the models of `masks` that are trained, and the devices that trained them.
+
+    They are looked for in the complete and partial shards beside `path` and, as an empty list
+    removes none, in those of all examples. Models of which one of the `fields` was not kept are
+    left out. Damaged shards are reported and passed over. Raises
+    AuditError for one that cannot be read now, whose models need no training.
+    """
+    path = Path(path)
+    first, last = min(masks), max(masks)
+    sources = []
+    for folder in {path.parent, path.parent.parent / "none"}:
+        for other in [*folder.glob("*.h5"), *folder.glob(".*.partial/*.h5")]:
+            named = TRIALS.fullmatch(other.stem)
+            if named and int(named[1]) <= last and int(named[2] or named[1]) >= first:
+                sources.append(other)
+    rows: dict[int, Row] = {}
+    devices: set[str] = set()
+    for source in sorted(sources):
+        try:
+            with store.reading(source, store.SHARD, "Its models are trained again.") as file:
+                is_same = file.attrs.get("identity") == identity and all(n in file for n in fields)
+                if is_same and (found := _wanted(file, masks, fields)):
+                    rows |= found
+                    devices.update(file.attrs.get("device", "not recorded").split("; "))
+        except store.UnreadableError:
+            raise
+        except AuditError as error:
+            report(str(error))
+    return rows, devices
+
+
+def _wanted(
+    file: h5py.File, masks: Mapping[int, np.ndarray], fields: Sequence[str]
+) -> dict[int, Row]:
+    rows = {}
+    trials, kept = file["trial"][:], file["train_mask"][:]
+    for at, trial in enumerate(trials.tolist()):
+        if trial in masks and np.array_equal(kept[at], bits.pack(masks[trial])):
+            rows[trial] = {name: file[name][at] for name in fields} | {"trial": trials[at]}
+    return rows
