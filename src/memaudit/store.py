@@ -177,35 +177,33 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def check_writable(path: str | Path) -> None:
-    """Raise AuditError if `atomic_write(path)` would fail, before there is anything to write.
-
-    Creates the folder of `path` if there is none.
-    """
+    """Raise AuditError if `atomic_write(path)` would fail, before there is anything to write."""
     with _os_errors(path):
         target = _destination(path)
         if isinstance(target, int):
             os.fstat(target)
         elif _is_regular(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists() and not os.access(target, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            with tempfile.TemporaryFile(dir=target.parent):
+            folders = target.absolute().parents
+            with tempfile.TemporaryFile(dir=next(folder for folder in folders if folder.exists())):
                 pass
         else:
             open(target, "wb").close()
 
 
-def is_stream(path: str | Path) -> bool:
-    """Return whether `path` is an open descriptor, such as `/dev/stdout`, or a device."""
+def is_stdout(path: str | Path) -> bool:
+    """Return whether `path` is the standard output, under any of its names."""
     with _os_errors(path):
-        target = _destination(path)
-        return isinstance(target, int) or not _is_regular(target)
+        return _destination(path) == 1
 
 
 @contextmanager
 def _os_errors(path: str | Path) -> Iterator[None]:
     try:
         yield
+    except BrokenPipeError:
+        raise  # the reader of the output has seen enough
     except OSError as error:
         raise AuditError(
             f"{path}: could not be written ({reason(error)}). Earlier results are unchanged; free "

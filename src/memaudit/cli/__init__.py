@@ -1,9 +1,12 @@
 """The command `memaudit`: one module per subcommand, imported when it is called."""
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 
 from memaudit import __version__
 from memaudit.errors import AuditError
@@ -21,11 +24,22 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (default: `sys.argv`) and return the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names of files that the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
     command = _parser().parse_args(given[:1]).command
     try:
         status: int | None = import_module(f"memaudit.cli.{command}").main(given[1:])
+        print(end="", flush=True)
+    except BrokenPipeError:  # the reader of the output has seen enough, as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 128 + signal.SIGPIPE
     except AuditError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        print(f"error: {named}{error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

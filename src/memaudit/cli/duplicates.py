@@ -4,8 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from memaudit.cli.outputs import output_path, reserved
 from memaudit.cli.progress import show_progress
-from memaudit.errors import AuditError, require
+from memaudit.errors import require
 
 EXAMPLE = """\
 example:
@@ -24,7 +25,10 @@ SIZE = 64  # pixels, for images of several sizes
 
 def main(arguments: list[str]) -> None:
     """Run the subcommand."""
-    _run(_parse(arguments))
+    options = _parse(arguments)
+    require("torch", extra="train")
+    with reserved(options.output):
+        _run(options)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -38,7 +42,13 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     add(
         "folder", type=Path, help="folder with train/<class>/* and test/<class>/*, or a .h5 dataset"
     )
-    add("--output", "-o", type=Path, default=Path("pairs.csv"), help="CSV to write (%(default)s)")
+    add(
+        "--output",
+        "-o",
+        type=output_path,
+        default=Path("pairs.csv"),
+        help="CSV to write, - for the standard output (%(default)s)",
+    )
     add(
         "--image-size",
         type=int,
@@ -92,11 +102,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace) -> None:
-    require("torch", extra="train")
     from memaudit.data.image_folder import SeveralSizes
     from memaudit.duplicates import files, finder, summary
 
-    _check_writable(options.output)
     print(f"reading {options.folder} ...", file=sys.stderr)
     names = ("train",) if options.within_train else ("train", "test")
     try:
@@ -124,15 +132,3 @@ def _run(options: argparse.Namespace) -> None:
     files.write_pairs(pairs, options.output, train.names, last.names, columns)
     print(text)
     print(f"{len(pairs):,} pairs, best first: {options.output}")
-
-
-def _check_writable(output: Path) -> None:
-    """Raise AuditError if the output cannot be written, before the search."""
-    if output.is_dir():
-        raise AuditError(f"{output}: is a folder; --output must name a CSV file")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AuditError(
-            f"{output.parent}: cannot be created ({error.strerror}); choose another --output"
-        ) from error

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from memaudit.cli.outputs import output_path, reserved
 from memaudit.cli.progress import show_progress
 from memaudit.errors import AuditError, require
 
@@ -25,11 +26,14 @@ FEW_TEST, FEW_TRAIN = 500, 20  # test images in all; training images per class
 def main(arguments: list[str]) -> None:
     """Run the subcommand."""
     options = _parser().parse_args(arguments)
-    output: Path = options.output
-    if output.exists() and not options.force:
-        raise AuditError(f"{output}: file exists; use --force to overwrite it, or another --output")
     if options.hours <= 0:
         raise AuditError(f"--hours {options.hours:g}: must be greater than 0")
+    with reserved(options.output, options.force):
+        _run(options)
+
+
+def _run(options: argparse.Namespace) -> None:
+    output: Path = options.output
     require("jinja2", extra="workflow")
     yaml = require("yaml", extra="workflow")
     from memaudit.data.survey import survey
@@ -68,7 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("folder", type=Path, help="folder with train/<class>/* and test/<class>/*")
-    add("--output", "-o", type=Path, default=Path("study.yaml"), help="(%(default)s)")
+    add(
+        "--output",
+        "-o",
+        type=output_path,
+        default=Path("study.yaml"),
+        help="- for the standard output (%(default)s)",
+    )
     add("--name", help="name of the study and its results folder (that of the folder)")
     add("--hours", type=float, default=8, help="time that the study may take (%(default)s)")
     add("--force", action="store_true", help="overwrite an existing file")

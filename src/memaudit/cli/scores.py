@@ -28,8 +28,12 @@ writes to the output folder:
 def main(arguments: list[str]) -> None:
     """Run the subcommand."""
     options = _parser().parse_args(arguments)
-    from memaudit import Scores, tables
+    from memaudit import Scores, store, tables
 
+    names = ["memorization.csv", "selected_pairs.csv", *(["scores.h5"] if options.hdf5 else [])]
+    outputs = [options.output / name for name in names]
+    for output in outputs:
+        store.check_writable(output)
     arrays = _read(options.arrays)
     try:
         scores = Scores.from_arrays(**arrays)
@@ -44,10 +48,10 @@ def main(arguments: list[str]) -> None:
         *(values.value, values.se, values.n_in, values.n_out),
         strict=True,
     )
-    tables.write(options.output / "memorization.csv", columns, rows, ".6g")
-    tables.write_rows(options.output / "selected_pairs.csv", pairs.kind, pairs)
+    tables.write(outputs[0], columns, rows, ".6g")
+    tables.write_rows(outputs[1], pairs.kind, pairs)
     if options.hdf5:
-        scores.write(options.output / "scores.h5")
+        scores.write(outputs[2])
     examples, tests = {pair.train for pair in pairs}, {pair.test for pair in pairs}
     print(f"{len(arrays['mask']):,} models, {len(scores.train_labels):,} training examples")
     print(f"{len(examples):,} selected in {len(pairs):,} pairs with {len(tests):,} test examples")
