@@ -1,5 +1,6 @@
 """Locks between processes (filelock), which the system releases when their holder ends."""
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from memaudit.errors import Stopped
 
 POLL = 0.5  # seconds
 HEARTBEAT = 10.0  # seconds
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def try_acquire(lock: FileLock) -> bool:
@@ -22,6 +24,17 @@ def try_acquire(lock: FileLock) -> bool:
     except (Timeout, FileNotFoundError):  # the last holder may be deleting the folder just now
         return False
     return True
+
+
+def _acquired(lock: FileLock, report: Callable[[str], None]) -> bool:
+    """Acquire `lock` unless another process holds it; True where the file system has no locks."""
+    try:
+        return try_acquire(lock)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        report(f"{lock.lock_file}: {error.strerror}; continuing without the lock")
+        return True
 
 
 @contextmanager
@@ -43,7 +56,7 @@ def exclusive(
     """
     lock, note = FileLock(folder / "lock"), folder / "owner.txt"
     last, active = None, time.monotonic()
-    while not try_acquire(lock):
+    while not _acquired(lock, report):
         if stopping():
             raise Stopped(f"stopped by SIGTERM while waiting for {lock.lock_file}")
         if last is None:
