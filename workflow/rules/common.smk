@@ -11,7 +11,7 @@ try:
     from memaudit.errors import AuditError
     from memaudit.models.network_names import network_source
     from memaudit.models.shards import trials_of
-    from memaudit.study import plan, progress
+    from memaudit.study import plan, progress, trained
     from memaudit.study.checks import check_files
     from memaudit.study.config import ABOVE, LISTED
     from memaudit.study.study import EXAMPLE_FIGURES, FIGURES, Study, check_owner

@@ -30,13 +30,45 @@ def refuse_if_too_long():
     """Stop a run that would train for longer than training.max_hours on this machine."""
     if workflow.non_local_exec:
         return
-    models = {}
-    for job in jobs():
-        if job.rule.name == "train" and workflow.dag.needrun(job):
-            arm = job.wildcards.recipe, job.wildcards.removal
-            models[arm] = models.get(arm, 0) + len(trials_of(job.wildcards.chunk))
-    if complaint := plan.too_long(study, machine(), plan.estimate(study, machine(), models)):
+    train = [job for job in jobs() if job.rule.name == "train" and workflow.dag.needrun(job)]
+    if not complaint_about({job: len(trials_of(job.wildcards.chunk)) for job in train}):
+        return
+    # a study copied without its modification times looks out of date, but its models are there
+    models = {job: models_to_train(job) for job in train}
+    if complaint := complaint_about(models):
         raise WorkflowError(complaint)
+    there = sum(len(trials_of(job.wildcards.chunk)) for job in train) - sum(models.values())
+    logger.info(
+        f"{there:,} models have the modification time of another run; they are taken over, not "
+        "trained again. To mark the files of a copied study as up to date: snakemake --touch"
+    )
+
+
+def complaint_about(models):
+    """Return why a run that trains so many models of each job is too long, or None."""
+    arms = {}
+    for job, count in models.items():
+        arm = job.wildcards.recipe, job.wildcards.removal
+        arms[arm] = arms.get(arm, 0) + count
+    return plan.too_long(study, machine(), plan.estimate(study, machine(), arms))
+
+
+def models_to_train(job):
+    """Return how many models a training job would train, at most."""
+    before = (j for j in workflow.dag.bfs(workflow.dag.dependencies, job) if j != job)
+    reasons = {
+        name
+        for other in before
+        if workflow.dag.needrun(other)
+        for name in workflow.dag.reason(other).get_names()
+    }
+    # with any other reason its list of examples may change
+    if not reasons <= {"updated input files", "input files updated by another job"}:
+        return len(trials_of(job.wildcards.chunk))
+    try:
+        return trained.untrained(study, job.output[0])
+    except AuditError as error:
+        raise WorkflowError(str(error))
 
 
 def closing_words():
@@ -74,3 +106,36 @@ def what_failed():
 
     logs = [Path(log) for job in jobs() if workflow.dag.needrun(job) for log in job.log]
     return endings.what_failed(logs, STARTED)
+
+
+def until_targets(name):
+    """Return the files to name in place of `--until name`, a rule or a file."""
+    if name == "train":
+        return study.shards_of(study.models)
+    known = {"recipe": study.scored}
+    files = [str(file) for each in workflow.rules if each.name == name for file in each.output]
+    files = files or [name]
+    return [re.sub(r"\{(\w+)[^}]*\}", lambda m: known.get(m[1], m[1]), f) for f in files]
+
+
+def until_names():
+    """Return the arguments of --until; Snakemake keeps them from a workflow while it is parsed."""
+    names, is_until = [], False
+    for argument in sys.argv[1:]:
+        if argument.startswith("-"):
+            option, _, value = argument.partition("=")
+            is_until = option in ("--until", "-U")
+            names += [value] if is_until and value else []
+        elif is_until:
+            names.append(argument)
+    return names
+
+
+# Snakemake (9.27) ends after a checkpoint of a workflow without the jobs of --until, with status 0.
+if workflow.is_main_process and (names := until_names()):
+    targets = [file for name in names for file in until_targets(name)]
+    shown = " ".join(targets[:3]) + (f" (and {len(targets) - 3} more)" if len(targets) > 3 else "")
+    raise WorkflowError(
+        "--until does not work with the checkpoints of this workflow: Snakemake would end without "
+        f"an error and without these files. Name them as targets instead: snakemake {shown}"
+    )

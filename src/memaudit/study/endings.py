@@ -8,6 +8,7 @@ from pathlib import Path
 
 from memaudit.results.planted import Check
 from memaudit.results.summary import first_table
+from memaudit.study.jobs import UNEXPECTED
 from memaudit.tables import read_rows
 from memaudit.templates import render
 
@@ -67,6 +68,10 @@ def failure(log: Path, since: float) -> str | None:
         return last.removeprefix("error: ")
     if last.startswith(("stopped by SIGTERM", "interrupted")):
         return last
+    if last.startswith(UNEXPECTED):
+        return (
+            f"{last}. This is a bug of memaudit or a faulty installation; the log has the traceback"
+        )
     if last.startswith("done in"):
         return None  # it finished before the signal reached it
     if not last:

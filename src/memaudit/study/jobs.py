@@ -2,6 +2,7 @@
 
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import IO
 from memaudit.errors import AuditError, Stopped
 
 PROGRESS_SECONDS = 10.0
+UNEXPECTED = "unexpected error, "  # begins the last line of a log after a traceback
 
 
 def _no_interrupt(
@@ -72,8 +74,9 @@ def job(
 
     AuditError, OSError and MemoryError become one line without a traceback, and the process ends
     with status 1; Stopped likewise with status 143, as after SIGTERM. Any other exception is a bug
-    and keeps its traceback. Snakemake deletes the log of an attempt before the next one: lines are
-    also kept in the file `history`, and its content opens the log. `quiet` hides progress.
+    and keeps its traceback, also in the log. Snakemake deletes the log of an attempt before the
+    next one: lines are also kept in the file `history`, and its content opens the log. `quiet`
+    hides progress.
     """
     with ExitStack() as stack:
         files = [stack.enter_context(_opened(Path(log), "w"))]
@@ -96,6 +99,10 @@ def job(
         except (AuditError, OSError, MemoryError) as error:
             report.fail(f"error: {_message(error)}")
             sys.exit(1)
+        except Exception as error:
+            report.note("".join(traceback.format_exception(error)))
+            report.note(f"{UNEXPECTED}{type(error).__name__}: {_one_line(error)}")
+            raise
 
 
 @contextmanager
@@ -111,6 +118,10 @@ def _opened(path: Path, mode: str) -> Iterator[IO[str]]:
     finally:
         with suppress(OSError):  # what did not fit on a full disk is written again here
             file.close()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _message(error: Exception) -> str:
