@@ -13,6 +13,7 @@ from memaudit.data.dataset import Dataset
 from memaudit.figures import affected as affected_figure
 from memaudit.figures import curves, examples, reliability, scores, sweeps
 from memaudit.figures import drops as drops_figure
+from memaudit.figures import privacy as privacy_figure
 from memaudit.figures import similarity as similarity_figure
 from memaudit.figures.drawing import WIDTH, name
 from memaudit.figures.drops import drops
@@ -22,6 +23,7 @@ from memaudit.results.affected import Example, Summary
 from memaudit.results.curves import CurveRow
 from memaudit.results.sweep_tables import ThresholdRow, WeightDecayRow
 from memaudit.results.table2 import Table2Row
+from memaudit.scores.privacy import ExampleLeakage
 from memaudit.scores.reliability import Agreement
 from memaudit.scores.rescored import Scored
 from memaudit.scores.selection import Pair
@@ -175,6 +177,7 @@ def drawn(monkeypatch):
         affected_figure,
         curves,
         drops_figure,
+        privacy_figure,
         reliability,
         scores,
         similarity_figure,
@@ -215,6 +218,15 @@ def test_no_legend_lies_over_data(few, drawn, called, rng):
     sweeps.rescored(("original", "weight_decay"), both, {3: "memorized"}, 0.25, "")
     found = [Agreement(n, *[0.1] * 7) for n in ((10,) if few else (10, 20, 40))]
     reliability.reliability(values, found, 0.25, 20 if few else 80, "")
+    rates = np.linspace(0, 1, 3 if few else 5000)
+    groups = ("all",) if few else ("all", "selected", "leakage_shift", "memorized", "not selected")
+    attacks = {("online", group): (rates, rates**0.5) for group in groups}
+    attacks["offline", "all"] = rates, rates**0.8
+    leaking = [
+        ExampleLeakage(k, value, 0.5 + value / 2, "memorized" if k == 3 else "")
+        for k, value in enumerate(values[0])
+    ]
+    privacy_figure.privacy(attacks, leaking, "")
     summary = dict.fromkeys(Summary.__dataclass_fields__, 1) | {"recipe": "original"}
     example = dict.fromkeys(Example.__dataclass_fields__, 1) | {"group": "neither"}
     examples = [Example(**example | {"predicted": 50 - k}) for k in range(2 if few else 40)]
@@ -232,7 +244,7 @@ def test_no_legend_lies_over_data(few, drawn, called, rng):
         for k in range(1 if few else 5)
     ]
     curves.learning_curves(epochs, "")
-    assert len(drawn) == 9
+    assert len(drawn) == 10
     for figure in drawn:
         legends, over, small = covering(figure)
         assert legends
