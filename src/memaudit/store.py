@@ -378,9 +378,12 @@ def create_large(
         if writer.file.id.get_filesize() != start + size:
             raise RuntimeError(f"{path}: HDF5 did not put {name} at the file's end")
     head = memory.getbuffer()[:start]
-    pattern = glob.escape(_remains_prefix(path)) + "*.tmp"
-    for left in path.parent.glob(pattern):  # large remains of a killed run
-        left.unlink(missing_ok=True)
+    with _os_errors(path):
+        target = _destination(path)
+        if isinstance(target, Path):
+            pattern = glob.escape(_remains_prefix(target)) + "*.tmp"
+            for left in target.parent.glob(pattern):  # large remains of a killed run
+                left.unlink(missing_ok=True)
     with atomic_write(path) as temporary, open(temporary, "wb") as out:
         _reserve(out.fileno(), start + size)
         out.write(head)

@@ -64,14 +64,14 @@ def rebuild_hint(path: str | Path) -> str:
     named = TRIALS.fullmatch(path.stem)
     models = int(named[2] or named[1]) - int(named[1]) + 1 if named else 0
     seconds = seconds_per_model([*path.parent.glob("*.h5"), *path.parent.parent.glob("*/*.h5")])
-    count = f"{models:,} model{'s' if models > 1 else ''}" if models else "its models"
-    cost = (
-        f", about {max(1, round(models * seconds / 60)):,} minutes of training" if seconds else ""
-    )
-    return (
-        f"Unless you have a copy, {count}{cost if models else ''}, will be trained again. "
-        f"{store.rebuild_hint(path)}"
-    )
+    lost = _counted(models, "model") if models else "its models"
+    if models and seconds:
+        lost += f", about {_counted(max(1, round(models * seconds / 60)), 'minute')} of training,"
+    return f"Unless you have a copy, {lost} will be trained again. {store.rebuild_hint(path)}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' if number > 1 else ''}"
 
 
 def seconds_per_model(shards: Iterable[Path]) -> float | None:
