@@ -16,7 +16,7 @@ from memaudit.study.study import Study
 
 
 def untrained(study: Study, shard: str | Path) -> int:
-    """Return how many models a job that trains a shard would train, as the files are now.
+    """Return the number of models that training a shard would add, as the files are now.
 
     Raises AuditError for a shard that cannot be read.
     """
