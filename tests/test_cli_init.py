@@ -82,13 +82,13 @@ def test_all_faults_are_listed(photos, capsys):
     init(status=1)
     out, err = capsys.readouterr()
     assert "Images that cannot be read: 23" in out and "... and 3 more" in out
-    assert out.count("not an image, or damaged") == 20
+    assert out.count("not an image of a format that is read") == 20
     for fault in (
         "photos/test/notes.txt: not in a class folder",
         "photos/test/bee/more: a folder inside a class folder",
         "class 'cow' is in train/ but not in test/",
         "class 'dog' is in test/ but not in train/",
-        "train/cow: the class has no images",
+        "photos/train/cow: class 'cow' has no images",
     ):
         assert fault in out
     assert "photos: 28 faults, listed above; study.yaml was not written" in err

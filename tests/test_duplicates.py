@@ -227,9 +227,9 @@ GOOD = np.zeros((3, 16, 16, 3), np.uint8)
     "bad", [GOOD.astype(float), GOOD[0], GOOD[..., :1], GOOD[:0], GOOD.transpose(0, 3, 1, 2), "x"]
 )
 def test_wrong_arrays_are_rejected(bad):
-    with pytest.raises(ValueError, match="train_images must be a uint8 array of shape"):
+    with pytest.raises(ValueError, match="train_images must be a non-empty uint8 array"):
         find_duplicates(bad, GOOD)
-    with pytest.raises(ValueError, match="test_images must be a uint8 array of shape"):
+    with pytest.raises(ValueError, match="test_images must be a non-empty uint8 array"):
         find_duplicates(GOOD, bad)
 
 

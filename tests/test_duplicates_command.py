@@ -145,9 +145,9 @@ def test_command_scales_images_to_one_size(folder, tmp_path, capsys):
 def test_command_errors_name_the_problem(folder, tmp_path, capsys):
     def error(*arguments):
         assert main(["duplicates", *map(str, arguments), "-o", str(tmp_path / "pairs.csv")]) == 1
-        lines = capsys.readouterr().err.strip().split("\n")
-        assert lines[-1].startswith("error: ")
-        return lines[-1]
+        reading, mark, words = capsys.readouterr().err.rpartition("error: ")
+        assert mark and not reading.rpartition("\n")[2]
+        return words
 
     assert "directory not found" in error(tmp_path / "nowhere")
     (tmp_path / "train" / "ant").mkdir(parents=True)

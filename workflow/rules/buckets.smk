@@ -54,6 +54,7 @@ rule duplicates:
     params:
         near=study.config.duplicates.near,
         review=study.config.duplicates.review,
+        transforms=study.config.duplicates.transforms,
     script:
         "../scripts/duplicates.py"
 

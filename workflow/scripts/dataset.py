@@ -10,7 +10,7 @@ with job(snakemake.log[0]) as report:
     if kind == "longtail":
         data = longtail.generate(longtail.LongTail(**settings), snakemake.params.seed)
     elif kind == "image_folder":
-        data = image_folder.read_image_folder(**settings)
+        data = image_folder.read_image_folder(**settings, report=report.say)
     else:
         sources = read_sources(snakemake.params.sources)
         data = cifar.read_cifar(kind, snakemake.params.cifar, sources, report.say)

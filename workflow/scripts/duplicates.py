@@ -1,26 +1,34 @@
 """Find the training images that have a duplicate in the test set."""
 
+import os
+
+from memaudit import duplicates
 from memaudit.data.dataset import load
-from memaudit.duplicates import find_duplicates, write_duplicates, write_pairs
 from memaudit.study.jobs import job
+
+# Threads that wait for each other sleep: on shared cores they would take time from the others.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported, below
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input[0])
-    pairs = find_duplicates(
+    pairs = duplicates.find_duplicates(
         data.train_images,
         data.test_images,
         near=snakemake.params.near,
         review=0,
+        transforms=snakemake.params.transforms,
         progress=lambda done, total: report(f"{done:,} of {total:,} test images compared"),
     )
-    write_pairs(
+    duplicates.write_pairs(
         pairs,
         snakemake.output.pairs,
         data.train_names or range(data.n_train),
         data.test_names or range(data.n_test),
     )
     listed = pairs.at_least(snakemake.params.review)
-    write_duplicates(listed, snakemake.output.duplicates, data.train_names, data.test_names)
+    duplicates.write_duplicates(
+        listed, snakemake.output.duplicates, data.train_names, data.test_names
+    )
     counts = {kind: len(set(pairs.test[pairs.kind == kind].tolist())) for kind in ("exact", "near")}
     report.say(
         f"{counts['exact']} test images have an exact duplicate in the training set, "

@@ -1,6 +1,7 @@
 """`memaudit duplicates`: find test images that are duplicates of training images."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ images without a file are named by their index.
 """
 
 NEAR, REVIEW = 0.55, 0.45  # memaudit.duplicates has them, too, but imports torch
+TRANSFORMS = ("rotate", "flip", "negative")
 SIZE = 64  # pixels, for images of several sizes
 
 
@@ -54,7 +56,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         type=int,
         metavar="N",
         help=f"scale images to N x N pixels, cropped to their center (default: {SIZE} if they have "
-        "several sizes, else unchanged). The search itself compares at 32 x 32",
+        f"several sizes; otherwise the longer side is reduced to {SIZE}, uncropped). The search "
+        "itself compares at 32 x 32",
     )
     add(
         "--near",
@@ -86,6 +89,15 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         action="store_true",
         help="find duplicates among the training images instead; the second column is other_path",
     )
+    add(
+        "--transforms",
+        type=_transforms,
+        default=[],
+        metavar="LIST",
+        help="also search for transformed copies: a comma-separated list of rotate (by 90, 180 and "
+        "270 degrees; takes 4 times as long), flip (upside down; twice as long) and negative "
+        "(twice as long). Mirrored, shifted and scaled copies are always searched",
+    )
     options = parser.parse_args(arguments)
     if options.review is None:
         options.review = min(REVIEW, options.near)
@@ -101,34 +113,56 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
+def _transforms(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := sorted(set(names) - set(TRANSFORMS)):
+        raise argparse.ArgumentTypeError(
+            f"{unknown[0]!r} is not among {', '.join(TRANSFORMS)}; separate them by commas"
+        )
+    return names
+
+
 def _run(options: argparse.Namespace) -> None:
+    # Threads that wait for each other sleep: on shared cores they would take time from the others.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
     from memaudit.data.image_folder import SeveralSizes
     from memaudit.duplicates import files, finder, summary
 
     print(f"reading {options.folder} ...", file=sys.stderr)
     names = ("train",) if options.within_train else ("train", "test")
     try:
-        sides = files.read_sides(options.folder, options.image_size, names)
+        sides = files.read_sides(options.folder, options.image_size, names, _note)
     except SeveralSizes as error:
         print(f"{error}; all images are scaled to {SIZE} x {SIZE} (--image-size)", file=sys.stderr)
-        sides = files.read_sides(options.folder, SIZE, names)
+        sides = files.read_sides(options.folder, SIZE, names, _note)
     train, last = sides[0], sides[-1]
     thresholds = {"near": options.near, "review": options.review}
     settings = {
         "near": options.near,
         "review": options.review if options.only_review else 0.0,
+        "transforms": options.transforms,
         "progress": show_progress("images compared"),
     }
     if options.within_train:
-        pairs = finder.find_within(train.images, per_image=options.per_test, **settings)
+        pairs = finder.find_within(
+            train.images, per_image=options.per_test, content=train.content, **settings
+        )
         text = summary.summarize_within(pairs, train, **thresholds)
         columns = ("train_path", "other_path")
     else:
         pairs = finder.find_duplicates(
-            train.images, last.images, per_test=options.per_test, **settings
+            train.images,
+            last.images,
+            per_test=options.per_test,
+            content=(train.content, last.content),
+            **settings,
         )
         text = summary.summarize(pairs, train, last, **thresholds)
         columns = ("train_path", "test_path")
     files.write_pairs(pairs, options.output, train.names, last.names, columns)
     print(text)
     print(f"{len(pairs):,} pairs, best first: {options.output}")
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)

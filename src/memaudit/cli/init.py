@@ -47,7 +47,7 @@ def _run(options: argparse.Namespace) -> None:
     found = survey(options.folder, workers, show_progress("images read"))
     machine = plan.this_machine("auto")
     faults = len(found.faults) + len(found.broken)
-    notes = [] if faults else warnings(found)
+    notes = found.notes + ([] if faults else warnings(found))
     print(render("init.txt", found=found, sizes=_sizes(found), notes=notes, shown=SHOWN))
     if faults:
         raise AuditError(

@@ -1,16 +1,21 @@
 """Read a user's images: `train/<class>/*` and `test/<class>/*`, in any format that Pillow reads."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from memaudit.data.dataset import Dataset
+from memaudit.data.images import Reader, Report, Scale, raise_faults
 from memaudit.errors import AuditError
+from memaudit.names import nfc, printable
 
 SIDES = ("train", "test")
+
+Files = dict[str, list[Path]]  # the images of each class, by its name in Unicode form NFC
 
 
 class SeveralSizes(AuditError):  # noqa: N818, a caller may choose a size and continue
@@ -19,45 +24,60 @@ class SeveralSizes(AuditError):  # noqa: N818, a caller may choose a size and co
 
 @dataclass(frozen=True)
 class Side:
-    """Images (n, h, w, 3) uint8 RGB with the name (file or index) and the class of each."""
+    """Images (n, h, w, 3) uint8 RGB with the name (file or index) and the class of each.
+
+    Two images with equal `content` were identical before they were scaled; it is empty for images
+    that were not scaled.
+    """
 
     images: np.ndarray
     names: list[str]
     classes: list[str]
+    content: list[bytes] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.names)
 
 
 def read_image_folder(
-    path: str | Path, image_size: int | None = None, per_class: int | None = None
+    path: str | Path,
+    image_size: int | None = None,
+    per_class: int | None = None,
+    report: Report = print,
 ) -> Dataset:
     """Read a folder of images as a dataset.
 
     Classes and files are taken in sorted order, without hidden files. `image_size` (pixels) brings
     every image to a square: the shorter side is scaled to it and the centre cropped; without it all
     images must have one size. `per_class` limits the training images, and the test images, of each
-    class.
+    class. `report` is told what was done to images of unusual modes.
 
-    Raises AuditError naming the folder, class or file: a missing or empty side or class, a class
-    on one side only, a misplaced folder or file, a name that is not UTF-8, an unreadable image,
-    images of several sizes.
+    Raises AuditError naming up to twenty folders, classes or files: a missing or empty side or
+    class, a class on one side only, a misplaced folder or file, a name that is not UTF-8, an
+    unreadable image, images of several sizes.
     """
-    root = Path(path)
-    files = {side: class_files(root / side, per_class) for side in SIDES}
-    names = sorted(files["train"])
+    root = folder_at(path)
+    faults: list[str] = []
+    files = {side: class_files(root / side, faults) for side in SIDES}
     for one, other in (SIDES, SIDES[::-1]):
-        if missing := sorted(set(files[one]) - set(files[other])):
-            raise AuditError(
-                f"{root}: class {missing[0]!r} is in {one}/ but not in {other}/; "
+        if files[one] and files[other]:
+            faults += [
+                f"{printable(str(root))}: class {name!r} is in {one}/ but not in {other}/; "
                 "every class needs images on both sides"
-            )
-    if len(names) < 2:
-        raise AuditError(f"{root / 'train'}: only one class, {names[0]!r}; at least two are needed")
+                for name in sorted(set(files[one]) - set(files[other]))
+            ]
+    names = sorted(files["train"])
+    if len(names) == 1:
+        faults.append(f"{root / 'train'}: only one class, {names[0]!r}; at least two are needed")
+    used = {
+        side: {name: images[:per_class] for name, images in classes.items()}
+        for side, classes in files.items()
+    }
     try:
-        train, test = read_folders(root, files, image_size)
+        scale = None if image_size is None else Scale(image_size)
+        train, test = read_folders(root, used, scale, report, faults)
     except SeveralSizes as error:
-        raise AuditError(f"{error}; set dataset.image_folder.image_size") from None
+        raise SeveralSizes(f"{error}; set dataset.image_folder.image_size") from None
     number = {name: label for label, name in enumerate(names)}
     train_labels, test_labels = (
         np.array([number[name] for name in side.classes], dtype=np.int64) for side in (train, test)
@@ -68,96 +88,151 @@ def read_image_folder(
 
 
 def read_folders(
-    root: Path, files: dict[str, dict[str, list[Path]]], image_size: int | None
+    root: Path,
+    files: dict[str, Files],
+    scale: Scale | None,
+    report: Report,
+    faults: Sequence[str] = (),
 ) -> list[Side]:
-    """Read the files of each side, {side: {class: files}}, to images of one size."""
+    """Read the files of each side, {side: {class: files}}, to images of one size.
+
+    Raises AuditError with `faults`, found before, and all unreadable images; SeveralSizes if that
+    is the only problem.
+    """
     sides = []
-    first: tuple[Path, tuple[int, ...]] | None = None
-    for classes in files.values():
-        named = [(file, name) for name in sorted(classes) for file in classes[name]]
-        images = np.empty(0, np.uint8)
-        for row, (file, _) in enumerate(named):
-            image = read_image(file, image_size)
-            first = first or (file, image.shape)
-            if image.shape != first[1]:
-                raise SeveralSizes(
-                    f"{file}: {_size(image.shape)} pixels, but {first[0]} has {_size(first[1])}"
-                )
-            if not row:
-                images = np.empty((len(named), *image.shape), np.uint8)
-            images[row] = image
-        names = [file.relative_to(root).as_posix() for file, _ in named]
-        sides.append(Side(images, names, [name for _, name in named]))
+    total = sum(len(images) for classes in files.values() for images in classes.values())
+    first: tuple[Path, tuple[int, int]] | None = None
+    unlike = ""
+    with Reader() as reader:
+        for classes in files.values():
+            named = [(file, name) for name in sorted(classes) for file in classes[name]]
+            images = np.empty(0, np.uint8)
+            for row, (file, _) in enumerate(named):
+                picture = reader.read(file, scale)
+                if picture is None:
+                    continue
+                if first is None:
+                    first = file, picture.size
+                    _check_memory(root, total, picture.pixels.shape)
+                if picture.size != first[1] and not (scale and scale.crop):
+                    unlike = unlike or (
+                        f"{printable(str(file))}: {_size(picture.size)} pixels, but "
+                        f"{printable(str(first[0]))} has {_size(first[1])}"
+                    )
+                    continue
+                if not images.size:
+                    images = np.empty((len(named), *picture.pixels.shape), np.uint8)
+                images[row] = picture.pixels
+            names = [file.relative_to(root).as_posix() for file, _ in named]
+            sides.append(Side(images, names, [name for _, name in named]))
+    raise_faults(root, [*faults, *reader.faults, *reader.range_faults()])
+    if unlike:
+        raise SeveralSizes(unlike)
+    for note in reader.notes():
+        report(note)
     return sides
 
 
-def class_files(folder: Path, per_class: int | None) -> dict[str, list[Path]]:
-    """Return the image files of each class folder of `folder`, sorted, at most `per_class` each."""
-    layout = f"images are expected in {folder}/<class>/*"
+def class_files(folder: Path, faults: list[str]) -> Files:
+    """Return the image files of each class folder of `folder`, sorted.
+
+    What is missing, out of place or ambiguous is added to `faults`.
+    """
+    layout = f"images are expected in {printable(str(folder))}/<class>/*"
+    found: Files = {}
     if not folder.is_dir():
-        raise AuditError(f"{folder}: directory not found; {layout}")
-    classes = visible(folder)
-    if not classes:
-        raise AuditError(f"{folder}: no class folders; {layout}")
-    found = {}
-    for entry in classes:
+        faults.append(f"{printable(str(folder))}: directory not found; {layout}")
+        return found
+    entries = visible(folder, faults)
+    if not entries:
+        faults.append(f"{printable(str(folder))}: no class folders; {layout}")
+    for entry in entries:
+        shown = printable(str(entry))
         if not entry.is_dir():
-            raise AuditError(f"{entry}: not in a class folder; {layout}. Move or remove it")
-        files = visible(entry)
+            faults.append(f"{shown}: not in a class folder; {layout}. Move or remove it")
+            continue
+        files = []
+        for file in visible(entry, faults):
+            if file.is_file():
+                files.append(file)
+                continue
+            what = "a folder inside a class folder" if file.is_dir() else "not a file"
+            what = what if file.exists() else "a broken link"
+            faults.append(f"{printable(str(file))}: {what}; {layout}. Move or remove it")
         if not files:
-            raise AuditError(f"{entry}: class {entry.name!r} has no images")
-        for file in files:
-            if not file.is_file():
-                what = "a folder inside a class folder" if file.is_dir() else "a broken link"
-                raise AuditError(f"{file}: {what}; {layout}. Move or remove it")
-        found[entry.name] = files[:per_class]
+            faults.append(f"{shown}: class {nfc(entry.name)!r} has no images")
+        found[nfc(entry.name)] = files
     return found
 
 
-def visible(folder: Path) -> list[Path]:
-    """Return the entries of a folder, sorted, without hidden files."""
+def visible(folder: Path, faults: list[str]) -> list[Path]:
+    """Return the entries of a folder sorted by their names in form NFC, without hidden files.
+
+    A folder or names that cannot be read, and names equal in NFC, are added to `faults`.
+    """
     try:
-        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
-        raise AuditError(f"{folder}: cannot be read ({error.strerror})") from None
+        faults.append(f"{printable(str(folder))}: cannot be read ({error.strerror})")
+        return []
+    kept = []
     for entry in entries:
         try:
             entry.name.encode()
+            kept.append(entry)
         except UnicodeEncodeError:
             name = os.fsencode(entry.name).decode(errors="backslashreplace")
-            raise AuditError(f"{folder}/{name}: the name is not UTF-8; rename it") from None
-    return entries
+            faults.append(f"{printable(str(folder))}/{name}: the name is not UTF-8; rename it")
+    kept.sort(key=lambda entry: (nfc(entry.name), entry.name))
+    for _, group in groupby(kept, key=lambda entry: nfc(entry.name)):
+        same = [ascii(entry.name) for entry in group]
+        if len(same) > 1:
+            faults.append(
+                f"{printable(str(folder))}: {' and '.join(same)} are one name in two Unicode "
+                "normal forms (NFC, NFD); merge or rename them"
+            )
+    return kept
+
+
+def folder_at(path: str | Path) -> Path:
+    """Return the path with `~` replaced by the home directory."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111, Path raises for an unknown user
 
 
 def count_images(folder: str | Path, side: str, per_class: int | None) -> int:
     """Count the images of a side, "train" or "test", that `read_image_folder` would read."""
-    classes = [images for images in Path(folder, side).glob("*/") if images.is_dir()]
-    counts = [sum(1 for _ in images.iterdir()) for images in classes]
-    return sum(min(count, per_class or count) for count in counts)
+    root = folder_at(folder) / side
+    if not root.is_dir():
+        return 0
+    classes = [visible(entry, []) for entry in visible(root, []) if entry.is_dir()]
+    return sum(min(len(images), per_class or len(images)) for images in classes)
 
 
-def read_image(file: Path, size: int | None) -> np.ndarray:
-    """Read one image as uint8 (h, w, 3), oriented by its EXIF tag."""
-    try:
-        with Image.open(file) as opened:
-            image: Image.Image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I;16"):
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            elif image.mode in ("I", "F"):
-                raise AuditError(
-                    f"{file}: 32-bit pixels have no defined range; save it with 8 or 16 bits"
-                )
-            image = image.convert("RGB")
-            if size is not None:
-                image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
-            return np.asarray(image)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+def _check_memory(root: Path, images: int, shape: tuple[int, ...]) -> None:
+    """Raise AuditError if the images do not fit in the memory that this process may use."""
+    needed, free = images * int(np.prod(shape)), _free_memory()
+    if free is not None and needed > free:
         raise AuditError(
-            f"{file}: not an image, or damaged ({error}); replace or remove it"
-        ) from error
-    except Image.DecompressionBombError as error:
-        raise AuditError(f"{file}: {error}") from error
+            f"{printable(str(root))}: {images:,} images of {_size((shape[1], shape[0]))} pixels "
+            f"need {needed / 1e9:,.1f} GB of memory, {free / 1e9:,.1f} GB are available; set an "
+            "image size to scale them to (dataset.image_folder.image_size, --image-size)"
+        )
 
 
-def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]} x {shape[0]}"
+def _free_memory() -> int | None:
+    """Return the bytes that this process may still allocate, None if unknown."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvail"))
+        used = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
+        import resource  # not on Windows, nor is /proc
+    except (OSError, StopIteration, ValueError):
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return free
+    return min(free, max(0, limit - used * resource.getpagesize()))
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"

@@ -1,20 +1,31 @@
 """Files of the duplicate finder: images in (a folder or a dataset file), ranked pairs out."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from memaudit import store, tables
 from memaudit.data import dataset, image_folder
-from memaudit.data.image_folder import Side
+from memaudit.data.image_folder import SeveralSizes, Side
+from memaudit.data.images import Report, Scale, raise_faults, read_image, viewed_size
 from memaudit.errors import AuditError
 
 if TYPE_CHECKING:
     from memaudit.duplicates.finder import Pairs
 
 
+_LONGEST = 64  # side in pixels to which larger images of one size are scaled; 32 are compared
+
+
 def read_sides(
-    path: str | Path, image_size: int | None = None, sides: Sequence[str] = ("train", "test")
+    path: str | Path,
+    image_size: int | None = None,
+    sides: Sequence[str] = ("train", "test"),
+    report: Report = print,
 ) -> list[Side]:
     """Read the images of `sides` from a folder or from a dataset file.
 
@@ -22,11 +33,13 @@ def read_sides(
     (`memaudit.store.DATASET`) whose name ends in `.h5`. Images are named by their file, relative to
     the folder, or by their index. The sides may have different classes. `image_size` (pixels)
     brings the images of a folder to a square: the shorter side is scaled to it, the centre cropped.
+    Without it they must have one size, and keep their proportions if scaled to 64 pixels. Images
+    are scaled as they are read, one at a time. `report` is told about images of unusual modes.
 
-    Raises AuditError, naming file and remedy: nothing there, a side or class without images, an
-    unreadable image; SeveralSizes for images of several sizes without `image_size`.
+    Raises AuditError, naming file and remedy: nothing there, a side or class without images,
+    unreadable images; SeveralSizes for images of several sizes without `image_size`.
     """
-    path = Path(path)
+    path = image_folder.folder_at(path)
     if path.suffix == ".h5":
         if image_size is not None:
             raise AuditError(f"{path}: --image-size applies to folders only; omit it")
@@ -37,8 +50,59 @@ def read_sides(
             f"{path}: {what}; name a folder with train/<class>/* and test/<class>/*, or a dataset "
             "file (.h5)"
         )
-    files = {side: image_folder.class_files(path / side, None) for side in sides}
-    return image_folder.read_folders(path, files, image_size)
+    faults: list[str] = []
+    files = {side: image_folder.class_files(path / side, faults) for side in sides}
+    if not any(files.values()):
+        raise_faults(path, faults)
+    if image_size is None:
+        classes = [images for found in files.values() for images in found.values()]
+        _check_one_size([file for images in classes for file in images])
+    scale = Scale(_LONGEST, crop=False) if image_size is None else Scale(image_size)
+    return _with_content(path, image_folder.read_folders(path, files, scale, report, faults))
+
+
+def _check_one_size(files: Sequence[Path]) -> None:
+    """Raise SeveralSizes for images of two sizes, from their headers."""
+    first: tuple[Path, tuple[int, int]] | None = None
+    for file in files:
+        size = viewed_size(file)
+        first = first or (size and (file, size))
+        if first and size and size != first[1]:
+            sizes = [f"{width} x {height}" for width, height in (size, first[1])]
+            raise SeveralSizes(f"{file}: {sizes[0]} pixels, but {first[0]} has {sizes[1]}")
+
+
+def _with_content(root: Path, sides: Sequence[Side]) -> list[Side]:
+    """Tell images that are identical only after scaling from those that were identical before.
+
+    Only files whose scaled images are identical are read again.
+    """
+    content = [[_digest(image) for image in side.images] for side in sides]
+    alike: dict[bytes, list[tuple[int, int]]] = {}
+    for number, digests in enumerate(content):
+        for row, digest in enumerate(digests):
+            alike.setdefault(digest, []).append((number, row))
+    for rows in alike.values():
+        if len(rows) == 1:
+            continue
+        by_bytes: dict[bytes, list[tuple[int, int]]] = {}
+        for number, row in rows:
+            with open(root / sides[number].names[row], "rb") as file:
+                by_bytes.setdefault(hashlib.file_digest(file, "blake2b").digest(), []).append(
+                    (number, row)
+                )
+        if len(by_bytes) == 1:
+            continue
+        for same in by_bytes.values():
+            number, row = same[0]
+            digest = _digest(read_image(root / sides[number].names[row]).pixels)
+            for number, row in same:
+                content[number][row] = digest
+    return [replace(side, content=found) for side, found in zip(sides, content, strict=True)]
+
+
+def _digest(image: np.ndarray) -> bytes:
+    return hashlib.blake2b(f"{image.shape}".encode() + image.tobytes()).digest()
 
 
 def _from_dataset(path: Path, sides: Sequence[str]) -> list[Side]:

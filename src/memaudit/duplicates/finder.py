@@ -9,7 +9,9 @@ stock views, which resemble many images, score low; agreeing colours raise it.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +27,8 @@ REVIEW = 0.45  # score from which a pair is worth annotating
 _BLOCK = 250  # test images at a time, at most
 _SIMILARITIES = 1 << 24  # similarities at a time, at most: 64 MiB
 _CANDIDATES = 25  # training images verified per test image
+_IDENTICAL = 20  # training images listed per test image that are identical to it
+TRANSFORMS = ("rotate", "flip", "negative")  # what can be searched besides mirroring
 
 Progress = Callable[[int, int], None]
 
@@ -65,6 +69,8 @@ def find_duplicates(
     near: float = NEAR,
     review: float = REVIEW,
     per_test: int = 5,
+    transforms: Sequence[str] = (),
+    content: tuple[Sequence[bytes], Sequence[bytes]] = ((), ()),
     progress: Progress | None = None,
 ) -> Pairs:
     """Find for every test image the training images most likely to be its duplicates.
@@ -81,15 +87,23 @@ def find_duplicates(
         Pairs with a lower score are omitted.
     per_test : int
         Maximum number of training images per test image besides exact duplicates; at least 1.
+    transforms : sequence of str
+        What else is searched besides shifted, scaled and mirrored copies: "rotate" (by 90, 180 and
+        270 degrees), "flip" (upside down), "negative" (inverted values). All combinations are
+        searched: "rotate" takes four times as long, "flip" and "negative" twice each.
+    content : pair of sequences of bytes
+        For images that were scaled down: a value for each training and each test image that two
+        images share if they were identical before. Default: the pixels.
     progress : callable, optional
         Called as `progress(done, m)` with the number of test images compared so far.
 
     Returns
     -------
     Pairs
-        At most `per_test` pairs per test image, plus all its exact duplicates, ranked by score;
-        ties list exact pairs first, then go by row. Deterministic on one machine with one number
-        of threads.
+        At most `per_test` pairs per test image, plus its exact duplicates, ranked by score. Of more
+        than 20 identical training images, each test image is paired with the first 20, and the
+        first test image with all. Ties list exact pairs first, then go by row. Deterministic on
+        one machine with one number of threads.
 
     Raises
     ------
@@ -109,15 +123,20 @@ def find_duplicates(
             f"{train_images.shape[1:3]} and {test_images.shape[1:3]}"
         )
     _check_numbers(near, review, "per_test", per_test)
-    by_content = _by_content(train_images)
+    identical = _by_content(content[0] or map(_digest, train_images))
+    test_content = content[1] or list(map(_digest, test_images))
     found: dict[tuple[int, int], float] = {}
     exact: set[tuple[int, int]] = set()
-    blocks = _search(train_images, test_images, per_test, progress, among_themselves=False)
-    for test, candidates, scores in blocks:
-        same = by_content.get(_digest(test_images[test]), [])
-        exact.update((row, test) for row in same)
-        for row, score in _best(candidates, scores, same, per_test):
-            found[row, test] = score
+    complete: set[bytes] = set()
+    task = _Task(train_images, test_images, per_test, _views(transforms), among_themselves=False)
+    for test, scores in _search(task, progress):
+        same = identical.get(test_content[test], [])
+        listed = same[:_IDENTICAL] if test_content[test] in complete else same
+        complete.add(test_content[test])
+        exact.update((row, test) for row in listed)
+        found.update(((row, test), 1.0) for row in listed)
+        others = _best(scores, set(same), per_test - len(same)) if len(same) < per_test else []
+        found.update(((row, test), score) for row, score in others)
     return _ranked(found, exact, near, review)
 
 
@@ -127,6 +146,8 @@ def find_within(
     near: float = NEAR,
     review: float = REVIEW,
     per_image: int = 5,
+    transforms: Sequence[str] = (),
+    content: Sequence[bytes] = (),
     progress: Progress | None = None,
 ) -> Pairs:
     """Find images of one set, such as the training set, that duplicate each other.
@@ -139,45 +160,91 @@ def find_within(
     """
     _check_images("images", images)
     _check_numbers(near, review, "per_image", per_image)
-    groups = _by_content(images).values()
+    groups = _by_content(content or map(_digest, images)).values()
     exact = {(rows[0], row) for rows in groups for row in rows[1:]}
     found = dict.fromkeys(exact, 1.0)
     firsts = np.array([rows[0] for rows in groups])  # ascending, as inserted
     if len(firsts) > 1:
         different = images if len(firsts) == len(images) else images[firsts]
-        blocks = _search(different, different, per_image, progress, among_themselves=True)
-        for one, candidates, scores in blocks:
-            for other, score in _best(candidates, scores, [], per_image):
+        views = _views(transforms)
+        task = _Task(different, different, per_image, views, among_themselves=True)
+        for one, scores in _search(task, progress):
+            for other, score in _best(scores, set(), per_image):
                 pair = (int(firsts[min(one, other)]), int(firsts[max(one, other)]))
                 found[pair] = max(score, found.get(pair, 0.0))
     return _ranked(found, exact, near, review)
 
 
-def _search(
-    train_images: np.ndarray,
-    test_images: np.ndarray,
-    per_test: int,
-    progress: Progress | None,
-    among_themselves: bool,
-) -> Iterator[tuple[int, list[int], list[float]]]:
-    """Yield every test row with the training rows and scores of its candidates, unordered.
+@dataclass(frozen=True)
+class _Task:
+    """What is searched: every test image, in each of `views`, among the training images.
 
     `among_themselves`: the two arrays are one, and no row is a candidate of itself.
     """
-    count = min(max(_CANDIDATES, per_test), len(train_images) - among_themselves)
+
+    train_images: np.ndarray
+    test_images: np.ndarray
+    count: int
+    views: Sequence[Callable[[torch.Tensor], torch.Tensor]]
+    among_themselves: bool
+
+
+def _views(transforms: Sequence[str]) -> list[Callable[[torch.Tensor], torch.Tensor]]:
+    """Return the functions of images (b, 3, s, s) that give all combinations of `transforms`.
+
+    Mirroring is searched anyway, so that four rotations also cover the flip. Raises ValueError.
+    """
+    if unknown := sorted(set(transforms) - set(TRANSFORMS)):
+        raise ValueError(f"transforms must be among {', '.join(TRANSFORMS)}, got {unknown[0]!r}")
+    turns = (0, 1, 2, 3) if "rotate" in transforms else (0, 2) if "flip" in transforms else (0,)
+
+    def turned(turn: int, negative: bool) -> Callable[[torch.Tensor], torch.Tensor]:
+        def transform(x: torch.Tensor) -> torch.Tensor:
+            x = torch.rot90(x, turn, (2, 3)) if turn else x
+            return 1 - x if negative else x
+
+        return transform
+
+    signs = (False, True) if "negative" in transforms else (False,)
+    return [turned(turn, negative) for negative in signs for turn in turns]
+
+
+def _search(task: _Task, progress: Progress | None) -> Iterator[tuple[int, dict[int, float]]]:
+    """Yield every test row with the scores of its candidates by training row."""
+    train_images, test_images = task.train_images, task.test_images
+    count = min(max(_CANDIDATES, task.count), len(train_images) - task.among_themselves)
     size = int(np.clip(_SIMILARITIES // len(train_images), 1, _BLOCK))
-    with torch.inference_mode():
+    with torch.inference_mode(), _own_cores():
         whiten = fit_whitening(train_images)
         train_features = torch.cat([whitened(x, whiten) for x in squares(train_images)])
         for start in range(0, len(test_images), size):
             block = square(test_images[start : start + size])
-            own = start if among_themselves else None
-            candidates = find_candidates(train_features, block, whiten, count, own)
-            score = score_of(verify(train_images, block, candidates))
-            for k in range(len(block)):
-                yield start + k, candidates[k].tolist(), score[k].tolist()
+            own = start if task.among_themselves else None
+            best: list[dict[int, float]] = [{} for _ in block]
+            for transform in task.views:
+                seen = transform(block)
+                candidates = find_candidates(train_features, seen, whiten, count, own)
+                score = score_of(verify(train_images, seen, candidates))
+                for scores, rows, values in zip(
+                    best, candidates.tolist(), score.tolist(), strict=True
+                ):
+                    for row, value in zip(rows, values, strict=True):
+                        scores[row] = max(value, scores.get(row, 0.0))
+            yield from enumerate(best, start)
             if progress is not None:
                 progress(start + len(block), len(test_images))
+
+
+@contextmanager
+def _own_cores() -> Iterator[None]:
+    """Use no more threads than this process may use cores."""
+    before = torch.get_num_threads()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else before
+    torch.set_num_threads(min(before, cores))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _ranked(
@@ -216,18 +283,15 @@ def _digest(image: np.ndarray) -> bytes:
     return hashlib.blake2b(image.tobytes()).digest()
 
 
-def _by_content(images: np.ndarray) -> dict[bytes, list[int]]:
-    """Map the digest of an image to the rows with identical pixels, ascending."""
+def _by_content(content: Iterable[bytes]) -> dict[bytes, list[int]]:
+    """Map the content of images to the rows that share it, ascending."""
     rows: dict[bytes, list[int]] = {}
-    for row, image in enumerate(images):
-        rows.setdefault(_digest(image), []).append(row)
+    for row, value in enumerate(content):
+        rows.setdefault(value, []).append(row)
     return rows
 
 
-def _best(
-    candidates: list[int], scores: list[float], same: list[int], count: int
-) -> list[tuple[int, float]]:
-    """Return the `count` best training rows of a test image with scores, exact duplicates first."""
-    score_of = dict(zip(candidates, scores, strict=True)) | dict.fromkeys(same, 1.0)
-    ranked = sorted(score_of, key=lambda row: (row not in same, -score_of[row], row))
-    return [(row, score_of[row]) for row in ranked[: max(count, len(same))]]
+def _best(scores: dict[int, float], without: set[int], count: int) -> list[tuple[int, float]]:
+    """Return the `count` training rows with the highest scores, except `without`."""
+    others = (pair for pair in scores.items() if pair[0] not in without)
+    return sorted(others, key=lambda pair: (-pair[1], pair[0]))[:count]

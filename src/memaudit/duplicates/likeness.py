@@ -15,6 +15,9 @@ _UNEVEN = 0.1  # raises the chance level by up to this where the structure is in
 _TONE = 0.5  # ... and by this times the difference of mean colours ...
 _MOST_TONE = 0.3  # ... which is capped here, so that a recoloured copy is still found
 _COLOUR = 0.5  # weight of colour relative to structure
+# Local contrast (RMS) below which an image has no structure; the rounding of the scaling is below
+# 1e-4, one pixel of 32 x 32 that differs by one of 255 about 1e-3.
+_LEAST_CONTRAST = 5e-4
 _LEAST_CHROMA = 0.01  # chroma (SD, of 1) below which an image counts as grey
 
 
@@ -55,7 +58,8 @@ def verify(train_images: np.ndarray, test: torch.Tensor, candidates: torch.Tenso
     inner = slice(_MARGIN, SIDE - _MARGIN)
     views = [view(test, mirror, scale) for mirror in (False, True) for scale in _SCALES]
     patch = torch.stack([_local_contrast(v)[:, 0, inner, inner].flatten(1) for v in views], 1)
-    patch = F.normalize(patch - patch.mean(2, keepdim=True), dim=2, eps=1e-6)
+    least = side * _LEAST_CONTRAST
+    patch = F.normalize(patch - patch.mean(2, keepdim=True), dim=2, eps=least)
     pixels = torch.stack([v[..., inner, inner] for v in views], 1)
     each = torch.arange(len(test))
     found = Likeness(*torch.empty(4, *candidates.shape))
@@ -66,6 +70,7 @@ def verify(train_images: np.ndarray, test: torch.Tensor, candidates: torch.Tenso
         windows = windows.reshape(len(train), shifts**2, side * side)
         mean, power = (F.avg_pool2d(x, side, 1).flatten(1) for x in (contrast, contrast.square()))
         norm = side * torch.sqrt((power - mean.square()).clamp_min(0)) + 1e-6
+        norm = norm.clamp_min(least)
         match = torch.bmm(patch, windows.transpose(1, 2)) / norm[:, None]
         found.structure[:, column], place = match.flatten(1).max(1)
         at, shift = place // shifts**2, place % shifts**2

@@ -8,6 +8,7 @@ from scipy.sparse.csgraph import connected_components
 
 from memaudit.data.image_folder import Side
 from memaudit.duplicates.finder import Pairs
+from memaudit.names import printable
 
 SHOWN = 3  # clusters and pairs named at most
 
@@ -67,7 +68,7 @@ def summarize_within(pairs: Pairs, side: Side, *, near: float, review: float) ->
     if len(found):
 
         def describe(group: np.ndarray) -> str:
-            one, other = (side.names[row] for row in group[:2])
+            one, other = (printable(side.names[row]) for row in group[:2])
             return f"{_count(len(group), 'image')}: {one}, {other}"
 
         redundant, clusters = _clusters(found.train, found.test, describe)
@@ -107,7 +108,7 @@ def _last_lines(found: Pairs, sides: tuple[Side, Side], review: float | None) ->
     """Return lines on duplicates with different labels and on candidates from `review` on."""
     train, test = sides
     names = [
-        f"{train.names[a]} and {test.names[b]}"
+        printable(f"{train.names[a]} and {test.names[b]}")
         for a, b in zip(found.train.tolist(), found.test.tolist(), strict=True)
         if train.classes[a] != test.classes[b]
     ]
@@ -122,7 +123,7 @@ def _last_lines(found: Pairs, sides: tuple[Side, Side], review: float | None) ->
 
 def _named(side: str, name: str) -> str:
     """Add the side to an index; a file name includes it."""
-    return f"{side} {name}" if name.isdigit() else name
+    return f"{side} {name}" if name.isdigit() else printable(name)
 
 
 def _count(number: int, what: str) -> str:

@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from memaudit.buckets.decisions import read_decisions
-from memaudit.data.image_folder import count_images
+from memaudit.data.image_folder import count_images, folder_at
 from memaudit.errors import AuditError
 from memaudit.models.network_names import NETWORKS, source_path
 from memaudit.models.removals import CONTROL, block_size, read_examples
@@ -205,7 +205,7 @@ def _dataset_problems(dataset: Dataset) -> Iterator[str]:
             "test/<class>/*"
         )
     elif kind == "image_folder" and path and not Path("data", f"{dataset.name}.h5").exists():
-        if not Path(path).is_dir():
+        if not folder_at(path).is_dir():
             yield f"dataset.image_folder.path = {path!r}: directory not found"
     elif kind in ("cifar100", "cifar10"):
         path = getattr(dataset, kind).path

@@ -302,6 +302,12 @@ class Duplicates(_Section):
         ge=0,
         le=1,
     )
+    transforms: Annotated[list[Literal["rotate", "flip", "negative"]], Unique] = _key(
+        "What is searched besides mirrored, shifted and scaled copies: `rotate` (by 90, 180 and "
+        "270 degrees; takes 4 times as long), `flip` (upside down; twice as long), `negative` "
+        "(twice as long). `[]`: nothing.",
+        [],
+    )
     cifair: Annotated[list[Literal["exact", "near", "very similar"]], Unique] = _key(
         "For CIFAR-10 and CIFAR-100: ciFAIR's manual annotations that count as duplicates, "
         "besides the detector; an annotation overrides the detector. `[]`: none. Ignored for "

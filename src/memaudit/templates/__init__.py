@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 from memaudit.errors import require
+from memaudit.names import printable
 
 
 def render(template: str, /, **values: Any) -> str:
@@ -28,7 +29,7 @@ def _environment() -> Any:
         autoescape=False,  # plain text and Markdown; HTML is made from that
     )
     filters: dict[str, Callable[..., str]] = {"pp": pp, "p": p_value, "count": count, "ci": ci}
-    environment.filters |= filters
+    environment.filters |= filters | {"printable": printable}
     environment.tests["known"] = known
     return environment
 

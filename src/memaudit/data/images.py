@@ -1,0 +1,399 @@
+"""Read images of any mode as 8-bit RGB; docs/images.md lists what is done with each.
+
+`read_image` reads one. `Reader` reads many, collects what is wrong with them and reports it once.
+"""
+
+import struct
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from memaudit.errors import AuditError
+from memaudit.names import printable
+
+SHOWN = 20  # files that are named at most
+
+_ORIENTATION = 0x0112  # EXIF tag
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # TIFF tag
+_RUNS_A_PROGRAM = "EPS"  # format that Pillow renders with Ghostscript
+_MARGIN = 2  # images are read at no less than this times the side they are scaled to
+_STRIP = 1 << 22  # pixels that are converted at a time, at least one row
+
+# Values that all 16-bit images of a folder together span, of 65,536.
+_TOO_FEW = 1 << 13  # fewer: refused, 12-bit values would be nearly black
+_FEW = 1 << 15  # fewer: a warning
+# An image that spans fewer than this is named even if others span more.
+_NARROW = 1 << 12
+
+
+class Unsuitable(AuditError):  # noqa: N818, an image without a defined appearance
+    """An image is sound, but its pixels have no defined appearance."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How images are scaled as they are read.
+
+    With `crop` to a square of `side` pixels around the center; otherwise the longer side is reduced
+    to `side` pixels, and smaller images are left as they are.
+    """
+
+    side: int
+    crop: bool = True
+
+    def target(self, width: int, height: int) -> tuple[int, int]:
+        """Return width and height to scale to, before a crop."""
+        longest, shortest = max(width, height), min(width, height)
+        factor = self.side / (shortest if self.crop else max(longest, self.side))
+        return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image as it was read.
+
+    `pixels` is uint8 (h, w, 3); `size` is width and height before scaling, as it is viewed; `mode`
+    is Pillow's. `levels` is the number of values that a 16-bit image spans, None for other images.
+    """
+
+    pixels: np.ndarray
+    size: tuple[int, int]
+    mode: str
+    is_transparent: bool
+    has_frames: bool
+    levels: int | None
+
+
+def read_image(file: Path, scale: Scale | None = None) -> Picture:
+    """Read one image, oriented by its EXIF tag and laid on white.
+
+    Raises AuditError naming the file if it cannot be read, Unsuitable for 32-bit and Lab pixels.
+    """
+    shown = printable(str(file))
+    try:
+        with _opened(file) as image:
+            return _read(image, scale)
+    except Unsuitable as error:
+        raise Unsuitable(f"{shown}: {error}") from None
+    except MemoryError:
+        raise AuditError(f"{shown}: not enough memory to read it; scale it down") from None
+    except Image.DecompressionBombError as error:
+        raise AuditError(f"{shown}: {error}; scale it down") from error
+    except UnidentifiedImageError as error:
+        raise AuditError(
+            f"{shown}: not an image of a format that is read; replace or remove it"
+        ) from error
+    except Exception as error:  # damaged files raise anything
+        if isinstance(error, OSError) and error.errno:
+            raise AuditError(f"{shown}: cannot be read ({error.strerror})") from error
+        reason = printable(str(error)) or type(error).__name__
+        raise AuditError(
+            f"{shown}: not an image, or damaged ({reason}); replace or remove it"
+        ) from error
+
+
+def viewed_size(file: Path) -> tuple[int, int] | None:
+    """Return width and height of an image from its header, None if it cannot be read."""
+    try:
+        with warnings.catch_warnings(), _opened(file) as image:
+            warnings.simplefilter("ignore")
+            return _oriented_size(image.size, _orientation(image))
+    except Exception:  # `read_image` will say what is wrong
+        return None
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Image.Image]:
+    # Given a path, Pillow maps uncompressed files, and garbles TIFFs that lie on their side.
+    with open(file, "rb") as stream, Image.open(stream, formats=_formats()) as image:
+        yield image
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.preinit()  # the common formats are tried first
+    Image.init()
+    return tuple(name for name in Image.ID if name != _RUNS_A_PROGRAM)
+
+
+@dataclass
+class _Depth:
+    """Bits per channel of the file, and the least and highest value found (of 16 bits)."""
+
+    bits: int = 8
+    is_signed: bool = False
+    is_inverted: bool = False
+    low: int = 1 << 16
+    high: int = -1
+
+    def saw(self, low: int, high: int) -> None:
+        self.low, self.high = min(self.low, low), max(self.high, high)
+
+    def levels(self, mode: str) -> int | None:
+        """Return the number of values spanned; None for 8 bits and one uniform value."""
+        if self.bits != 16 or (self.low == self.high and self.high > 0):
+            return None
+        if mode.startswith("I"):
+            return None if self.low == self.high else self.high - self.low + 1
+        # Pillow keeps the high byte of 16-bit colour: all black may have been 8 bits in 16
+        return self.high - self.low + 256
+
+
+def _read(image: Image.Image, scale: Scale | None) -> Picture:
+    mode, depth = image.mode, _depth(image)
+    orientation, has_frames = _orientation(image), _has_frames(image)
+    size = _oriented_size(image.size, orientation)
+    if scale is not None and image.format in ("JPEG", "MPO"):
+        width, height = scale.target(*image.size)
+        image.draft(None, (_MARGIN * width, _MARGIN * height))
+    image.load()
+    is_transparent = image.has_transparency_data
+    factor = 1
+    if scale is not None:
+        shortest = min(
+            have // (_MARGIN * want)
+            for have, want in zip(image.size, scale.target(*image.size), strict=True)
+        )
+        factor = max(1, shortest)
+    rgb = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
+    opaque = True
+    for top, strip in _strips(image, factor):
+        part, is_opaque = _to_rgb(strip, depth, is_transparent)
+        opaque &= is_opaque
+        rgb.paste(part.reduce(factor) if factor > 1 else part, (0, top // factor))
+    if orientation in _TRANSPOSE:
+        rgb = rgb.transpose(_TRANSPOSE[orientation])
+    if scale is not None and scale.crop:
+        rgb = ImageOps.fit(rgb, (scale.side, scale.side), Image.Resampling.LANCZOS)
+    elif scale is not None:
+        rgb = rgb.resize(scale.target(*size), Image.Resampling.LANCZOS)
+    return Picture(np.asarray(rgb), size, mode, not opaque, has_frames, depth.levels(mode))
+
+
+def _strips(image: Image.Image, factor: int) -> Iterator[tuple[int, Image.Image]]:
+    """Yield the image in strips of whole multiples of `factor` rows, with the first row of each."""
+    rows = max(1, _STRIP // image.width // factor) * factor
+    if rows >= image.height:
+        yield 0, image
+        return
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _depth(image: Image.Image) -> _Depth:
+    """Return the bits per channel. Raises Unsuitable for pixels without a defined range."""
+    tiles = getattr(image, "tile", None)
+    arguments: Any = tiles[0].args if tiles else ()
+    arguments = arguments if isinstance(arguments, tuple) else (arguments,)
+    raw = [value for value in arguments if isinstance(value, str)]
+    tags = getattr(image, "tag_v2", {})
+    if image.mode == "LAB":
+        raise Unsuitable("CIE Lab colours are not converted; save it as RGB")
+    if image.mode.startswith("I;16"):
+        inverted = tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+        return _Depth(12 if "I;12" in raw else 16, is_inverted=inverted)
+    if image.mode == "I" and image.format == "PPM":  # Pillow scales the file's range to 16 bits
+        return _Depth(16)
+    if image.mode == "I" and any(name in ("I;16S", "I;16BS") for name in raw):
+        return _Depth(16, is_signed=True)
+    if image.mode in ("I", "F"):
+        raise Unsuitable("32-bit pixels have no defined range; save it with 8 or 16 bits")
+    is_deep = any(";16" in name for name in raw)
+    if image.format == "PPM":  # (mode, maximum value)
+        is_deep = any(isinstance(value, int) and value > 255 for value in arguments)
+    return _Depth(16 if is_deep else 8)
+
+
+def _to_rgb(image: Image.Image, depth: _Depth, is_transparent: bool) -> tuple[Image.Image, bool]:
+    """Return a part of an image as RGB on white, and whether it was opaque."""
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int32) + (depth.is_signed << 15)
+        if depth.is_inverted:
+            values = (1 << depth.bits) - 1 - values
+        depth.saw(int(values.min()), int(values.max()))
+        gray = (values >> (depth.bits - 8)).clip(0, 255).astype(np.uint8)
+        return Image.fromarray(gray).convert("RGB"), True
+    if depth.bits == 16:
+        bands: Any = image.getextrema()
+        bands = bands[:3] if isinstance(bands[0], tuple) else (bands,)
+        depth.saw(256 * min(band[0] for band in bands), 256 * max(band[1] for band in bands))
+    if not is_transparent:
+        return image.convert("RGB"), True
+    layer = image.convert("RGBA")
+    if layer.getchannel("A").getextrema()[0] == 255:
+        return layer.convert("RGB"), True
+    white = Image.new("RGBA", layer.size, "white")
+    white.alpha_composite(layer)
+    return white.convert("RGB"), False
+
+
+def _has_frames(image: Image.Image) -> bool:
+    """Return whether an animation or a file of several pages has more than one image."""
+    try:
+        return bool(getattr(image, "is_animated", False)) and image.format != "MPO"
+    except Exception:  # the pages after the first are damaged
+        return True
+
+
+def _oriented_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    return (size[1], size[0]) if orientation >= 5 else size
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation that is still to be applied, 1 to 8, whatever else EXIF holds."""
+    if image.format == "TIFF":  # Pillow applies it
+        return 1
+    try:
+        value: Any = image.getexif().get(_ORIENTATION)
+    except Exception:  # another tag is malformed
+        value = None
+    if value is None:
+        value = _scan_orientation(image.info.get("exif", b""))
+    try:
+        value = int(value[0] if isinstance(value, (tuple, bytes)) else value)
+    except (TypeError, ValueError, IndexError):
+        return 1
+    return value if value in _TRANSPOSE else 1
+
+
+def _scan_orientation(exif: bytes) -> int | None:
+    """Return the orientation in a block of EXIF that Pillow could not parse."""
+    try:
+        while exif.startswith(b"Exif\0\0"):
+            exif = exif[6:]
+        order = {b"II": "<", b"MM": ">"}[exif[:2]]
+        (start,) = struct.unpack_from(f"{order}L", exif, 4)
+        (count,) = struct.unpack_from(f"{order}H", exif, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(f"{order}HH", exif, entry)
+            if tag == _ORIENTATION:
+                return int(struct.unpack_from(order + {3: "H", 4: "L"}[kind], exif, entry + 8)[0])
+    except (KeyError, struct.error, TypeError):
+        pass
+    return None
+
+
+class Reader:
+    """Read many images; use as a context manager.
+
+    `faults` names every image that could not be read. `notes()` states, with counts, what users
+    should know about the others. Pillow's warnings are among the notes, with the name of the file.
+    """
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+        self._noted: dict[str, list[str]] = {}
+        self._deep: list[tuple[str, int]] = []
+        self._current = threading.local()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(warnings.catch_warnings())
+        for category in (UserWarning, Image.DecompressionBombWarning):
+            warnings.simplefilter("always", category)
+        usual = warnings.showwarning
+
+        def show(message: Any, category: Any, *rest: Any, **more: Any) -> None:
+            if file := getattr(self._current, "file", None):
+                self._note(f"Pillow warns: {printable(str(message))}", file)
+            else:
+                usual(message, category, *rest, **more)
+
+        warnings.showwarning = show
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def read(self, file: Path, scale: Scale | None = None) -> Picture | None:
+        """Read an image; None if that failed."""
+        self._current.file = file
+        try:
+            picture = read_image(file, scale)
+        except AuditError as error:
+            self.faults.append(str(error))
+            return None
+        finally:
+            self._current.file = None
+        if picture.is_transparent:
+            self._note("transparent: laid on white", file)
+        if picture.has_frames:
+            self._note("several frames or pages: only the first is read", file)
+        if picture.levels is not None:
+            self._deep.append((printable(str(file)), picture.levels))
+        return picture
+
+    def _note(self, what: str, file: Path) -> None:
+        self._noted.setdefault(what, []).append(printable(str(file)))
+
+    def range_faults(self) -> list[str]:
+        """Return the faults of 16-bit images if together they use a small part of the range."""
+        spanned = self._spanned()
+        if spanned is None or spanned >= _TOO_FEW:
+            return []
+        bits = max(8, (spanned - 1).bit_length())
+        return [
+            f"{file}: values spread over {levels:,} of 65,536; with {bits} bits in 16 it would "
+            f"lose its contrast. Multiply by {1 << (16 - bits)} or save it with 8 bits"
+            for file, levels in sorted(self._deep)
+        ]
+
+    def notes(self) -> list[str]:
+        """Return what was done to images, one line per kind, with a count and the first files."""
+        lines = [_counted(files, what) for what, files in sorted(self._noted.items())]
+        spanned = self._spanned()
+        if spanned is not None and _TOO_FEW <= spanned < _FEW:
+            lines.append(
+                f"The 16-bit images use at most {spanned:,} of 65,536 values and lose contrast; "
+                "rescale them if their true range is smaller than 16 bits"
+            )
+        elif narrow := [file for file, levels in self._deep if levels < _NARROW]:
+            lines.append(_counted(narrow, "16 bits, but fewer than 4,096 values: nearly uniform"))
+        return lines
+
+    def _spanned(self) -> int | None:
+        return max((levels for _, levels in self._deep), default=None)
+
+
+def _counted(files: Sequence[str], what: str) -> str:
+    files = sorted(files)
+    count = f"{len(files):,} image{'s' if len(files) > 1 else ''}"
+    return f"{count}: {what} ({', '.join(files[:3])}{', ...' if len(files) > 3 else ''})"
+
+
+def raise_faults(where: Path, faults: Sequence[str]) -> None:
+    """Raise AuditError with the first faults and their number, if there are any."""
+    if not faults:
+        return
+    if len(faults) == 1:
+        raise AuditError(faults[0])
+    lines = [f"{printable(str(where))}: {len(faults):,} faults:", *faults[:SHOWN]]
+    if len(faults) > SHOWN:
+        lines.append(f"... and {len(faults) - SHOWN:,} more")
+    raise AuditError("\n  ".join(lines))
+
+
+Report = Callable[[str], object]
