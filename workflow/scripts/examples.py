@@ -2,13 +2,16 @@
 
 from memaudit.buckets.assign import Assignment
 from memaudit.data.dataset import load
+from memaudit.figures.drawing import replaced_names
 from memaudit.figures.examples import duplicate_pairs, subpopulations
 from memaudit.scores.selection import Pair
 from memaudit.study.jobs import job
 from memaudit.tables import read_rows
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)
+    if note := replaced_names(data):
+        report.say(note)
     pairs, buckets = (
         read_rows(snakemake.input.pairs, Pair),
         read_rows(snakemake.input.buckets, Assignment),

@@ -4,6 +4,7 @@ from memaudit import store, tables
 from memaudit.buckets.assign import Assignment
 from memaudit.data.dataset import load
 from memaudit.duplicates.files import read_scores
+from memaudit.figures.drawing import replaced_names
 from memaudit.figures.drops import drops
 from memaudit.figures.scores import memorization_histogram, most_memorized
 from memaudit.figures.similarity import similarity
@@ -11,8 +12,10 @@ from memaudit.results.table2 import Table2Row
 from memaudit.scores.selection import Pair
 from memaudit.study.jobs import job
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0]) as report:
     data, params = load(snakemake.input.dataset), snakemake.params
+    if note := replaced_names(data):
+        report.say(note)
     pairs = tables.read_rows(snakemake.input.pairs, Pair)
     with store.reading(snakemake.input.scores, store.SCORES) as file:
         memorization, se = file["memorization"][:], file["memorization_se"][:]

@@ -4,6 +4,7 @@ Figures are at most `WIDTH` inches wide with text of at least 7 pt, so that they
 """
 
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from memaudit import store
 from memaudit.buckets.assign import LEAKAGE_SHIFT, MEMORIZED
 from memaudit.data.dataset import Dataset
+from memaudit.names import nfc, printable
 
 # Okabe and Ito's colours, distinguishable for colour-blind readers.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
@@ -29,6 +32,27 @@ IN_WORDS = {
     LEAKAGE_SHIFT: "with a duplicate or in a subpopulation (leakage_shift)",
     MEMORIZED: "neither (memorized)",
 }
+
+# Fonts for names in scripts that matplotlib's own font lacks, those used that are installed.
+_OTHER_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Sans",
+    "Noto Sans Arabic",
+    "Noto Sans Devanagari",
+    "Noto Emoji",
+    "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei",
+    "Droid Sans Fallback",
+    "Hiragino Sans",
+    "PingFang SC",
+    "Apple SD Gothic Neo",
+    "Microsoft YaHei",
+    "Yu Gothic",
+    "Malgun Gothic",
+    "Segoe UI Symbol",
+    "Unifont",
+)
 
 _LONGEST = 16  # characters of a name at an image
 # Fixed metadata, so that the same results give the same files.
@@ -95,14 +119,51 @@ def save(figure: Figure, path: str | Path) -> None:
 
 
 def name(dataset: Dataset, side: str, index: int) -> tuple[str, str]:
-    """Return class and name of an example, shortened to fit at its image."""
+    """Return class and name of an example, shortened to fit at its image.
+
+    A name with characters that no font has is replaced by the number of the class or example.
+    """
     labels = dataset.train_labels if side == "train" else dataset.test_labels
-    return _shortened(dataset.class_names[labels[index]]), _shortened(
-        dataset.name(side, index).rsplit("/", 1)[-1]
+    label = dataset.class_names[labels[index]]
+    example = dataset.name(side, index).rsplit("/", 1)[-1]
+    return (
+        _shortened(label) if _is_drawable(label) else f"class {labels[index]}",
+        _shortened(example) if _is_drawable(example) else f"{side} {index}",
     )
 
 
+def replaced_names(dataset: Dataset) -> str:
+    """Return a sentence on names that figures replace by numbers; empty if there are none."""
+    lacking = [text for text in dataset.class_names if not _is_drawable(text)]
+    files = dataset.train_names + dataset.test_names
+    lacking += [text for text in files if not _is_drawable(text.rsplit("/", 1)[-1])]
+    if not lacking:
+        return ""
+    return (
+        f"{len(lacking):,} names of classes or files have characters that no installed font has "
+        f"(first: {printable(lacking[0])}); figures show their index instead. Install a font such "
+        "as Noto Sans CJK or Noto Emoji"
+    )
+
+
+def _is_drawable(text: str) -> bool:
+    return all(
+        any(font.get_char_index(ord(character)) for font in _fonts())
+        for character in nfc(printable(text))
+    )
+
+
+@cache
+def _fonts() -> list[Any]:
+    """Let matplotlib use the installed ones of the fonts, and return all that it uses."""
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    families = ["DejaVu Sans", *(family for family in _OTHER_FONTS if family in installed)]
+    plt.rcParams["font.family"] = families
+    return [font_manager.get_font(font_manager.findfont(family)) for family in families]
+
+
 def _shortened(text: str) -> str:
+    text = nfc(printable(text))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
