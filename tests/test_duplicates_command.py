@@ -158,7 +158,7 @@ def test_command_errors_name_the_problem(folder, tmp_path, capsys):
     shutil.copytree(folder / "test", tmp_path / "test")
     assert "text.png: not an image" in error(tmp_path)
     assert main(["duplicates", str(folder), "-o", str(tmp_path)]) == 1
-    assert "is a folder; --output must name a CSV file" in capsys.readouterr().err
+    assert "is a folder; name a file to write to" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ SIZE = 64  # pixels, for images of several sizes
 def main(arguments: list[str]) -> None:
     """Run the subcommand."""
     options = _parse(arguments)
+    # Threads that wait for each other sleep: on shared cores they would take time from the others.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
     require("torch", extra="train")
     with reserved(options.output):
         _run(options)
@@ -123,8 +125,6 @@ def _transforms(text: str) -> list[str]:
 
 
 def _run(options: argparse.Namespace) -> None:
-    # Threads that wait for each other sleep: on shared cores they would take time from the others.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
     from memaudit.data.image_folder import SeveralSizes
     from memaudit.duplicates import files, finder, summary
 
