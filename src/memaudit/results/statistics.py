@@ -78,6 +78,8 @@ class Estimate:
     images : int
         Number of test images that were sampled; 0 on a fixed test set.
 
+    Notes
+    -----
     All but `value` are NaN where an arm has one model or there are fewer than two images.
     """
 
