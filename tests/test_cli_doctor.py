@@ -1,13 +1,13 @@
 """`memaudit doctor`: one line per finding, with a remedy for what is wrong."""
 
 import importlib.metadata
-import json
 import os
 import subprocess
 
 import pytest
 
 from memaudit.cli import doctor, main
+from memaudit.models import gpus
 
 
 def answer(stdout="", stderr="", status=0):
@@ -28,9 +28,9 @@ def test_exit_status_and_lines(monkeypatch, capsys):
 
 def test_this_machine_has_no_problem_but_torch_is_not_asked(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        doctor, "_ask", lambda command: answer(status=1, stderr="No module named 'torch'")
-    )
+    missing = gpus.Gpus(error="No module named 'torch'", is_missing=True)
+    monkeypatch.setattr(gpus, "visible_gpus", lambda: missing)
+    monkeypatch.setattr(doctor, "_ask", lambda command: answer(status=1, stderr="none"))
     found = {finding.subject: finding for finding in doctor.findings()}
     assert {"Python", "core", "train", "workflow", "CPU", "memory", "Slurm", "HDF5"} <= set(found)
     assert found["core"].status == found["HDF5"].status == found["data"].status == "ok"
@@ -51,32 +51,30 @@ def test_a_missing_extra_is_named(monkeypatch):
     assert found["core"].status == "ok"
 
 
+H100 = gpus.Gpu(0, "H100", "uuid", 80 * 2**30, "9.0", True)
+V100 = gpus.Gpu(0, "V100", "uuid", 16 * 2**30, "7.0", False)
+
+
 @pytest.mark.parametrize(
-    "torch, driver, status, words",
+    ("found", "driver", "status", "words"),
     [
-        ({"cuda": "13.0", "gpus": [["H100", 79.6]], "error": ""}, "580.1", "ok", "H100, 80 GiB"),
-        ({"cuda": None, "gpus": [], "error": ""}, "", "ok", "none"),
-        ({"cuda": None, "gpus": [], "error": ""}, "580.1", "problem", "build without CUDA"),
-        ({"cuda": "13.0", "gpus": [], "error": "driver too old"}, "470", "problem", "too old"),
+        ({"platform": "CUDA 13.0", "found": (H100,)}, "580.1", "ok", "H100, 80 GiB"),
+        ({"platform": ""}, "", "ok", "none"),
+        ({"platform": ""}, "580.1", "problem", "build without CUDA"),
+        ({"platform": "CUDA 13.0", "error": "driver too old"}, "470", "problem", "too old"),
+        ({"platform": "CUDA 13.0", "found": (V100,)}, "", "problem", "not V100 (compute"),
+        ({"error": "No module named 'torch'", "is_missing": True}, "", "ok", "not installed"),
+        ({"error": "ended with status -11", "is_missing": True}, "", "problem", "status -11"),
     ],
 )
-def test_gpu(monkeypatch, torch, driver, status, words):
-    def ask(command):
-        is_driver = command[0] == "nvidia-smi"
-        return answer(driver if is_driver else json.dumps({"version": "2.9", **torch}))
-
-    monkeypatch.setattr(doctor, "_ask", ask)
+def test_gpu(monkeypatch, found, driver, status, words):
+    monkeypatch.setattr(gpus, "visible_gpus", lambda: gpus.Gpus(torch="2.9", **found))
+    monkeypatch.setattr(gpus, "given_gpu", lambda: "")
+    monkeypatch.setattr(doctor, "_ask", lambda command: answer(driver))
     monkeypatch.setattr(doctor.shutil, "which", lambda name: "found" if driver else None)
     finding = doctor._gpu()
     assert finding.status == status and words in finding.found
     assert bool(finding.remedy) == (status == "problem")
-
-
-def test_torch_that_crashes_is_a_problem(monkeypatch):
-    monkeypatch.setattr(doctor, "_ask", lambda command: answer(status=-11))
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
-    finding = doctor._gpu()
-    assert finding.status == "problem" and "ended with status -11" in finding.found
 
 
 def test_ffcv_that_cannot_be_imported(monkeypatch):

@@ -184,6 +184,18 @@ def test_names_of_datasets():
     assert dataset_name("...") == "images"
 
 
-def test_the_stated_rate_is_that_of_the_plan():
-    assert plan.stated_seconds("cpu", "tiny", 32, 9_900) == 1
-    assert plan.stated_seconds("cpu", "tiny", 64, 9_900) == 4
+def stated(kind, network="tiny", **options) -> float:
+    training = {"network": network, "side": 32, "images": 99_000, "steps": 100} | options
+    return plan.stated_seconds(kind, plan.Training(**training))
+
+
+def test_stated_rates():
+    assert stated("cpu") == 10
+    assert stated("cpu", side=64) == 40
+    assert stated("gpu", "resnet18", precision="bfloat16") == 0.9
+    assert stated("gpu", "resnet18") == stated("gpu", "resnet18", precision="tf32") == 1.8
+    assert stated("gpu", "my.module:small") == stated("gpu", "fz_resnet50")
+
+
+def test_a_step_on_a_gpu_takes_the_launch_of_its_kernels():
+    assert stated("gpu", side=16, steps=99_000 / 64) == pytest.approx(0.25e-3 * 99_000 / 64)

@@ -1,6 +1,5 @@
 """The choice of the device and of the precision, with a pretended GPU."""
 
-import contextlib
 import dataclasses
 import types
 
@@ -10,11 +9,12 @@ from test_training import RECIPE
 
 from memaudit.errors import AuditError, Stopped
 from memaudit.models import device, job
+from memaudit.models import gpus as gpus_module
 from memaudit.models.device import choose_device, is_supported, take_gpu
 from memaudit.models.precision import computing_in
-from memaudit.models.step import Step
 
 GPU = torch.device("cuda", 0)
+VARIABLES = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS", "SLURM_JOB_ID")
 ARCHITECTURES = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120"]
 
 
@@ -35,9 +35,10 @@ def gpus(monkeypatch, tmp_path):
     monkeypatch.setattr(
         cuda,
         "get_device_properties",
-        lambda index: types.SimpleNamespace(uuid=f"uuid-{index}"),
+        lambda index: types.SimpleNamespace(uuid=f"uuid-{index}", total_memory=80 * 2**30),
     )
-    for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS", "NVIDIA_TF32_OVERRIDE"):
+    monkeypatch.setattr(gpus_module, "GIVEN", "nowhere/*")
+    for name in (*VARIABLES, "NVIDIA_TF32_OVERRIDE"):
         monkeypatch.delenv(name, raising=False)
     return seen
 
@@ -108,16 +109,36 @@ def test_a_card_without_kernels_is_refused(gpus):
         choose_device("auto")
 
 
-def test_a_gpu_that_was_given_but_is_not_found_is_reported(gpus, monkeypatch):
+@pytest.mark.parametrize("built_for", ["13.2", None])
+def test_a_gpu_that_was_given_and_cannot_be_used_stops_the_job(gpus, monkeypatch, built_for):
+    def init():
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 11040).")
+
     gpus.available = False
     log = []
+    monkeypatch.setattr(torch.cuda, "init", init)
+    monkeypatch.setattr(torch.version, "cuda", built_for)
+    assert choose_device("auto", log.append).type == "cpu"
+    assert log.pop() == "no GPU found; using the CPU"
+    reason = "driver on your system is too old" if built_for else "is a build without CUDA"
     monkeypatch.setenv("SLURM_JOB_GPUS", "3")
-    assert choose_device("auto", log.append).type == "cpu"
-    assert "GPU 3 was given to this job, but torch" in log[0]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert choose_device("auto", log.append).type == "cpu"
-    assert log[1:] == ["no GPU found; using the CPU"]
-    with pytest.raises(AuditError, match="'cuda' but torch finds no GPU"):
+    with pytest.raises(AuditError, match=f"SLURM_JOB_GPUS=3.*{reason}.*device to 'cpu'"):
+        choose_device("auto", log.append)
+    assert choose_device("cpu", log.append).type == "cpu"
+    assert "a GPU was given to this job (SLURM_JOB_GPUS=3), but training.device" in log.pop()
+    with pytest.raises(AuditError, match=f"'cuda', but torch can use no GPU here.*{reason}"):
+        choose_device("cuda")
+
+
+@pytest.mark.parametrize("hidden", ["-1", "NoDevFiles", ""])
+def test_hidden_gpus_are_not_used(gpus, monkeypatch, hidden):
+    gpus.available = False
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
+    monkeypatch.setattr(torch.version, "cuda", "13.2")
+    monkeypatch.setenv("SLURM_JOB_GPUS", "3")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    assert choose_device("auto").type == "cpu"
+    with pytest.raises(AuditError, match=f"CUDA_VISIBLE_DEVICES={hidden} hides all GPUs; unset"):
         choose_device("cuda")
 
 
@@ -153,37 +174,3 @@ def test_tf32_is_refused_where_it_would_be_float32(gpus, monkeypatch, small_data
     )
     with pytest.raises(AuditError, match="set the recipe's precision to float32"):
         job.train_shard(small_dataset, shard, job.TrainingOptions(device="cpu"), print)
-
-
-def test_a_capture_tolerates_other_threads_and_leaves_the_model_as_it_was(monkeypatch):
-    """With a stand-in for CUDA graphs whose replay runs the step eagerly."""
-    given = {}
-
-    @contextlib.contextmanager
-    def graph(captured, **options):
-        given.update(options)
-        yield
-
-    class Stream:
-        def __init__(self, device=None):
-            pass
-
-        def wait_stream(self, other):
-            pass
-
-    cuda = torch.cuda
-    monkeypatch.setattr(cuda, "graph", graph)
-    monkeypatch.setattr(cuda, "CUDAGraph", lambda: "graph")
-    monkeypatch.setattr(cuda, "Stream", Stream)
-    monkeypatch.setattr(cuda, "stream", lambda stream: contextlib.nullcontext())
-    monkeypatch.setattr(cuda, "current_stream", Stream)
-    monkeypatch.setattr(cuda, "get_rng_state", lambda device: None)
-    monkeypatch.setattr(cuda, "set_rng_state", lambda state, device: None)
-    step = Step(dataclasses.replace(RECIPE, momentum=0.0), 3, torch.device("cpu"))
-    step.reset(1)
-    before = [values.clone() for values in step.network.state_dict().values()]
-    step._rate.fill_(0.1)
-    images = torch.rand(4, 3, 8, 8).to(memory_format=torch.channels_last)
-    assert step._capture(images, torch.zeros(4, dtype=torch.int64)) == "graph"
-    assert given["capture_error_mode"] == "thread_local"
-    assert all(map(torch.equal, step.network.state_dict().values(), before))

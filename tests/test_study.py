@@ -137,6 +137,21 @@ def test_the_plan_states_what_a_sweep_adds(config, tmp_path, monkeypatch):
     assert (ours.recipe, ours.seconds) == ("weight_decay_0.00001", theirs.seconds)
 
 
+def test_the_plan_counts_the_start_of_each_job_and_names_the_basis(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_networks.py").write_text("def small(classes): ...")
+    config["recipes"]["original"]["network"] = "my_networks:small"
+    study, machine = Study(config), plan.Machine("gpu", 1)
+    part = plan.part(study, machine, ("original", "none"), 61)  # 30 models per job
+    assert part.hours == pytest.approx((61 * part.seconds + 3 * 10) / 3600)
+    assert part.basis == "as fz_resnet50"
+    assert plan.part(study, machine, ("weight_decay", "none"), 1).basis == "stated rate"
+    text = plan.render_cost(study, plan.Machine("cpu", 2, "a GPU was given, but " + 20 * "no use "))
+    assert "Training stops on this machine:\n  a GPU was given, but no use" in text
+    assert "A network of your own is assumed to take as long as fz_resnet50." in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
 @pytest.mark.parametrize(
     ("source", "lacking"),
     [

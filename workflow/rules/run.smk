@@ -26,11 +26,13 @@ def shards_to_train():
     }
 
 
-def refuse_if_too_long():
-    """Stop a run that would train for longer than training.max_hours on this machine."""
+def refuse_to_train():
+    """Stop a run whose GPU cannot be used, or that would take longer than training.max_hours."""
     if workflow.non_local_exec:
         return
     train = [job for job in jobs() if job.rule.name == "train" and workflow.dag.needrun(job)]
+    if train and machine().problem:
+        raise WorkflowError(machine().problem)
     if not complaint_about({job: len(trials_of(job.wildcards.chunk)) for job in train}):
         return
     # a study copied without its modification times looks out of date, but its models are there

@@ -3,7 +3,6 @@
 import argparse
 import fcntl
 import importlib.metadata
-import json
 import os
 import platform
 import re
@@ -15,7 +14,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from memaudit.models import gpus
 
 Status = Literal["ok", "warning", "problem"]
 
@@ -31,21 +32,6 @@ FLAGS = {
     "avx512_bf16": "AVX-512 BF16",
     "amx_bf16": "AMX BF16",
 }
-TIMEOUT = (
-    180  # seconds for a program that is asked; importing torch from a slow disk takes a minute
-)
-TORCH = """
-import json, torch
-found = {"version": torch.__version__, "cuda": torch.version.cuda, "gpus": [], "error": ""}
-try:
-    torch.zeros(1, device="cuda") if torch.cuda.device_count() else torch.cuda.init()
-    for i in range(torch.cuda.device_count()):
-        p = torch.cuda.get_device_properties(i)
-        found["gpus"].append([p.name, p.total_memory / 2**30])
-except Exception as error:
-    found["error"] = str(error).strip().splitlines()[0]
-print(json.dumps(found))
-"""
 
 
 @dataclass(frozen=True)
@@ -177,33 +163,29 @@ def _memory() -> Finding:
 
 
 def _gpu() -> Finding:
-    """The GPUs as torch sees them; asked in a process of its own, which a bad driver may kill."""
+    """The GPUs as torch sees them."""
     driver = ""
     if shutil.which("nvidia-smi"):
         query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
         driver = _last_line(_ask(query).stdout) or "unknown"
-    done = _ask([sys.executable, "-c", TORCH])
-    if done.returncode:
-        if "No module named 'torch'" in done.stderr:
+    found = gpus.visible_gpus()
+    if found.is_missing:
+        if "No module named 'torch'" in found.error:
             return Finding("GPU", "ok", "not checked: torch is not installed")
-        reason = _last_line(done.stderr) or f"ended with status {done.returncode}"
         remedy = "reinstall it: pip install --force-reinstall torch torchvision"
-        return Finding("GPU", "problem", f"importing torch failed: {reason}", remedy)
-    torch: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    if torch["gpus"] and not torch["error"]:
-        names = "; ".join(f"{name}, {memory:.0f} GiB" for name, memory in torch["gpus"])
-        return Finding("GPU", "ok", f"{names}; driver {driver or 'unknown'}, CUDA {torch['cuda']}")
-    if not driver and not torch["gpus"]:
-        return Finding("GPU", "ok", f"none; torch {torch['version']} trains on the CPU")
-    reason = torch["error"] or "torch finds no GPU"
-    if not torch["cuda"]:
-        reason = f"torch {torch['version']} is a build without CUDA"
+        return Finding("GPU", "problem", f"importing torch failed: {found.error}", remedy)
+    if found.usable:
+        names = "; ".join(f"{gpu.name}, {gpu.memory / 2**30:.0f} GiB" for gpu in found.usable)
+        return Finding("GPU", "ok", f"{names}; driver {driver or 'unknown'}, {found.platform}")
+    if not (driver or found.found or gpus.given_gpu()):
+        return Finding("GPU", "ok", f"none; torch {found.torch} trains on the CPU")
+    reason, _, remedy = found.reason.partition("; ")
     return Finding(
         "GPU",
         "problem",
         f"NVIDIA driver {driver or 'unknown'}, but {reason}",
-        "install the build of torch for your driver (pytorch.org/get-started), or set "
-        "training.device to cpu",
+        f"{remedy} (pytorch.org/get-started lists the builds of torch), or set training.device to "
+        "'cpu'",
     )
 
 
@@ -313,7 +295,7 @@ def _text(path: str) -> str:
 def _ask(command: list[str]) -> subprocess.CompletedProcess[str]:
     """Run a program; a failure to start or to end counts as status 1."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
+        return gpus.run(command)
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(command, 1, "", str(error))
 

@@ -11,9 +11,8 @@ import torch
 from filelock import FileLock
 
 from memaudit.errors import AuditError, Stopped
+from memaudit.models.gpus import Gpu, Gpus, as_json, given_gpu, refusal
 from memaudit.models.locks import try_acquire
-
-NO_GPU = ("-1", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES
 
 # The GPU of this process, chosen once and kept until the process ends, and the lock on it.
 _chosen: list[tuple[torch.device, FileLock]] = []
@@ -31,31 +30,25 @@ def choose_device(
     Deterministic kernels are chosen there, so a seed gives the same bits again. On the CPU a
     process uses one thread: two processes with one thread each are faster than one with two.
 
-    Raises AuditError where "cuda" finds no GPU or torch has no kernels for it, Stopped when
-    `stopping()` while waiting for one.
+    Raises AuditError where "cuda" finds no GPU that torch can use, or one was given to this job
+    and cannot be used; Stopped when `stopping()` while waiting for one.
     """
-    if setting != "cpu" and torch.cuda.is_available():
+    gpus = Gpus() if setting == "cpu" else visible_to_torch()
+    if reason := refusal(setting, gpus):
+        raise AuditError(reason)
+    if gpus.usable:
         if not _chosen:
-            names = gpu_names()
+            names = {gpu.index: gpu.uuid for gpu in gpus.usable}
             torch.backends.cudnn.deterministic = True
             torch.backends.cudnn.benchmark = False
             index, lock = take_gpu(names, report, processes_per_gpu, stopping)
             _chosen.append((torch.device("cuda", index), lock))
         torch.cuda.set_device(_chosen[0][0])
         return _chosen[0][0]
-    if setting == "cuda":
-        raise AuditError(
-            "training.device is 'cuda' but torch finds no GPU here; set it to 'auto' or 'cpu', or "
-            "run on a machine with a GPU"
-        )
     if setting == "auto":
-        given = [os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS")]
-        report(
-            f"GPU {given[0] or given[1]} was given to this job, but torch {torch.__version__} "
-            "finds none: using the CPU (set training.device to 'cuda' to stop instead)"
-            if any(given) and given[0] not in NO_GPU
-            else "no GPU found; using the CPU"
-        )
+        report("no GPU found; using the CPU")
+    elif given := given_gpu():
+        report(f"a GPU was given to this job ({given}), but training.device is 'cpu'")
     torch.set_num_threads(1)
     return torch.device("cpu")
 
@@ -67,25 +60,48 @@ def describe(device: torch.device) -> str:
     return torch.cuda.get_device_name(device)
 
 
-def gpu_names() -> dict[int, str]:
-    """Return the UUIDs of the visible GPUs that this torch has kernels for, by index.
+def visible_to_torch() -> Gpus:
+    """Return the GPUs that torch sees, in this process; `memaudit.models.gpus` asks another."""
+    architectures = torch.cuda.get_arch_list()
+    found: list[Gpu] = []
+    error = ""
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            capability = torch.cuda.get_device_capability(index)
+            properties = torch.cuda.get_device_properties(index)
+            found.append(
+                Gpu(
+                    index=index,
+                    name=torch.cuda.get_device_name(index),
+                    uuid=str(properties.uuid),
+                    memory=int(properties.total_memory),
+                    capability=".".join(map(str, capability)),
+                    is_supported=is_supported(capability, architectures),
+                )
+            )
+    else:
+        try:
+            torch.cuda.init()  # type: ignore[no-untyped-call]
+        except (RuntimeError, AssertionError) as failure:  # no driver, too old a driver, no CUDA
+            error = str(failure).strip().partition("\n")[0]
+    built_for = f"CUDA {torch.version.cuda}" if torch.version.cuda else ""
+    if torch.version.hip:
+        built_for = f"ROCm {torch.version.hip}"
+    return Gpus(
+        torch=str(torch.__version__),
+        platform=built_for,
+        architectures=tuple(architectures),
+        found=tuple(found),
+        error=error,
+    )
 
-    Raises AuditError where there is none.
-    """
-    names, unusable = {}, []
-    for index in range(torch.cuda.device_count()):
-        capability = torch.cuda.get_device_capability(index)
-        if is_supported(capability, torch.cuda.get_arch_list()):
-            names[index] = str(torch.cuda.get_device_properties(index).uuid)
-        else:
-            number = ".".join(map(str, capability))
-            unusable.append(f"{torch.cuda.get_device_name(index)} (compute capability {number})")
-    if not names:
-        raise AuditError(
-            f"torch {torch.__version__} supports {' '.join(torch.cuda.get_arch_list())}, not "
-            f"{', '.join(unusable)}: install a torch built for it, or set training.device to 'cpu'"
-        )
-    return names
+
+def print_gpus() -> None:
+    """Print `visible_to_torch()` as JSON, after a first use of a GPU."""
+    gpus = visible_to_torch()
+    if gpus.usable:
+        torch.zeros(1, device=f"cuda:{gpus.usable[0].index}")
+    print(as_json(gpus))
 
 
 def is_supported(capability: tuple[int, int], architectures: Sequence[str]) -> bool:

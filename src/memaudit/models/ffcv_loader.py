@@ -49,6 +49,7 @@ class FFCVLoader:
             ffcv.write_beton(dataset, beton)
         self.beton = Path(beton)
         self.device = device
+        self.evaluation_batch = EVALUATION_BATCH[device.type]
         self.padding = padding
         self.height, self.width = dataset.train_images.shape[1:3]
         self.train_labels = torch.from_numpy(dataset.train_labels).to(device)
@@ -78,7 +79,7 @@ class FFCVLoader:
         n_train, n_test = len(self.train_labels), len(self.test_labels)
         first, count = (0, n_train) if side == "train" else (n_train, n_test)
         # FFCV allocates ten batches
-        size = min(EVALUATION_BATCH[self.device.type], count)
+        size = min(self.evaluation_batch, count)
         yield from self._batches(np.arange(first, first + count), size, None)
 
     def _batches(

@@ -9,7 +9,7 @@ from torch.nn import functional
 from memaudit.data.dataset import Dataset
 from memaudit.models.augmentation import augmentation
 
-# Images per batch in evaluation, by kind of device.
+# Images per batch in evaluation, by kind of device. On a GPU it is halved where memory is short.
 EVALUATION_BATCH = {"cpu": 1024, "cuda": 2048}
 
 
@@ -19,11 +19,12 @@ class ResidentLoader:
     Batches are pixel / 255, float32 (batch, 3, h, w) in channels_last memory, and int64 labels
     (batch,). The training images are kept zero-padded; `windows`, uint8 (n_train, 2 * padding + 1,
     2 * padding + 1, h, w, 3), is a view of them with every crop of every example at [example, dy,
-    dx].
+    dx]. `evaluation_batch` is the number of images per batch in evaluation.
     """
 
     def __init__(self, dataset: Dataset, padding: int, device: torch.device):
         self.device = device
+        self.evaluation_batch = EVALUATION_BATCH[device.type]
         self.padding = padding
         height, width = dataset.train_images.shape[1:3]
         images = torch.from_numpy(dataset.train_images).to(device)
@@ -54,7 +55,7 @@ class ResidentLoader:
         images, labels = self.test_images, self.test_labels
         if side == "train":
             images, labels = self.windows[:, self.padding, self.padding], self.train_labels
-        size = EVALUATION_BATCH[self.device.type]
+        size = self.evaluation_batch
         for start in range(0, len(labels), size):
             part = slice(start, start + size)
             yield to_network(images[part].contiguous()), labels[part]

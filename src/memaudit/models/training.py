@@ -15,6 +15,8 @@ from memaudit.models.resident_loader import batches_per_epoch
 from memaudit.models.step import Step
 from memaudit.seeds import generator, seed64
 
+SMALLEST_BATCH = 64  # images per batch in evaluation
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelJob:
@@ -138,9 +140,26 @@ def train_epoch(
         return float(torch.stack(losses).mean()), float(torch.stack(correct).sum()) / seen
 
 
-@torch.no_grad()
 def _evaluate(step: Step, loader: Loader, side: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Return which examples of `side` are predicted correctly, bool (n,), and their margins."""
+    """Return which examples of `side` are predicted correctly, bool (n,), and their margins.
+
+    Where a GPU has too little memory, batches are halved, for the rest of the job. Logits then
+    differ by rounding at most.
+    """
+    while True:
+        try:
+            return _evaluate_batches(step, loader, side)
+        except torch.OutOfMemoryError:
+            if loader.evaluation_batch < 2 * SMALLEST_BATCH:
+                raise
+        loader.evaluation_batch //= 2  # here, where the failed batch is no longer referenced
+        torch.cuda.empty_cache()
+
+
+@torch.no_grad()
+def _evaluate_batches(
+    step: Step, loader: Loader, side: str
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     step.network.eval()
     correct, margins, log_odds = [], [], []
     with computing_in(step.recipe.precision, step.device):

@@ -2,7 +2,6 @@
 
 import math
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -13,14 +12,15 @@ from typing import Literal
 from memaudit import store
 from memaudit.data.image_folder import count_images
 from memaudit.errors import AuditError
+from memaudit.models.gpus import may_have_gpu, refusal, visible_gpus
 from memaudit.study.study import Study
 from memaudit.templates import render
 
 Kind = Literal["cpu", "gpu"]
 
 # Training throughput in images per second at 32 x 32 pixels (scaled by area), forward and backward.
-# CPU: measured, one thread of a 2-core Xeon. GPU: computed for an H200 and bfloat16, not measured
-# (tiny: taken as resnet9); float32 is slower.
+# CPU: measured in float32, one thread of a 2-core Xeon. GPU: computed for an H200 and bfloat16, not
+# measured (tiny: taken as resnet9).
 IMAGES_PER_SECOND: dict[Kind, dict[str, float]] = {
     "cpu": {"fz_resnet50": 12, "resnet50": 12, "resnet18": 32, "resnet9": 76, "tiny": 9_900},
     "gpu": {
@@ -31,14 +31,33 @@ IMAGES_PER_SECOND: dict[Kind, dict[str, float]] = {
         "tiny": 250_000,
     },
 }
+SLOWEST = "fz_resnet50"  # a network of the user's own is assumed to take as long
+WIDE = 2  # on a GPU, float32 and TF32 move twice the bytes of bfloat16
+STEP = 0.25e-3  # seconds of a step on a GPU, at least: it launches about a hundred kernels
+START_UP = {"cpu": 5.0, "gpu": 10.0}  # seconds in which a job starts Python and loads torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What one model takes: a network, `images` (examples x epochs) of `side` pixels, `steps`."""
+
+    network: str
+    side: int
+    images: float
+    steps: float
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What trains: `workers` processes at a time, each on a GPU or on a CPU core."""
+    """What trains: `workers` processes at a time, each on a GPU or on a CPU core.
+
+    `problem` is why training stops on this machine, or empty.
+    """
 
     kind: Kind
     workers: int
+    problem: str = ""
 
     def __str__(self) -> str:
         name = "GPU" if self.kind == "gpu" else "CPU core"
@@ -47,18 +66,22 @@ class Machine:
 
 @dataclass(frozen=True)
 class Part:
-    """The models of one recipe and removal, and their cost."""
+    """The models of one recipe and removal, and their cost.
+
+    `basis` is "measured", "stated rate", or "as fz_resnet50" for a network of the user's own.
+    """
 
     recipe: str
     removal: str
     models: int
     seconds: float  # per model
-    basis: str  # "measured" or "stated rate"
+    basis: str
+    start_up: float = 0  # seconds, of all jobs
 
     @property
     def hours(self) -> float:
-        """Device hours of all its models."""
-        return self.models * self.seconds / 3600
+        """Device hours of all its models and of the start of its jobs."""
+        return (self.models * self.seconds + self.start_up) / 3600
 
 
 @dataclass(frozen=True)
@@ -90,15 +113,18 @@ class RemoteFile:
 
 
 def this_machine(device: str) -> Machine:
-    """Return the machine as training sees it, without torch; `device` is `training.device`."""
-    gpus = len(list(Path("/proc/driver/nvidia/gpus").glob("*"))) or bool(shutil.which("nvidia-smi"))
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        gpus = min(gpus, len([name for name in visible.split(",") if name.strip()]))
-    if gpus and device != "cpu":
-        return Machine("gpu", int(gpus))
+    """Return the machine as training sees it; `device` is `training.device`.
+
+    torch is asked, in another process, where there may be a GPU.
+    """
+    problem = ""
+    if device == "cuda" or (device == "auto" and may_have_gpu()):
+        gpus = visible_gpus()
+        if gpus.usable:
+            return Machine("gpu", len(gpus.usable))
+        problem = refusal(device, gpus)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Machine("cpu", cores or 1)
+    return Machine("cpu", cores or 1, problem)
 
 
 @cache
@@ -125,22 +151,35 @@ def part(study: Study, machine: Machine, arm: tuple[str, str], models: int) -> P
     measured = _measured(folder.glob(f"{removal}/*.h5"), machine.kind)
     if measured is None:
         measured = _measured(folder.glob("*/*.h5"), machine.kind)
+    start_up = START_UP[machine.kind] * math.ceil(models / study.config.training.models_per_job)
     if measured is not None:
-        return Part(recipe, removal, models, measured, "measured")
+        return Part(recipe, removal, models, measured, "measured", start_up)
     if recipe not in study.config.recipes:  # of a sweep: differs from weight_decay in its value
         return replace(part(study, machine, ("weight_decay", removal), models), recipe=recipe)
     n, side = _images(study)
     wanted = study.config.recipes[recipe]
     examples = n * (study.config.memorization.subset_fraction if removal == "subset" else 1)
-    seconds = stated_seconds(machine.kind, wanted.network, side, examples * wanted.epochs)
-    return Part(recipe, removal, models, seconds, "stated rate")
+    training = Training(
+        network=wanted.network,
+        side=side,
+        images=examples * wanted.epochs,
+        steps=wanted.epochs * max(1, examples // wanted.batch_size),
+        precision=wanted.precision,
+    )
+    basis = "stated rate" if wanted.network in IMAGES_PER_SECOND["cpu"] else f"as {SLOWEST}"
+    seconds = stated_seconds(machine.kind, training)
+    return Part(recipe, removal, models, seconds, basis, start_up)
 
 
-def stated_seconds(kind: Kind, network: str, side: int, images: float) -> float:
-    """Return the seconds to train on `images` images (examples x epochs) of `side` pixels."""
+def stated_seconds(kind: Kind, training: Training) -> float:
+    """Return the seconds that a model takes by the stated rates."""
     rates = IMAGES_PER_SECOND[kind]
-    # a network of the user's own is assumed to be as slow as the slowest
-    return images / rates.get(network, min(rates.values())) * (side / 32) ** 2
+    rate = rates.get(training.network, rates[SLOWEST]) * (32 / training.side) ** 2
+    if kind == "cpu":
+        return training.images / rate
+    if training.precision != "bfloat16":
+        rate /= WIDE
+    return max(training.images / rate, STEP * training.steps)
 
 
 def _measured(shards: Iterable[Path], kind: Kind) -> float | None:
@@ -232,6 +271,7 @@ def render_cost(study: Study, machine: Machine) -> str:
         duration=duration(hours / machine.workers),
         gpu_hours=gpu_hours if machine.kind == "cpu" else None,
         gpu_duration=duration(gpu_hours),
+        stated=sorted({p.basis for p in parts} - {"measured"}),
         gigabytes=shard_bytes(study, models, subset_models) / 1e9,
     )
 

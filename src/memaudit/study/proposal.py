@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from memaudit.data.survey import Survey
-from memaudit.study.plan import Machine, stated_seconds
+from memaudit.study.plan import Machine, Training, stated_seconds
 
 # (subset models k, trials), best first. At k = 200 the standard error of a score is at most 0.08.
 SIZES = ((4000, 100), (2000, 40), (1000, 30), (600, 20), (400, 16), (200, 12), (100, 8))
@@ -15,6 +15,7 @@ ARMS = 10  # of Table 2, each of `trials` models
 SUBSET_FRACTION = 0.7
 NETWORKS = {"gpu": ("resnet18", "resnet9", "tiny"), "cpu": ("resnet9", "tiny")}
 IMAGE_SIZES = {"gpu": (64, 48, 32), "cpu": (32,)}
+PRECISION = {"gpu": "bfloat16", "cpu": "float32"}
 # Part of the hours that is planned: the stated rates of GPUs are those of an H200.
 PLANNED = {"gpu": 0.5, "cpu": 0.8}
 STEPS = 1500  # of training, at least; between 20 and 60 epochs
@@ -91,7 +92,14 @@ def _options(found: Survey, machine: Machine) -> Iterator[_Option]:
         epochs = min(60, max(20, math.ceil(STEPS * batch / examples)))
         for network in NETWORKS[machine.kind]:
             for size in _image_sizes(found, machine):
-                seconds = stated_seconds(machine.kind, network, size, examples * epochs)
+                training = Training(
+                    network=network,
+                    side=size,
+                    images=examples * epochs,
+                    steps=epochs * max(1, examples // batch),
+                    precision=PRECISION[machine.kind],
+                )
+                seconds = stated_seconds(machine.kind, training)
                 yield _Option(found, network, size, per_class, examples, epochs, batch, seconds)
 
 
@@ -124,7 +132,7 @@ def _sized(
         learning_rate=round(min(0.4, 0.3 * math.sqrt(option.batch_size / 64)), 2),
         weight_decay=0.005 if option.network == "tiny" else 0.0005,
         crop_padding=max(1, option.image_size // 8),
-        precision="bfloat16" if machine.kind == "gpu" else "float32",
+        precision=PRECISION[machine.kind],
         models=models,
         trials=trials,
         models_per_job=max(1, per_job),
