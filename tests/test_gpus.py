@@ -1,9 +1,11 @@
-"""What the plan says of GPUs: what torch says, asked once in another process."""
+"""The GPUs that a study is planned for: those that torch can use, asked in another process."""
 
 import json
 import subprocess
 
 import pytest
+import torch
+from conftest import Study
 
 from memaudit.models import gpus
 from memaudit.models.gpus import Gpu, Gpus
@@ -96,3 +98,15 @@ def test_this_torch_answers(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     answer = json.loads(json.dumps(gpus._ask()))
     assert answer["found"] == [] and answer["torch"] and not answer["is_missing"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the GPU can be used")
+def test_a_run_stops_before_its_first_job(tmp_path, monkeypatch):
+    study = Study(tmp_path)
+    study.config["training"]["device"] = "auto"
+    monkeypatch.delenv(gpus.ANSWER, raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    done = study.snakemake(check=False)
+    assert done.returncode != 0
+    assert "a GPU was given to this job (CUDA_VISIBLE_DEVICES=0), but cannot be used" in done.stderr
+    assert not list(tmp_path.rglob("*.h5"))

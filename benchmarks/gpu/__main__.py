@@ -3,7 +3,8 @@
     python benchmarks/gpu speed --output OUT --minutes 8
     python benchmarks/gpu study --data data --config my.yaml --output results/my --minutes 9
 
-Requires only torch (2.11 or later), numpy and h5py: no Snakemake, no installation, no internet.
+Requires only torch (2.11 or later), numpy and h5py, and torchvision for resnet18 and resnet50: no
+Snakemake, no installation, no internet.
 Repeat the command until it reports that nothing is left; measurements in OUT/speed.csv and trained
 models are not repeated.
 """
