@@ -108,7 +108,7 @@ def mutants(count: int, seed: int, largest: int) -> Iterator[bytes]:
     for number in range(count):
         name, mode, options = KINDS[number % len(KINDS)]
         buffer = io.BytesIO()
-        if name in ("JPEG", "PNG", "WEBP", "AVIF") and rng.random() < 0.5:
+        if name in ("JPEG", "PNG", "WEBP") and rng.random() < 0.5:
             options = options | {"exif": exif(rng)}
         # encoders of some formats are slow, or limited to 256 pixels
         limit = min(largest, {"ICO": 256, "AVIF": 500, "JPEG2000": 1000}.get(name, largest))

@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
@@ -227,9 +228,9 @@ GOOD = np.zeros((3, 16, 16, 3), np.uint8)
     "bad", [GOOD.astype(float), GOOD[0], GOOD[..., :1], GOOD[:0], GOOD.transpose(0, 3, 1, 2), "x"]
 )
 def test_wrong_arrays_are_rejected(bad):
-    with pytest.raises(ValueError, match="train_images must be a non-empty uint8 array"):
+    with pytest.raises(ValueError, match="train_images must be a uint8 array of shape"):
         find_duplicates(bad, GOOD)
-    with pytest.raises(ValueError, match="test_images must be a non-empty uint8 array"):
+    with pytest.raises(ValueError, match="test_images must be a uint8 array of shape"):
         find_duplicates(GOOD, bad)
 
 
@@ -298,3 +299,91 @@ def test_memory_is_bounded_by_blocks(monkeypatch):
         zip(whole.train, whole.test, strict=True)
     )
     np.testing.assert_allclose(blocked.score, whole.score, atol=1e-5)
+
+
+# --- odd pictures -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", [32, 64, 100, 224, 256])
+def test_flat_images_of_any_size_are_not_near(side):
+    """The rounding of the scaling is not structure, also among textured images."""
+    rng = np.random.default_rng(9)
+    train, test = (np.empty((count, side, side, 3), np.uint8) for count in (40, 24))
+    for images in (train, test):
+        images[:] = rng.integers(0, 256, (len(images), 1, 1, 3))
+    for row in range(20):
+        coarse = rng.integers(0, 256, (9, 9, 3), np.uint8)
+        train[row] = Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
+    assert "near" not in find_duplicates(train, test).kind
+    assert "near" not in find_within(test).kind
+
+
+def test_many_identical_images_make_few_pairs():
+    rng = np.random.default_rng(10)
+    train, test = (np.zeros((count, 16, 16, 3), np.uint8) for count in (600, 30))
+    train[:4] = to_uint8(scenes(rng, 4, 16))
+    test[7] = train[2]
+    pairs = find_duplicates(train, test)
+    exact = pairs.kind == "exact"
+    assert set(pairs.train[exact].tolist()) == {2, *range(4, 600)}  # all that leak are listed
+    assert set(pairs.test[exact].tolist()) == set(range(30))
+    assert np.bincount(pairs.test[exact]).tolist() == [596, *[20] * 6, 1, *[20] * 22]
+
+
+def turned_copies(rng):
+    train = to_uint8(scenes(rng, 30, 32))
+    test = np.stack(
+        [
+            *(np.rot90(train[turns - 1], turns) for turns in (1, 2, 3)),
+            train[3][::-1],
+            255 - train[4],
+            255 - np.rot90(train[5]),
+            train[6][:, ::-1],
+        ]
+    )
+    return train, test
+
+
+@pytest.mark.parametrize(
+    "transforms, found",
+    [
+        ([], {6}),
+        (["flip"], {1, 3, 6}),
+        (["rotate"], {0, 1, 2, 3, 6}),
+        (["negative"], {4, 6}),
+        (["rotate", "negative"], set(range(7))),
+    ],
+)
+def test_transformed_copies_are_found_on_request(transforms, found):
+    train, test = turned_copies(np.random.default_rng(11))
+    pairs = find_duplicates(train, test, transforms=transforms)
+    near = pairs.kind == "near"
+    assert (pairs.train[near] == pairs.test[near]).all()
+    assert set(pairs.test[near].tolist()) == found
+
+
+def test_transformed_copies_within_one_set():
+    train, test = turned_copies(np.random.default_rng(11))
+    pairs = find_within(np.concatenate([train, test[:4]]), transforms=["flip"])
+    near = pairs.kind == "near"
+    assert set(pairs.train[near].tolist()) == {1, 3} and set(pairs.test[near]) == {31, 33}
+
+
+def test_unknown_transforms_are_rejected():
+    with pytest.raises(ValueError, match="rotate, flip, negative, got 'shear'"):
+        find_duplicates(GOOD, GOOD, transforms=["shear"])
+
+
+def test_identity_before_scaling_decides_what_is_exact():
+    images = to_uint8(scenes(np.random.default_rng(12), 30, 16))
+    content = [bytes([row]) for row in range(30)]
+    pairs = find_duplicates(images, images[:2], content=(content, [b"\0", b"other"]))
+    assert pairs.kind[:2].tolist() == ["exact", "near"] and pairs.score[1] > 0.99
+
+
+def test_no_more_threads_than_cores_are_used(monkeypatch):
+    before, used = torch.get_num_threads(), []
+    monkeypatch.setattr(finder.os, "sched_getaffinity", lambda process: {0})
+    images = to_uint8(scenes(np.random.default_rng(13), 6, 16))
+    find_duplicates(images, images, progress=lambda *_: used.append(torch.get_num_threads()))
+    assert used == [1] and torch.get_num_threads() == before

@@ -176,6 +176,33 @@ def test_command_rejects_numbers_out_of_range(arguments, words, capsys):
     assert words in capsys.readouterr().err
 
 
+def test_command_searches_transforms(tmp_path, folder, capsys):
+    shutil.copytree(folder, tmp_path / "photos")
+    turned = Image.open(folder / "train" / "bee" / "30.png").rotate(90)
+    turned.save(tmp_path / "photos" / "test" / "ant" / "40.png")
+    arguments = ["duplicates", str(tmp_path / "photos"), "-o", str(tmp_path / "pairs.csv")]
+    for more, near in (([], 1), (["--transforms", "rotate"], 2)):
+        assert main([*arguments, "--only-review", *more]) == 0
+        assert f"        {near} more with a near-duplicate" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main([*arguments, "--transforms", "rotate,shear"])
+    assert "'shear' is not among rotate, flip, negative" in capsys.readouterr().err
+
+
+def test_large_photographs_are_scaled_as_they_are_read(tmp_path, monkeypatch):
+    """No array of them is as large as a photograph; the proportions are kept."""
+    images = to_uint8(scenes(np.random.default_rng(3), 8, 32))
+    for row, image in enumerate(images):
+        place = tmp_path / ("train" if row < 6 else "test") / "ab"[row % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        large = Image.fromarray(image).resize((1200, 800), Image.Resampling.BICUBIC)
+        large.save(place / f"{row}.jpg")
+    monkeypatch.setattr("memaudit.data.image_folder._free_memory", lambda: 100_000)
+    train, test = read_sides(tmp_path)
+    assert train.images.shape == (6, 43, 64, 3) and test.images.shape == (2, 43, 64, 3)
+    assert read_sides(tmp_path, image_size=24)[0].images.shape == (6, 24, 24, 3)
+
+
 def test_duplicates_written_are_read_back(tmp_path):
     pairs = Pairs(
         train=np.array([5, 2, 7]),

@@ -15,7 +15,7 @@ from memaudit.figures import curves, examples, reliability, scores, sweeps
 from memaudit.figures import drops as drops_figure
 from memaudit.figures import privacy as privacy_figure
 from memaudit.figures import similarity as similarity_figure
-from memaudit.figures.drawing import WIDTH, name
+from memaudit.figures.drawing import WIDTH, name, replaced_names
 from memaudit.figures.drops import drops
 from memaudit.figures.scores import most_memorized
 from memaudit.figures.similarity import similarity
@@ -77,6 +77,17 @@ def test_groups_stand_beside_the_test_images_they_share(called):
         ([(7, 0.7), (6, 0.4)], [(6, 0.8)]),
         ([(5, 0.8), (4, 0.3)], [(4, 0.6)]),
     ]
+
+
+def test_names_without_glyphs_are_replaced_by_the_index(data):
+    """No font in use has cuneiform; a line break and a decomposed accent are drawable."""
+    images, labels = data.train_images[:2], np.array([0, 1])
+    names = ["train/a/\U00012000.png", "train/cafe\u0301\n.png"]
+    odd = Dataset(["\U00012000", "two\nlines"], images, labels, images, labels, train_names=names)
+    assert name(odd, "train", 0) == ("class 0", "train 0")
+    assert name(odd, "train", 1) == (r"two\nlines", r"caf\xe9\n.png".replace(r"\xe9", "é"))
+    assert replaced_names(odd).startswith(r"2 names of classes or files have characters")
+    assert replaced_names(data) == ""
 
 
 def test_long_names_are_cut(data):

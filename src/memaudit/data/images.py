@@ -3,6 +3,7 @@
 `read_image` reads one. `Reader` reads many, collects what is wrong with them and reports it once.
 """
 
+import os
 import struct
 import threading
 import warnings
@@ -34,6 +35,8 @@ _TRANSPOSE = {
 }
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # TIFF tag
 _RUNS_A_PROGRAM = "EPS"  # format that Pillow renders with Ghostscript
+# Formats that Pillow decodes in Python, slowly and past the end of the data: most pixels per byte.
+_PIXELS_PER_BYTE = {"DDS": 4, "QOI": 64}
 _MARGIN = 2  # images are read at no less than this times the side they are scaled to
 _STRIP = 1 << 22  # pixels that are converted at a time, at least one row
 
@@ -124,6 +127,9 @@ def viewed_size(file: Path) -> tuple[int, int] | None:
 def _opened(file: Path) -> Iterator[Image.Image]:
     # Given a path, Pillow maps uncompressed files, and garbles TIFFs that lie on their side.
     with open(file, "rb") as stream, Image.open(stream, formats=_formats()) as image:
+        most = _PIXELS_PER_BYTE.get(image.format or "", np.inf) * os.fstat(stream.fileno()).st_size
+        if image.width * image.height > most:
+            raise ValueError("it is truncated")
         yield image
 
 
@@ -350,16 +356,16 @@ class Reader:
         self._noted.setdefault(what, []).append(printable(str(file)))
 
     def range_faults(self) -> list[str]:
-        """Return the faults of 16-bit images if together they use a small part of the range."""
+        """Return the fault of 16-bit images that together use a small part of the range."""
         spanned = self._spanned()
         if spanned is None or spanned >= _TOO_FEW:
             return []
         bits = max(8, (spanned - 1).bit_length())
-        return [
-            f"{file}: values spread over {levels:,} of 65,536; with {bits} bits in 16 it would "
-            f"lose its contrast. Multiply by {1 << (16 - bits)} or save it with 8 bits"
-            for file, levels in sorted(self._deep)
-        ]
+        what = (
+            f"16 bits, but values within {spanned:,} of 65,536, as of {bits} bits: nearly black "
+            f"with 8 bits. Multiply the values by {1 << (16 - bits)}, or save with 8 bits"
+        )
+        return [_counted([file for file, _ in self._deep], what)]
 
     def notes(self) -> list[str]:
         """Return what was done to images, one line per kind, with a count and the first files."""
