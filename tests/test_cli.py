@@ -1,7 +1,9 @@
 """The command `memaudit`: dispatch, errors, and how `run` finds the workflow."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -115,3 +117,11 @@ def test_plan_prints_why_it_failed(tmp_path, monkeypatch, capsys):
     (tmp_path / "bad.yaml").write_text("trials: many")
     assert main(["plan", "--configfile", "bad.yaml"]) == 1
     assert "trials = 'many'" in capsys.readouterr().err
+
+
+def test_run_where_the_home_is_read_only(snakemake, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file/cache"))
+    main(["run"])
+    assert "file/cache: not writable (Not a directory); using" in capsys.readouterr().err
+    assert Path(os.environ["XDG_CACHE_HOME"]).is_dir()

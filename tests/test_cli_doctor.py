@@ -1,5 +1,6 @@
 """`memaudit doctor`: one line per finding, with a remedy for what is wrong."""
 
+import errno
 import importlib.metadata
 import os
 import subprocess
@@ -115,3 +116,13 @@ def test_a_container_with_fewer_cores(monkeypatch):
     finding = doctor._cpu()
     assert finding.status == "warning" and "limited to 4.0 cores" in finding.found
     assert finding.remedy == "memaudit run --cores 4"
+
+
+def test_a_file_system_without_locks_is_a_warning(monkeypatch, tmp_path):
+    def fail(*arguments):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fcntl.flock", fail)
+    finding = doctor._locking()
+    assert finding.status == "warning" and "No locks available" in finding.found

@@ -1,6 +1,7 @@
 """The configuration: errors name the key, its value and what is allowed."""
 
 import copy
+import re
 import shutil
 
 import pytest
@@ -234,3 +235,16 @@ def test_chunks_cover_every_trial_once():
     names = chunk_names(23, 10)
     assert names == ["000000-000009", "000010-000019", "000020-000022"]
     assert [trial for name in names for trial in trials_of(name)] == list(range(23))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("results: 1_000", "results = 1000: read as a number, not as text; write it in quotes"),
+        ("results: 2024-01-02", "results = 2024-01-02: read as a date, not as text"),
+        ("dataset: {name: 2024_01}", "dataset.name = 202401: read as a number, not as text"),
+    ],
+)
+def test_names_that_yaml_reads_as_numbers(text, message):
+    with pytest.raises(AuditError, match=re.escape(message)):
+        read_config(yaml.safe_load(text))

@@ -90,7 +90,7 @@ def test_errors_name_line_and_value(decide, lines, message):
 
 def test_other_files_are_rejected(decide, tmp_path):
     with pytest.raises(AuditError, match="there is no column train; the first line must be item,"):
-        decide(header="item;train;test;decision\nitem,x\n".replace("item;", "item,"))
+        decide(header="item,test,decision")
     with pytest.raises(AuditError, match="cannot be read"):
         read_decisions(tmp_path / "nowhere.csv")
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
@@ -218,3 +218,23 @@ def test_groups_in_the_buckets_file(tmp_path):
     write_rows(tmp_path / "buckets.csv", Assignment, found)
     assert read_rows(tmp_path / "buckets.csv", Assignment) == found
     assert [a.group for a in found] == [0, 0, 0, None, None]
+
+
+TEXT = "item,train,test,decision\nduplicate,3,4,same\ngroup,5 6,,different\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ("\ufeff" + TEXT).encode(),
+        TEXT.replace(",", ";").replace("\n", "\r\n").encode("utf-8-sig"),
+        TEXT.replace(",", "\t").encode("utf-16"),
+        f"sep=,\n{TEXT}".encode(),
+        f"sep=;\r\n{TEXT}".replace(",", ";").encode("utf-8-sig"),
+        TEXT.replace("\n", ",,\n").encode() + b",,,,,\n\n",
+    ],
+)
+def test_decisions_saved_by_a_spreadsheet(tmp_path, content):
+    (tmp_path / "decisions.csv").write_bytes(content)
+    found = read_decisions(tmp_path / "decisions.csv")
+    assert found.duplicates == {(3, 4): "same"} and found.together == {(5, 6): False}

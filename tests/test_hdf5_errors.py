@@ -15,12 +15,15 @@ import pytest
 from faults import IMAGES, RECIPE, SHARD, shard
 from faults import mask as subset
 
-from memaudit import store
+from memaudit import store, tables
+from memaudit.cli.scores import _read
+from memaudit.data.cifar import _members
 from memaudit.data.dataset import load, save
 from memaudit.errors import AuditError
 from memaudit.models import locks
 from memaudit.models.identity import model_identity
 from memaudit.models.shards import Origin, find_models, read_shards
+from memaudit.published.files import read_npz
 
 
 @pytest.fixture
@@ -99,6 +102,30 @@ def test_too_many_open_files(path):
         for descriptor in held:
             os.close(descriptor)
     assert "Too many open files" in message and "rm " not in message
+
+
+def unreadable(path):
+    """Make reading `path` an error of the system: too many links lead to it."""
+    path.unlink(missing_ok=True)
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda path: tables.read(path, {"a": str}),
+        lambda path: _members(path, {"x"}),
+        lambda path: read_npz(path, ["x"]),
+        lambda path: _read(path),
+        lambda path: read_shards([path], range(2), [], Origin("subset", {})),
+    ],
+)
+def test_other_readers_advise_to_delete_nothing(tmp_path, act):
+    unreadable(tmp_path / "file")
+    message = failed(lambda: act(tmp_path / "file"))
+    assert "cannot be read (Too many levels of symbolic links)" in message
+    assert "keep the file" in message
+    assert not any(word in message.lower() for word in ("delete it", "rm -f", "download"))
 
 
 # --- locks ----------------------------------------------------------------------------------------

@@ -3,8 +3,11 @@
 import os
 import time
 
+import pytest
+
 from memaudit.models.shards import partial_folder
 from memaudit.study import endings, progress
+from memaudit.study.jobs import job
 
 
 def shard(folder, first, last):
@@ -55,6 +58,8 @@ def test_why_a_job_did_not_finish(tmp_path):
     assert endings.failure(log, 0) == "stopped by SIGTERM; saved after 3 epochs"
     log.write_text(EARLIER + "2026-01-01 10:01:00 done in 3.4 s\n")
     assert endings.failure(log, 0) is None  # it finished; Slurm had not been asked again
+    log.write_text(EARLIER + "2026-01-01 10:01:00 unexpected error, KeyError: 'a'\n")
+    assert endings.failure(log, 0).startswith("unexpected error, KeyError: 'a'. This is a bug")
     log.write_text("2026-01-01 10:00:00 error: first line\nsecond line\n")
     assert endings.failure(log, 0) == "first line\nsecond line"
     assert endings.failure(log, time.time() + 60) is None
@@ -76,3 +81,15 @@ def test_what_is_older_than_the_table_is_named_at_the_end(tmp_path):
     assert "Older than this table, possibly from other settings: claims.\n" in words
     # a run that left the table as it was
     assert "Older than" not in endings.closing_words(tmp_path, False, 400, others, time.time())
+
+
+def test_a_bug_ends_in_words_and_its_traceback_is_in_the_log(tmp_path):
+    log = tmp_path / "1.log"
+    with pytest.raises(ZeroDivisionError), job(log) as report:
+        report.note("trial 3, 4 of 9 models")
+        print(1 / 0)
+    text = log.read_text()
+    assert "Traceback" in text and "print(1 / 0)" in text
+    why = endings.failure(log, 0)
+    assert why.startswith("unexpected error, ZeroDivisionError: division by zero. This is a bug")
+    assert "killed" not in endings.what_failed([log], 0)

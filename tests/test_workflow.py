@@ -3,8 +3,11 @@
 import copy
 import csv
 import hashlib
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -214,6 +217,50 @@ def test_settings_of_speed_rerun_nothing(study):
     study.config["mirror"] = "elsewhere"
     study.config["plan"] = {"drop": 0.5}
     assert study.planned() == {}
+
+
+def test_a_study_copied_without_its_times_is_not_too_long(study):
+    """Without metadata, and with a dataset newer than its models, all jobs look out of date."""
+    study.config["training"]["max_hours"] = 1e-6
+    files = [p for folder in ("data", "results") for p in (study.folder / folder).rglob("*")]
+    for path in filter(Path.is_file, files):
+        os.utime(path, (1e9, 1e9))
+    shutil.rmtree(study.folder / ".snakemake")
+    for name in ("small.h5", "small.sha256"):
+        (study.folder / "data" / name).touch()
+    table = (study.results / "table2.csv").read_bytes()
+    assert study.planned()["train"] > 8
+    shard = next(study.results.glob("models/weight_decay/memorized/*.h5"))
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:3000])
+    done = study.snakemake(check=False)
+    assert done.returncode != 0
+    assert "max_hours = 1e-06: this run would train 3 models" in done.stderr
+    shard.write_bytes(whole)
+    text = study.snakemake().stderr
+    assert "90 models have the modification time of another run; they are taken over" in text
+    assert "snakemake --touch" in text
+    assert (study.results / "table2.csv").read_bytes() == table
+
+
+def test_max_hours_counts_what_an_edit_may_train(study):
+    study.config["training"]["max_hours"] = 1e-6
+    study.config["selection"]["memorization"] = 0.9
+    done = study.snakemake(check=False)
+    assert "max_hours = 1e-06: this run would train 24 models" in done.stderr
+
+
+def test_until_says_what_to_name_instead(study):
+    for rule, file in (
+        ("scores", "scores/original.h5"),
+        ("buckets", "buckets.csv"),
+        ("train", "models/original/subset/000000-000029.h5"),
+    ):
+        done = study.snakemake("--until", rule, "-n", check=False)
+        assert done.returncode != 0
+        assert f"instead: snakemake results/small/{file}" in done.stderr + done.stdout
+    done = study.snakemake("--omit-from", "selection", "-n")
+    assert "Nothing to be done" in done.stdout + done.stderr
 
 
 def test_images_that_did_not_change_train_nothing(study):

@@ -540,22 +540,32 @@ def _explained(
     """Return what `error`, raised on reading, means for the user."""
     if isinstance(error, _InUseError) or "already open for write" in str(error):
         return UnreadableError(_in_use(path, getattr(error, "is_whole", None)))
-    number = error_number(error)
-    if number and number != errno.ENOENT:
-        hint = SYSTEM_ERRORS.get(number, "")
-        return UnreadableError(
-            f"{path}: cannot be read ({os.strerror(number)}). This is an error of the system, not "
-            f"damage: keep the file.{hint and ' '}{hint}"
-        )
+    if unreadable := system_error(path, error):
+        return unreadable
     if callable(remedy):
         remedy = remedy()
     elif not remedy:
         losses = [loss for of, loss in LOSSES if of is contract]
         remedy = " ".join([*losses, rebuild_hint(path)])
-    if number:
+    if isinstance(error, FileNotFoundError):
         return AuditError(f"{path}: file not found. {remedy}")
     what = " ".join(str(error).split())
     return AuditError(f"{path}: damaged or of another kind ({what}). {remedy}")
+
+
+def system_error(path: str | Path, error: BaseException) -> UnreadableError | None:
+    """Return what to raise for an error of the system on reading `path`, None for any other.
+
+    A file that is missing is no such error.
+    """
+    number = error_number(error)
+    if number in (None, errno.ENOENT):
+        return None
+    hint = SYSTEM_ERRORS.get(number, "")
+    return UnreadableError(
+        f"{path}: cannot be read ({os.strerror(number)}). This is an error of the system, not "
+        f"damage: keep the file.{hint and ' '}{hint}"
+    )
 
 
 def _in_use(path: str | Path, is_whole: bool | None) -> str:

@@ -89,6 +89,8 @@ def read(
     except FileNotFoundError:
         raise _broken(path, remedy, ": file not found") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
+        if unreadable := store.system_error(path, error):
+            raise unreadable from None
         raise _broken(path, remedy, f": cannot be read ({error})") from None
     return rows
 

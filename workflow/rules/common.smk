@@ -59,7 +59,10 @@ def train_cost(wildcards):
     """Return the minutes and memory that a training job asks for."""
     models = len(trials_of(wildcards.chunk))
     arm = wildcards.recipe, wildcards.removal
-    return plan.job_cost(study, machine().kind, arm, models)
+    try:
+        return plan.job_cost(study, machine().kind, arm, models)
+    except AuditError as error:
+        raise WorkflowError(str(error))
 
 
 def scores_for(sweep, files):

@@ -6,11 +6,13 @@ training examples, separated by blanks, and applies to every pair of them. Decis
 therefore remain valid when more models enlarge, shrink or merge the group.
 """
 
+import codecs
 import csv
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
+from typing import IO
 
 from memaudit.errors import AuditError
 
@@ -60,14 +62,16 @@ def read_decisions(
     together: dict[tuple[int, int], bool] = {}
     lines: dict[tuple[str, int, int], str] = {}
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
+        with _text(path) as file:
+            reader = csv.DictReader(file, delimiter=_delimiter(file))
             if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
                 raise AuditError(
                     f"{path}: there is no column {missing[0]}; the first line must be "
                     f"{','.join(COLUMNS)}, as the review page exports it"
                 )
             for row in reader:
+                if not any(row[name] for name in COLUMNS):
+                    continue  # spreadsheets write lines of empty cells
                 where = f"{path}, line {reader.line_num}"
                 item, pairs, word = _parse(row, where, n_train, n_test)
                 for pair in pairs if word != SKIP else ():
@@ -87,6 +91,25 @@ def read_decisions(
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise AuditError(f"{path}: the decisions cannot be read ({error})") from None
     return Decisions(duplicates, together)
+
+
+def _text(path: str | Path) -> IO[str]:
+    """Open a text that a spreadsheet may have saved: UTF-8 with or without a mark, or UTF-16."""
+    with open(path, "rb") as file:
+        is_utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return open(path, newline="", encoding="utf-16" if is_utf16 else "utf-8-sig")
+
+
+def _delimiter(file: IO[str]) -> str:
+    """Return what separates the columns: spreadsheets write ; or tabs in many countries.
+
+    `file` is left at its beginning, or after a first line such as "sep=;" that names it.
+    """
+    first = file.readline()
+    if first.lower().startswith("sep="):
+        return first[4:5]
+    file.seek(0)
+    return max(",;\t", key=first.count)
 
 
 def _parse(

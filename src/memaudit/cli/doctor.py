@@ -250,24 +250,23 @@ def _cache() -> Finding:
 
 
 def _locking() -> Finding:
-    """Whether HDF5, and training processes that share a GPU, can lock files here."""
+    """Whether training processes can lock files here; reading HDF5 needs no locks."""
     import h5py
 
-    folder = _existing(Path("results"))
+    folder, version = _existing(Path("results")), h5py.version.hdf5_version
     try:
-        with tempfile.TemporaryDirectory(dir=folder) as temporary:
-            with h5py.File(Path(temporary, "test.h5"), "w") as file:
-                file["x"] = 1
-            with h5py.File(Path(temporary, "test.h5")), open(Path(temporary, "lock"), "w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with tempfile.TemporaryFile(dir=folder) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         return Finding(
             "HDF5",
-            "problem",
-            f"files in {folder} cannot be locked ({_last_line(str(error))})",
-            "export HDF5_USE_FILE_LOCKING=FALSE, or put the study on another file system",
+            "warning",
+            f"{version}; files in {folder} cannot be locked ({error.strerror}): two runs of the "
+            "same study may train a model twice",
+            "run a study once at a time; for other programs that read its files, "
+            "export HDF5_USE_FILE_LOCKING=FALSE",
         )
-    return Finding("HDF5", "ok", f"{h5py.version.hdf5_version}; files in {folder} can be locked")
+    return Finding("HDF5", "ok", f"{version}; files in {folder} can be locked")
 
 
 def _existing(folder: Path) -> Path:

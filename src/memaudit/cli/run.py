@@ -1,6 +1,8 @@
 """`memaudit run`: snakemake with the workflow that the package carries."""
 
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 from memaudit.errors import AuditError, require
@@ -32,6 +34,7 @@ def main(arguments: list[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(HELP, end="")
         return 0
+    _provide_cache()
     snakemake = require("snakemake.cli", extra="workflow")
     given = [argument.partition("=")[0] for argument in arguments]
     if not {"-s", "--snakefile"} & set(given):
@@ -44,6 +47,23 @@ def main(arguments: list[str]) -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 0
+
+
+def _provide_cache() -> None:
+    """Use a temporary cache where that of the user, which Snakemake needs, is not writable."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache):
+            return
+    except OSError as error:
+        made = tempfile.mkdtemp(prefix="memaudit-cache-")
+        os.environ["XDG_CACHE_HOME"] = made
+        print(
+            f"{cache}: not writable ({error.strerror}); using {made}. To choose another folder, "
+            "set XDG_CACHE_HOME",
+            file=sys.stderr,
+        )
 
 
 def _located(arguments: list[str]) -> list[str]:

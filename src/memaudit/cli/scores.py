@@ -95,6 +95,8 @@ def _read(path: Path) -> dict[str, Any]:
     """Read the arrays; raises AuditError naming what is missing or cannot be read."""
     import numpy as np
 
+    from memaudit import store
+
     try:
         with np.load(path, allow_pickle=False) as file:
             if missing := [name for name in ARRAYS if name not in file]:
@@ -106,4 +108,6 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise AuditError(f"{path}: file not found") from None
     except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        if unreadable := store.system_error(path, error):
+            raise unreadable from None
         raise AuditError(f"{path}: not an .npz file of plain arrays ({error})") from None

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from memaudit import store
 from memaudit.data.dataset import Dataset
 from memaudit.data.fetch import Source, check_file, mirror_folders
 from memaudit.errors import AuditError
@@ -188,6 +189,8 @@ def _members(archive: Path, wanted: set[str]) -> dict[str, bytes]:
     except FileNotFoundError:
         raise AuditError(f"{archive}: file not found") from None
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        if unreadable := store.system_error(archive, error):
+            raise unreadable from error
         raise AuditError(
             f"{archive}: truncated, or not a .tar.gz archive ({error}). Delete it and download it "
             "again, or name the right archive"

@@ -58,7 +58,7 @@ class Checkpoint:
         """Fill network and optimizer; return epoch, seconds and curves, None without a checkpoint.
 
         `epoch` counts the epochs done. A checkpoint that is damaged, or of another model, is
-        ignored and a line of the log says so.
+        ignored and a line of the log says so. Raises AuditError for one that cannot be read now.
         """
         if not self.path.exists():
             return None
@@ -72,6 +72,8 @@ class Checkpoint:
                 buffer.copy_(values)
             earlier: list[str] = kept["devices"]
         except Exception as error:  # torch.load fails in many ways on a damaged file
+            if unreadable := store.system_error(self.path, error):
+                raise unreadable from None
             self._report(f"{self.path} is damaged; training restarts ({error})".split("\n")[0])
             return None
         here = self.devices[0]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from memaudit import store
 from memaudit.errors import AuditError
 
 REMEDY = "Download the published file again, or name the right one"
@@ -38,6 +39,8 @@ def _load(path: str | Path) -> np.ndarray | dict[str, np.ndarray]:
     except FileNotFoundError:
         raise AuditError(f"{path}: file not found") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if unreadable := store.system_error(path, error):
+            raise unreadable from None
         # numpy takes every unknown format for a pickle and advises to load it; never do
         why = "no arrays in it" if "allow_pickle" in str(error) else error
         raise foreign(path, f"not a file of numpy arrays, or damaged ({why})") from None

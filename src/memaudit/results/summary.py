@@ -8,10 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from memaudit import bits, store
+from memaudit import bits
 from memaudit.buckets.assign import Assignment
 from memaudit.buckets.leaks import Leak
 from memaudit.data.dataset import Dataset
+from memaudit.models.shards import reading_shard
 from memaudit.templates import render
 
 PACKAGES = ("memaudit", "torch", "numpy", "scipy", "h5py", "snakemake")
@@ -39,7 +40,7 @@ def trained(recipe: str, removal: str, shards: Sequence[str | Path], n_train: in
     devices: set[str] = set()
     models, seconds = 0, 0.0
     for path in shards:
-        with store.reading(path, store.SHARD) as file:
+        with reading_shard(path) as file:
             kept = bits.unpack(file["train_mask"][:], n_train).sum(axis=1)
             counts |= {n_train - int(count) for count in kept}
             models += len(kept)

@@ -6,6 +6,7 @@ config/schema.json, for editors.
 
 import json
 from collections.abc import Iterable, Iterator
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,10 @@ def explain(error: Any, schema: dict[str, Any]) -> str:
         return f"{key_name(path)} = {value!r}: {error['ctx']['error']}"
     if error["type"] == "finite_number":
         return f"{key_name(path)} = {value!r}: must be a finite number"
+    if error["type"] == "string_type" and isinstance(value, int | float | date):
+        # YAML reads 2024_01 as 202401 and 2024-01-02 as a date
+        kind = "a date" if isinstance(value, date) else "a number"
+        return f"{key_name(path)} = {value}: read as {kind}, not as text; write it in quotes"
     return f"{key_name(path)} = {value!r}: must be {_allowed(_at(path, schema))}"
 
 

@@ -16,7 +16,7 @@ from memaudit.study.study import Study
 
 
 def untrained(study: Study, shard: str | Path) -> int:
-    """Return the number of models that training a shard would add, as the files are now.
+    """Return how many models a training job would train for its shard, as the files are now.
 
     Raises AuditError for a shard that cannot be read.
     """
