@@ -1,13 +1,8 @@
 """Find the training images that have a duplicate in the test set."""
 
-import os
-
 from memaudit import duplicates
 from memaudit.data.dataset import load
 from memaudit.study.jobs import job
-
-# Threads that wait for each other sleep: on shared cores they would take time from the others.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported, below
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input[0])

@@ -28,8 +28,7 @@ SIZE = 64  # pixels, for images of several sizes
 def main(arguments: list[str]) -> None:
     """Run the subcommand."""
     options = _parse(arguments)
-    # Threads that wait for each other sleep: on shared cores they would take time from the others.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in finder, before torch is imported
     require("torch", extra="train")
     with reserved(options.output):
         _run(options)

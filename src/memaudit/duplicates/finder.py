@@ -14,6 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+# Threads that wait for each other sleep: spinning, they take time from other processes, and under
+# load several times the CPU time of the search. Read when torch is imported first.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import numpy as np
 import torch
 
