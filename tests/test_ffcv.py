@@ -138,16 +138,16 @@ def test_a_model_is_the_same_with_either_loader(tmp_path, small_dataset, mirror,
     torch.set_num_threads(1)
     step = Step(recipe, len(small_dataset.class_names), CPU)
     models = [
-        train_model(loader, step, ModelJob(seed=5, trial=2, mask=mask, test_every=1))
+        train_model(loader, step, ModelJob(seed=5, trial=2, mask=mask, test_every=1, margins=True))
         for loader in (
             FFCVLoader(small_dataset, 1, CPU, tmp_path / "x.beton"),
             ResidentLoader(small_dataset, 1, CPU),
         )
     ]
-    for name in vars(models[0]):
-        if name != "seconds":
-            one, other = (getattr(model, name) for model in models)
-            assert one.tobytes() == other.tobytes(), name
+    found = [vars(model) | model.margins for model in models]
+    for name in found[0].keys() - {"seconds", "margins"}:
+        assert found[0][name].tobytes() == found[1][name].tobytes(), name
+    assert "test_margin" in found[0]
 
 
 @needs_ffcv
