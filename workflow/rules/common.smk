@@ -25,6 +25,8 @@ except ImportError as error:
 try:
     check_files(workflow.configfiles)
     study = Study(config)
+    # the front page of the report reads settings here that the configuration may leave out
+    config.update(study.settings)
     check_owner(study.results, study.name)
     # the jobs of a cluster parse this file, too: files are checked once, by the main process
     if workflow.is_main_process:
