@@ -112,6 +112,32 @@ def test_run_names_a_missing_configuration(snakemake, capsys):
     assert "nowhere.yaml: configuration file not found" in capsys.readouterr().err
 
 
+def test_run_names_the_line_of_a_file_that_is_no_yaml(snakemake, tmp_path, capsys):
+    for text, words in (
+        ("trials: 3\nselection:\n\tz: 4\n", "study.yaml, line 3: not valid YAML ("),
+        ("trials: {3", "study.yaml, line 1: not valid YAML ("),
+        ("trials: \x02", "study.yaml: not valid YAML ("),
+        ("", "study.yaml: no keys"),
+        ("- trials", "study.yaml: no keys"),
+        ("trials: 3\ntrials: 4", "study.yaml, line 2: duplicate key trials"),
+    ):
+        (tmp_path / "study.yaml").write_text(text)
+        for given in (["--configfile", "study.yaml"], ["--configfile=study.yaml"]):
+            assert main(["run", *given]) == 1
+            assert words in capsys.readouterr().err
+
+
+def test_run_asks_for_the_study_of_the_folder(snakemake, tmp_path, capsys):
+    assert main(["run"]) == 3  # the paper's study
+    (tmp_path / "study.yaml").write_text("trials: 3")
+    assert main(["run", "-n"]) == 1
+    assert "Add --configfile study.yaml, or" in capsys.readouterr().err
+    assert main(["run", "-n", "--configfile", "config/config.yaml"]) == 3
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/config.yaml").write_text("trials: 3")
+    assert main(["run", "-n"]) == 3
+
+
 def test_plan_prints_why_it_failed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.yaml").write_text("trials: many")

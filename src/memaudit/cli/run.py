@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from memaudit.errors import AuditError, require
@@ -41,7 +42,9 @@ def main(arguments: list[str]) -> int:
         # progress bars on a terminal, plain lines in a file
         bars = sys.stderr.isatty() and not {"--logger", "--quiet", "-q"} & set(given)
         display = ["--logger", "rich"] if bars else []
-        arguments = [*display, "--snakefile", str(home() / "Snakefile"), *_located(arguments)]
+        located = _located(arguments)
+        _check(located)
+        arguments = [*display, "--snakefile", str(home() / "Snakefile"), *located]
     try:
         snakemake.main(arguments)
     except SystemExit as ended:
@@ -64,6 +67,33 @@ def _provide_cache() -> None:
             "set XDG_CACHE_HOME",
             file=sys.stderr,
         )
+
+
+def _check(arguments: list[str]) -> None:
+    """Raise AuditError if no file of a study is given where there is one, or one is no YAML."""
+    from memaudit.study.checks import check_files
+
+    options = _values(arguments)
+    files = [value for option, value in options if option in CONFIGURATIONS]
+    check_files(file for file in files if Path(file).is_file())
+    is_papers = not files and not Path("config/config.yaml").exists()
+    if is_papers and Path("study.yaml").exists() and "--version" not in arguments:
+        raise AuditError(
+            "no configuration is named, so this would be the paper's study on CIFAR-100. Add "
+            "--configfile study.yaml, or --configfile config/config.yaml for the paper's"
+        )
+
+
+def _values(arguments: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield each value with the option that it follows or is joined to by =."""
+    option = ""
+    for argument in arguments:
+        if argument.startswith("-"):
+            option, is_joined, value = argument.partition("=")
+            if is_joined:
+                yield option, value
+        else:
+            yield option, argument
 
 
 def _located(arguments: list[str]) -> list[str]:

@@ -43,12 +43,22 @@ def read_config(given: Mapping[str, Any]) -> Config:
 
 
 def check_files(paths: Iterable[str | Path]) -> None:
-    """Raise AuditError if a configuration file has a key twice: YAML would take the last."""
+    """Raise AuditError for a file that is not a mapping in YAML, or that has a key twice.
+
+    Snakemake does not name the file, and YAML would take the last of two equal keys.
+    """
     for path in paths:
         try:
             root = yaml.compose(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError):
+        except (OSError, ValueError):
             continue  # reported by the reader of its content
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f", line {mark.line + 1}" if mark else ""
+            problem = getattr(error, "problem", None) or "unexpected character"
+            raise AuditError(f"{path}{where}: not valid YAML ({problem})") from None
+        if not isinstance(root, yaml.MappingNode):
+            raise AuditError(f"{path}: no keys; a configuration has lines such as `trials: 12`")
         for names, line in _duplicate_keys(root):
             raise AuditError(f"{path}, line {line}: duplicate key {key_name(names)}; remove one")
 
