@@ -107,7 +107,7 @@ def _read(path: Path) -> dict[str, Any]:
             return {name: file[name] for name in ARRAYS}
     except FileNotFoundError:
         raise AuditError(f"{path}: file not found") from None
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+    except (EOFError, OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
         if unreadable := store.system_error(path, error):
             raise unreadable from None
         raise AuditError(f"{path}: not an .npz file of plain arrays ({error})") from None
