@@ -86,7 +86,7 @@ def test_all_faults_are_listed(photos, capsys):
     for fault in (
         "photos/test/notes.txt: not in a class folder",
         "photos/test/bee/more: a folder inside a class folder",
-        "class 'cow' is in train/ but not in test/",
+        "class 'cow' is in train/ but not in test/; add images to test/ or remove it from train/",
         "class 'dog' is in test/ but not in train/",
         "photos/train/cow: class 'cow' has no images",
     ):

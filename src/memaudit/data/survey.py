@@ -78,7 +78,10 @@ def _class_faults(counts: dict[str, dict[str, int]]) -> list[str]:
     faults = []
     for one, other in (SIDES, SIDES[::-1]):
         for name in sorted(set(counts[one]) - set(counts[other])):
-            faults.append(f"class {name!r} is in {one}/ but not in {other}/")
+            faults.append(
+                f"class {name!r} is in {one}/ but not in {other}/; add images to {other}/ or "
+                f"remove it from {one}/"
+            )
     if len(counts["train"]) == 1:
         faults.append("there is only one class; at least two are needed")
     return faults
