@@ -112,6 +112,19 @@ def test_figures_are_drawn_and_the_same_again(data, called, tmp_path):
     assert b"<image" not in files["one"]["exact.svg"]
 
 
+def test_texts_of_small_groups_do_not_overlap(data, called, tmp_path, monkeypatch):
+    kept = []
+    monkeypatch.setattr(examples, "save", lambda figure, path: kept.append(figure))
+    examples.subpopulations(data, PAIRS, called, tmp_path / "groups.png")
+    kept[0].canvas.draw()
+    texts = [text for axis in kept[0].axes for text in axis.findobj(Text) if text.get_text()]
+    boxes = [text.get_window_extent() for text in texts]
+    plt.close(kept[0])
+    assert len(boxes) == 2 + 6
+    for number, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:number])
+
+
 def test_no_sub_population_is_said(data, tmp_path):
     examples.subpopulations(data, [], [], tmp_path / "groups.png")
     assert b"<image" not in (tmp_path / "groups.svg").read_bytes()

@@ -20,7 +20,7 @@ _TITLES = {
     "exact": "Selected training images (left) and their exact duplicates in the test set (right)",
     "near": "Selected training images (left) and their near-duplicates in the test set (right)",
 }
-_HEADS = ("selected training images, one group per row", "test images that they influence")
+_HEADS = ("selected training images,\none group per row", "test images\nthat they influence")
 
 
 def duplicate_pairs(
@@ -86,17 +86,18 @@ def subpopulations(
     # columns per side: those of the largest group, at least two for the heading
     wide = [min(_IMAGES, max(2, *(len(group[side]) for group in groups))) for side in (0, 1)]
     figure = plt.figure(
-        figsize=(1.05 * sum(wide) + 0.5, 1.6 * len(groups) + 0.4), layout="constrained"
+        figsize=(1.06 * sum(wide) + 0.5, 1.6 * len(groups) + 0.4), layout="constrained"
     )
     grid = figure.add_gridspec(
         len(groups) + 1,
         sum(wide) + 1,
         width_ratios=[*[1] * wide[0], 0.3, *[1] * wide[1]],
-        height_ratios=[0.2, *[1] * len(groups)],
+        height_ratios=[0.3, *[1] * len(groups)],
     )
     for head, first, columns in zip(_HEADS, (0, wide[0] + 1), wide, strict=True):
         axis = figure.add_subplot(grid[0, first : first + columns])
-        axis.text(0, 0, head, fontsize=9)
+        # without room of its own, which would make the columns narrower
+        axis.text(0, 0, head, fontsize=9).set_in_layout(False)
         axis.axis("off")
     for line, (members, tests) in enumerate(groups, start=1):
         sides = (
