@@ -8,7 +8,7 @@ therefore remain valid when more models enlarge, shrink or merge the group.
 
 import codecs
 import csv
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -61,6 +61,44 @@ def read_decisions(
     duplicates: dict[tuple[int, int], str] = {}
     together: dict[tuple[int, int], bool] = {}
     lines: dict[tuple[str, int, int], str] = {}
+    for number, row in read_lines(path, n_train, n_test):
+        for pair in row.pairs() if row.decision != SKIP else ():
+            if row.item == DUPLICATE:
+                is_same = duplicates.setdefault(pair, row.decision) == row.decision
+            else:
+                is_one = row.decision != DIFFERENT
+                is_same = together.setdefault(pair, is_one) == is_one
+            line = f"line {number} says {row.decision}"
+            before = lines.setdefault((row.item, *pair), line)
+            if not is_same:
+                raise AuditError(
+                    f"{path}, line {number}: {row.decision} for {_name(row.item, pair)}, but "
+                    f"{before}; delete one of the two lines"
+                )
+    return Decisions(duplicates, together)
+
+
+@dataclass(frozen=True, order=True)
+class Line:
+    """A line of a decisions file: the item, its examples in ascending order, and the decision."""
+
+    item: str
+    train: tuple[int, ...]
+    test: tuple[int, ...]
+    decision: str
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """Return the pairs of examples that the line is about: of a group, its training pairs."""
+        return [
+            *(zip(self.train, self.test, strict=True) if self.item == DUPLICATE else ()),
+            *(combinations(self.train, 2) if self.item == GROUP else ()),
+        ]
+
+
+def read_lines(
+    path: str | Path, n_train: int | None = None, n_test: int | None = None
+) -> Iterator[tuple[int, Line]]:
+    """Yield the lines of a decisions file with their numbers; raises as `read_decisions` does."""
     try:
         with _text(path) as file:
             reader = csv.DictReader(file, delimiter=_delimiter(file))
@@ -73,24 +111,9 @@ def read_decisions(
                 if not any(row[name] for name in COLUMNS):
                     continue  # spreadsheets write lines of empty cells
                 where = f"{path}, line {reader.line_num}"
-                item, pairs, word = _parse(row, where, n_train, n_test)
-                for pair in pairs if word != SKIP else ():
-                    if item == DUPLICATE:
-                        is_same = duplicates.setdefault(pair, word) == word
-                    else:
-                        is_same = together.setdefault(pair, word != DIFFERENT) == (
-                            word != DIFFERENT
-                        )
-                    line = f"line {reader.line_num} says {word}"
-                    before = lines.setdefault((item, *pair), line)
-                    if not is_same:
-                        raise AuditError(
-                            f"{where}: {word} for {_name(item, pair)}, but {before}; delete one of "
-                            "the two lines"
-                        )
+                yield reader.line_num, _parse(row, where, n_train, n_test)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise AuditError(f"{path}: the decisions cannot be read ({error})") from None
-    return Decisions(duplicates, together)
 
 
 def _text(path: str | Path) -> IO[str]:
@@ -114,24 +137,22 @@ def _delimiter(file: IO[str]) -> str:
 
 def _parse(
     row: Mapping[str, str | None], where: str, n_train: int | None, n_test: int | None
-) -> tuple[str, list[tuple[int, int]], str]:
-    """Return the item of a row, the pairs of examples it applies to, and the decision."""
+) -> Line:
+    """Return the line that a row of the file is."""
     item = _one_of(row["item"], "item", ITEMS, where)
     word = _one_of(row["decision"], "decision", WORDS, where)
     train = _indices(row["train"], "train", n_train, where)
     test = _indices(row["test"], "test", n_test, where)
-    if item == DUPLICATE:
-        if len(train) != 1 or len(test) != 1:
-            raise AuditError(
-                f"{where}: a duplicate needs one training and one test example, not "
-                f"{row['train']!r} and {row['test']!r}"
-            )
-        return item, [(train[0], test[0])], word
-    if len(train) < 2:
+    if item == DUPLICATE and (len(train) != 1 or len(test) != 1):
+        raise AuditError(
+            f"{where}: a duplicate needs one training and one test example, not "
+            f"{row['train']!r} and {row['test']!r}"
+        )
+    if item == GROUP and len(train) < 2:
         raise AuditError(
             f"{where}: a group needs two or more training examples, not {row['train']!r}"
         )
-    return item, list(combinations(sorted(train), 2)), word
+    return Line(item, tuple(sorted(train)), tuple(sorted(test)), word)
 
 
 def _name(item: str, pair: tuple[int, int]) -> str:

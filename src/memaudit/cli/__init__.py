@@ -16,6 +16,7 @@ COMMANDS = {
     "plan": "estimate what a study costs: models, hours, disk, downloads",
     "run": "run the study (snakemake with the packaged workflow)",
     "duplicates": "find test images that are duplicates of training images",
+    "annotations": "compare and merge the decisions of two annotators",
     "scores": "compute memorization and influence from arrays",
     "doctor": "check Python, packages, hardware, disk and Slurm",
 }

@@ -1,0 +1,74 @@
+"""`memaudit annotations compare`: the agreement of two annotators, and their merged decisions."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from memaudit.errors import AuditError
+
+if TYPE_CHECKING:
+    from memaudit.buckets.annotators import Agreement
+
+EXAMPLE = """\
+example:
+  memaudit annotations compare anna.csv ben.csv --disagreements open.csv
+  memaudit annotations compare anna.csv ben.csv --adjudicated clara.csv --merged decisions.csv
+
+The files are exports of the review page. Import open.csv there and set its filter "Annotated" to
+"skip" to see the disagreements; decide them and export clara.csv. An item that only one annotator
+decided keeps that decision; same against near becomes near.
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Run the subcommand."""
+    options = _parse(arguments)
+    from memaudit.buckets import annotators
+
+    a, b = annotators.read_words(options.a), annotators.read_words(options.b)
+    for found in annotators.agreement(a, b):
+        print(_line(found))
+    left = annotators.disagreements(a, b)
+    if options.disagreements:
+        annotators.write_disagreements(options.disagreements, a, b)
+        print(f"{len(left):,} disagreements: {options.disagreements}")
+    if options.merged:
+        adjudicated = annotators.read_words(options.adjudicated) if options.adjudicated else {}
+        merged, left = annotators.merge(a, b, adjudicated)
+        if left:
+            item, train, test = left[0]
+            raise AuditError(
+                f"{len(left)} disagreements are not adjudicated, the first about {item} "
+                f"{' '.join(map(str, train))}, {' '.join(map(str, test))}; list them with "
+                "--disagreements FILE and give their decisions with --adjudicated FILE"
+            )
+        annotators.write_words(options.merged, merged)
+        print(f"{len(merged):,} decisions: {options.merged}")
+
+
+def _line(found: "Agreement") -> str:
+    both = f"{found.item}: {found.both:,} items decided by both"
+    alone = f"{found.only_a:,} only by A, {found.only_b:,} only by B"
+    if not found.both:
+        return f"{both}; {alone}"
+    return (
+        f"{both}, {found.same_side / found.both:.1%} agree (kappa {found.kappa:.2f}), "
+        f"{found.same_word / found.both:.1%} in the very word; {alone}"
+    )
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="memaudit annotations",
+        description="Compare and merge the decisions of two annotators.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("action", choices=["compare"], help="what to do")
+    add("a", type=Path, metavar="A.csv", help="decisions of the first annotator")
+    add("b", type=Path, metavar="B.csv", help="decisions of the second annotator")
+    add("--disagreements", type=Path, metavar="FILE", help="write the items on which they disagree")
+    add("--adjudicated", type=Path, metavar="FILE", help="decisions on these items")
+    add("--merged", type=Path, metavar="FILE", help="write the merged decisions")
+    return parser.parse_args(arguments)

@@ -1,0 +1,81 @@
+"""Comparing and merging the decisions of two annotators."""
+
+import math
+
+import pytest
+
+from memaudit.buckets.annotators import agreement, disagreements, kappa, merge, read_words
+from memaudit.buckets.decisions import read_decisions
+from memaudit.cli import main
+
+A = """item,train,test,decision
+duplicate,1,1,same
+duplicate,2,2,near
+duplicate,3,3,different
+duplicate,4,4,different
+duplicate,5,5,skip
+duplicate,6,6,near
+group,3 1 2,5,same
+"""
+B = """item,train,test,decision
+duplicate,1,1,near
+duplicate,2,2,near
+duplicate,3,3,different
+duplicate,4,4,same
+duplicate,5,5,same
+group,1 2 3,5,different
+"""
+
+
+@pytest.fixture
+def files(tmp_path):
+    for name, text in (("a", A), ("b", B)):
+        (tmp_path / f"{name}.csv").write_text(text)
+    return tmp_path
+
+
+def test_kappa_of_counts_that_can_be_computed_by_hand():
+    # 20 and 15 agree, 10 and 5 do not: observed 0.7, expected 0.5 * 0.6 + 0.5 * 0.4
+    judgments = [(1, 1)] * 20 + [(1, 0)] * 5 + [(0, 1)] * 10 + [(0, 0)] * 15
+    assert kappa(judgments) == pytest.approx((0.7 - 0.5) / 0.5)
+    assert math.isnan(kappa([(0, 0)] * 3)) and math.isnan(kappa([]))
+
+
+def test_agreement_by_item(files):
+    a, b = (read_words(files / f"{name}.csv") for name in "ab")
+    pairs, groups = agreement(a, b)
+    assert (pairs.both, pairs.same_word, pairs.same_side) == (4, 2, 3)
+    assert (pairs.only_a, pairs.only_b) == (1, 1)  # 6 by A only; 5, which A skipped, by B
+    assert (groups.both, groups.same_side) == (1, 0)
+    assert disagreements(a, b) == [("duplicate", (4,), (4,)), ("group", (1, 2, 3), (5,))]
+
+
+def test_merged_decisions_need_every_disagreement_adjudicated(files, capsys):
+    paths = [str(files / f"{name}.csv") for name in ("a", "b")]
+    merged, left = files / "merged.csv", files / "open.csv"
+    assert main(["annotations", "compare", *paths, "--merged", str(merged)]) == 1
+    assert "2 disagreements are not adjudicated, the first about duplicate 4, 4" in (
+        capsys.readouterr().err
+    )
+    assert not merged.exists()
+    assert main(["annotations", "compare", *paths, "--disagreements", str(left)]) == 0
+    out = capsys.readouterr().out
+    assert "duplicate: 4 items decided by both, 75.0% agree (kappa 0.50), 50.0% in" in out
+    assert read_words(left) == {} and "duplicate,4,4,skip,different,same" in left.read_text()
+    judge = files / "c.csv"
+    judge.write_text(left.read_text().replace("skip", "different"))
+    more = ["--adjudicated", str(judge), "--merged", str(merged)]
+    assert main(["annotations", "compare", *paths, *more]) == 0
+    found = read_decisions(merged)
+    assert found.duplicates == {
+        **{(1, 1): "near", (2, 2): "near", (3, 3): "different", (4, 4): "different"},
+        **{(5, 5): "same", (6, 6): "near"},
+    }
+    assert set(found.together.values()) == {False} and len(found.together) == 3
+
+
+def test_merge_keeps_what_one_decided(files):
+    a, b = (read_words(files / f"{name}.csv") for name in "ab")
+    merged, left = merge(a, b, {})
+    assert merged["duplicate", (6,), (6,)] == "near" and len(left) == 2
+    assert not merged.keys() & set(left)
