@@ -54,6 +54,49 @@ def test_examples_without_a_score_are_counted(arrays, tmp_path, capsys):
     assert "warning: 1 examples have no score" in capsys.readouterr().out
 
 
+def test_margins_are_scored_where_the_file_has_them(arrays, rng, tmp_path, capsys):
+    margins = {
+        "train_margin": rng.normal(4.0 * arrays["mask"] - 2),
+        "test_margin": rng.normal(4.0 * arrays["test_correct"] - 2),
+    }
+    np.savez(tmp_path / "arrays.npz", **arrays, **margins)
+    command = ["scores", str(tmp_path / "arrays.npz"), "-o", str(tmp_path / "out"), "--hdf5"]
+    names = ("mask", "train_labels", "test_labels")
+    found = {}
+    for options, score in (([], "margins"), (["--estimator", "difference"], "difference")):
+        assert main([*command, *options]) == 0
+        assert f"estimator {score}" in capsys.readouterr().out
+        found[score] = Scores.from_file(tmp_path / "out" / "scores.h5")
+    expected = Scores.from_margins(**margins, **{name: arrays[name] for name in names})
+    plain = Scores.from_arrays(**arrays)
+    for score, one in (("margins", expected), ("difference", plain)):
+        assert found[score].memorization.value == pytest.approx(one.memorization.value, abs=1e-6)
+    margins["test_margin"][3, 1] = np.nan
+    np.savez(tmp_path / "arrays.npz", **arrays, **margins)
+    assert main(command) == 1
+    assert "test_margin (float64) must be floats, without NaN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("memorization", "2"), ("influence", "nan"), ("z", "-1")]
+)
+def test_thresholds_out_of_range_are_refused(option, value, arrays, tmp_path, capsys):
+    np.savez(tmp_path / "arrays.npz", **arrays)
+    command = ["scores", str(tmp_path / "arrays.npz"), "-o", str(tmp_path / "out")]
+    with pytest.raises(SystemExit):
+        main([*command, f"--{option}={value}"])
+    assert f"argument --{option}: must be from" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_classes_without_overlap_are_reported(arrays, tmp_path, capsys):
+    np.savez(tmp_path / "arrays.npz", **arrays | {"test_labels": np.array([5, 6, 7])})
+    assert main(["scores", str(tmp_path / "arrays.npz"), "-o", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "warning: no test example has the class" in printed
+    assert "0 selected" not in printed
+
+
 def test_errors_name_the_file_and_the_array(arrays, tmp_path, capsys):
     def error(file="arrays.npz"):
         assert main(["scores", str(tmp_path / file), "-o", str(tmp_path / "out")]) == 1
@@ -74,3 +117,5 @@ def test_errors_name_the_file_and_the_array(arrays, tmp_path, capsys):
     del arrays["test_labels"]
     np.savez(tmp_path / "arrays.npz", **arrays)
     assert "no array 'test_labels'; needed: mask, " in error()
+    np.savez(tmp_path / "arrays.npz", **arrays, train_margin=np.zeros((40, 6)))
+    assert "no array 'test_labels'; needed: mask, train_labels, test_labels, train_m" in error()

@@ -2,6 +2,7 @@
 
 import argparse
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,33 @@ from memaudit.errors import AuditError
 
 ARRAYS = {
     "mask": "bool (models, n_train): the model was trained on the example",
-    "train_correct": "bool (models, n_train): it predicts the label of the training example",
-    "test_correct": "bool (models, n_test): it predicts the label of the test example",
     "train_labels": "int (n_train,): classes",
     "test_labels": "int (n_test,): classes",
 }
+# and, for one of the estimators
+OUTPUTS = {
+    "margins": {
+        "train_margin": "float (models, n_train): logit of the label minus the largest other logit",
+        "test_margin": "float (models, n_test): the same for the test examples",
+    },
+    "difference": {
+        "train_correct": "bool (models, n_train): it predicts the label of the training example",
+        "test_correct": "bool (models, n_test): it predicts the label of the test example",
+    },
+}
+
+
+def _listed(arrays: dict[str, str]) -> str:
+    return "\n".join(f"  {name:<14} {what}" for name, what in arrays.items())
+
+
 EPILOG = f"""\
 arrays in the file, as numpy.savez writes them (no pickled objects):
-{chr(10).join(f"  {name:<14} {what}" for name, what in ARRAYS.items())}
+{_listed(ARRAYS)}
+and either, for scores from margins (docs/estimator.md),
+{_listed(OUTPUTS["margins"])}
+or, for Feldman and Zhang's difference of accuracies,
+{_listed(OUTPUTS["difference"])}
 
 writes to the output folder:
   memorization.csv     memorization, standard error, n_in and n_out of every training example
@@ -34,9 +54,9 @@ def main(arguments: list[str]) -> None:
     outputs = [options.output / name for name in names]
     for output in outputs:
         store.check_writable(output)
-    arrays = _read(options.arrays)
+    estimator, arrays = _read(options.arrays, options.estimator)
     try:
-        scores = Scores.from_arrays(**arrays)
+        scores = (Scores.from_margins if estimator == "margins" else Scores.from_arrays)(**arrays)
     except ValueError as error:
         raise AuditError(f"{options.arrays}: {error}") from None
     pairs = scores.select(options.memorization, options.influence, options.z)
@@ -53,8 +73,19 @@ def main(arguments: list[str]) -> None:
     if options.hdf5:
         scores.write(outputs[2])
     examples, tests = {pair.train for pair in pairs}, {pair.test for pair in pairs}
-    print(f"{len(arrays['mask']):,} models, {len(scores.train_labels):,} training examples")
-    print(f"{len(examples):,} selected in {len(pairs):,} pairs with {len(tests):,} test examples")
+    print(
+        f"{len(arrays['mask']):,} models, {len(scores.train_labels):,} training examples, "
+        f"estimator {estimator}"
+    )
+    if not {*scores.train_labels.tolist()} & {*scores.test_labels.tolist()}:
+        print(
+            "warning: no test example has the class of a training example, so no influence was "
+            "estimated; check train_labels and test_labels"
+        )
+    else:
+        print(
+            f"{len(examples):,} selected in {len(pairs):,} pairs with {len(tests):,} test examples"
+        )
     if unknown := sum(value != value for value in values.value):
         print(
             f"warning: {unknown:,} examples have no score: all models were trained with them, or "
@@ -76,35 +107,60 @@ def _parser() -> argparse.ArgumentParser:
     add("--output", "-o", type=Path, required=True, metavar="DIR", help="folder to write to")
     add(
         "--memorization",
-        type=float,
+        type=_between(-1, 1),
         default=0.25,
         help="select from this memorization (%(default)s)",
     )
-    add("--influence", type=float, default=0.15, help="and this influence (%(default)s)")
+    add(
+        "--influence",
+        type=_between(-1, 1),
+        default=0.15,
+        help="and this influence (%(default)s)",
+    )
     add(
         "--z",
-        type=float,
+        type=_between(0, 1000),
         default=4.0,
         help="which exceeds this many standard errors (%(default)s)",
+    )
+    add(
+        "--estimator",
+        choices=list(OUTPUTS),
+        help="by default margins, if the file has them",
     )
     add("--hdf5", action="store_true", help="also write scores.h5")
     return parser
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Read the arrays; raises AuditError naming what is missing or cannot be read."""
+def _between(low: float, high: float) -> Callable[[str], float]:
+    """Return a parser of numbers from `low` to `high`, for argparse."""
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"must be from {low} to {high}, not {text}")
+        return value
+
+    return number
+
+
+def _read(path: Path, estimator: str | None) -> tuple[str, dict[str, Any]]:
+    """Read the estimator and its arrays; raises AuditError naming what is missing or unreadable."""
     import numpy as np
 
     from memaudit import store
 
     try:
         with np.load(path, allow_pickle=False) as file:
-            if missing := [name for name in ARRAYS if name not in file]:
+            if estimator is None:
+                estimator = "margins" if "train_margin" in file else "difference"
+            names = [*ARRAYS, *OUTPUTS[estimator]]
+            if missing := [name for name in names if name not in file]:
                 raise AuditError(
-                    f"{path}: no array {missing[0]!r}; needed: {', '.join(ARRAYS)}; found: "
+                    f"{path}: no array {missing[0]!r}; needed: {', '.join(names)}; found: "
                     f"{', '.join(file) or 'none'}"
                 )
-            return {name: file[name] for name in ARRAYS}
+            return estimator, {name: file[name] for name in names}
     except FileNotFoundError:
         raise AuditError(f"{path}: file not found") from None
     except (EOFError, OSError, ValueError, TypeError, zipfile.BadZipFile) as error:

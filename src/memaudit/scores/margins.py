@@ -74,7 +74,7 @@ def memorization_from_margins(
     Raises
     ------
     ValueError
-        If the shapes differ.
+        If the shapes differ, or a margin is not finite.
 
     References
     ----------
@@ -96,6 +96,7 @@ def memorization_from_margins(
         raise ValueError(
             f"train_margin has shape {train_margin.shape}; the mask says ({len(mask)}, {n_train})"
         )
+    _check_finite("train_margin", train_margin)
     groups = _Groups.of(mask, train_margin)
     width = bandwidth(len(mask))
     value, variance = np.zeros(n_train), np.zeros(n_train)
@@ -118,6 +119,12 @@ def memorization_from_margins(
     known = (n_in > 1) & (len(mask) - n_in > 1)
     value, se = np.where(known, value, np.nan), np.where(known, np.sqrt(variance), np.nan)
     return Memorization(value, se, n_in, len(mask) - n_in)
+
+
+def _check_finite(name: str, margins: np.ndarray) -> None:
+    """Raise ValueError unless the margins are finite numbers."""
+    if margins.dtype.kind != "f" or not all(np.isfinite(row).all() for row in margins):
+        raise ValueError(f"{name} ({margins.dtype}) must be floats, without NaN and infinity")
 
 
 @dataclass(frozen=True)
@@ -241,7 +248,7 @@ def influence_from_margins(
     Raises
     ------
     ValueError
-        If the shapes differ.
+        If the shapes differ, or a margin is not finite.
 
     References
     ----------
@@ -254,6 +261,7 @@ def influence_from_margins(
             f"test_margin has shape {test_margin.shape}; mask and labels say "
             f"({len(mask)}, {len(test_labels)})"
         )
+    _check_finite("test_margin", test_margin)
     for label in np.unique(train_labels):
         train_index = np.flatnonzero(train_labels == label)
         test_index = np.flatnonzero(test_labels == label)
