@@ -106,6 +106,9 @@ def test_the_shipped_configurations_are_valid(paper):
         ),
         ({"memorization": {"influence": "all"}}, "influence = 'all': must be one of within_class"),
         ({"training": {"device": "tpu"}}, "device = 'tpu': must be one of auto, cpu, cuda"),
+        ({"external": {"trak": "nowhere.npy"}}, r"external\.trak = 'nowhere\.npy': file not"),
+        ({"external": {"margins": "x"}}, r"external\.margins: the name is reserved"),
+        ({"removals": {"a": "results/removals/top_b.txt"}}, r"removals\.a = '.*': file not"),
         ({"removals": {"mine": "nowhere.txt"}}, r"removals\.mine = 'nowhere\.txt': file not"),
         (
             {"results": "src/x"},

@@ -8,7 +8,7 @@ from conftest import ROOT
 from memaudit.buckets import assign, leaks, subpopulations
 from memaudit.published import cifair, counts
 from memaudit.results import affected, claims, planted
-from memaudit.scores import privacy, reliability, selection
+from memaudit.scores import external, privacy, reliability, selection
 from memaudit.tables import describe
 
 ROWS = {
@@ -23,6 +23,7 @@ ROWS = {
     "buckets": assign.Assignment,
     "subpopulations": subpopulations.Member,
     "leaks": leaks.Leak,
+    "external": external.Judgment,
     "privacy": privacy.Leakage,
     "privacy_examples": privacy.ExampleLeakage,
     "reliability_examples": reliability.ExampleReliability,

@@ -13,6 +13,7 @@ from memaudit.data.dataset import Dataset
 from memaudit.figures import affected as affected_figure
 from memaudit.figures import curves, examples, reliability, scores, sweeps
 from memaudit.figures import drops as drops_figure
+from memaudit.figures import external as external_figure
 from memaudit.figures import privacy as privacy_figure
 from memaudit.figures import similarity as similarity_figure
 from memaudit.figures.drawing import WIDTH, name, replaced_names
@@ -23,6 +24,7 @@ from memaudit.results.affected import Example, Summary
 from memaudit.results.curves import CurveRow
 from memaudit.results.sweep_tables import ThresholdRow, WeightDecayRow
 from memaudit.results.table2 import Table2Row
+from memaudit.scores.external import Judgment
 from memaudit.scores.privacy import ExampleLeakage
 from memaudit.scores.reliability import Agreement
 from memaudit.scores.rescored import Scored
@@ -201,6 +203,7 @@ def drawn(monkeypatch):
         affected_figure,
         curves,
         drops_figure,
+        external_figure,
         privacy_figure,
         reliability,
         scores,
@@ -251,6 +254,13 @@ def test_no_legend_lies_over_data(few, drawn, called, rng):
         for k, value in enumerate(values[0])
     ]
     privacy_figure.privacy(attacks, leaking, "")
+    quantities = ("lds",) if few else ("lds", "rank_correlation", "overlap")
+    judged = [
+        Judgment(score, quantity, None, 9, 0.4, 0.3, 0.5, 0.1)
+        for quantity in quantities
+        for score in ("margins", "difference", "a_rather_long_name_of_a_score")
+    ]
+    external_figure.external(judged, "")
     summary = dict.fromkeys(Summary.__dataclass_fields__, 1) | {"recipe": "original"}
     example = dict.fromkeys(Example.__dataclass_fields__, 1) | {"group": "neither"}
     examples = [Example(**example | {"predicted": 50 - k}) for k in range(2 if few else 40)]
@@ -268,7 +278,7 @@ def test_no_legend_lies_over_data(few, drawn, called, rng):
         for k in range(1 if few else 5)
     ]
     curves.learning_curves(epochs, "")
-    assert len(drawn) == 10
+    assert len(drawn) == 11
     for figure in drawn:
         legends, over, small = covering(figure)
         assert legends

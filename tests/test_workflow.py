@@ -21,6 +21,7 @@ from memaudit.buckets.leaks import Leak
 from memaudit.data.dataset import load
 from memaudit.models.removals import read_examples
 from memaudit.results import table2
+from memaudit.scores.external import Judgment
 from memaudit.scores.facade import Scores
 from memaudit.scores.privacy import ExampleLeakage, Leakage
 from memaudit.scores.selection import Pair, selecting_half
@@ -374,6 +375,35 @@ def test_privacy_is_a_target_that_trains_nothing(study):
     study.config["memorization"]["store_margins"] = False
     done = study.snakemake("privacy", check=False)
     assert "memorization.store_margins = False" in done.stdout + done.stderr
+
+
+def test_scores_of_other_methods_are_judged_and_their_top_examples_removed(study):
+    """`external` trains nothing; a list of top examples is a removal like any other."""
+    data = load(study.folder / "data/small.h5")
+    scores = Scores.from_file(study.results / "scores/original.h5")
+    images = [x.reshape(len(x), -1) / 255 - 0.5 for x in (data.train_images, data.test_images)]
+    np.save(study.folder / "pixels.npy", images[0] @ images[1].T)
+    np.save(study.folder / "forgetting.npy", -scores.memorization.value)
+    study.config["external"] = {"pixels": "pixels.npy", "forgetting": "forgetting.npy"}
+    assert study.planned("external") == {"external": 1}
+    study.snakemake("external")
+    rows = {(r.score, r.quantity): r for r in read_rows(study.results / "external.csv", Judgment)}
+    assert rows["forgetting", "rank_correlation"].value == -1
+    assert rows["forgetting", "overlap"].value == 1
+    assert rows["margins", "lds"].low > 0
+    assert rows["pixels", "lds"].models == 60
+    name = "results/small/removals/top_forgetting.txt"
+    study.config["removals"] = {"forgotten": name}
+    assert study.planned()["train"] == 2
+    study.snakemake(name)
+    selected = read_examples(study.results / "removals/selected.txt")
+    top = read_examples(study.folder / name)
+    assert len(top) == len(selected)
+    rest = np.delete(scores.memorization.value, top)
+    assert scores.memorization.value[top].min() >= rest.max()
+    study.config["external"] = {}
+    done = study.snakemake("external", check=False)
+    assert "name their files under `external`" in done.stdout + done.stderr
 
 
 def test_scores_from_margins_need_no_new_models(study):

@@ -20,6 +20,7 @@ _NAMES = {
     "models.removals": "control_examples subset_mask",
     "results.statistics": "Arm Estimate TwoWay accuracy_drop equivalence holm no_effect",
     "scores.estimate": "memorization",
+    "scores.external": "judge_attributions judge_scores",
     "scores.facade": "Scores",
     "scores.privacy": "lira",
     "scores.selection": "Pair",
@@ -44,6 +45,8 @@ if TYPE_CHECKING:  # the same names
     from memaudit.results.statistics import holm as holm
     from memaudit.results.statistics import no_effect as no_effect
     from memaudit.scores.estimate import memorization as memorization
+    from memaudit.scores.external import judge_attributions as judge_attributions
+    from memaudit.scores.external import judge_scores as judge_scores
     from memaudit.scores.facade import Scores as Scores
     from memaudit.scores.privacy import lira as lira
     from memaudit.scores.selection import Pair as Pair

@@ -13,7 +13,7 @@ try:
     from memaudit.models.shards import trials_of
     from memaudit.study import plan, progress, trained
     from memaudit.study.checks import check_files
-    from memaudit.study.config import ABOVE, LISTED
+    from memaudit.study.config import ABOVE, LISTED, TOP
     from memaudit.study.study import EXAMPLE_FIGURES, FIGURES, Study, check_owner
 except ImportError as error:
     raise WorkflowError(
@@ -95,5 +95,16 @@ def needs_margins(files):
                 "subset models: set it to true (models without them are trained again)"
             )
         return files
+
+    return check
+
+
+def external_files(files):
+    """Return an input function: `files`, or an error if no scores are named."""
+
+    def check(wildcards):
+        if not files:
+            raise WorkflowError("external: no scores to judge; name their files under `external`")
+        return list(files)
 
     return check

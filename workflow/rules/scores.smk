@@ -114,6 +114,60 @@ rule privacy:
         "../scripts/privacy.py"
 
 
+# A target of its own: `snakemake external`.
+rule external:
+    input:
+        files=external_files(study.config.external.values()),
+        scores=study.scores,
+        dataset=study.dataset,
+        shards=study.shards(study.scored, "subset") if study.trains_subsets else [],
+    output:
+        csv=f"{study.results}/external.csv",
+        png=report(
+            f"{study.results}/figures/external.png",
+            caption="../report/external.rst",
+            category="5 The scores",
+            labels={"what": "Scores of other methods"},
+        ),
+        svg=f"{study.results}/figures/external.svg",
+    log:
+        f"{study.results}/logs/external.log",
+    conda:
+        "../../envs/memaudit.yaml"
+    resources:
+        mem_mb=8000,
+    params:
+        names=list(study.config.external),
+        models=study.config.memorization.models,
+        fraction=study.config.memorization.subset_fraction,
+        store_margins=study.config.memorization.store_margins,
+        threshold=study.config.selection.memorization,
+        seed=study.config.seed,
+        recipe=study.recipes.get(study.scored),
+    script:
+        "../scripts/external.py"
+
+
+# A checkpoint like `removals`: a list that is unchanged retrains nothing.
+checkpoint top_examples:
+    input:
+        file=lambda wildcards: study.config.external[wildcards.name],
+        scores=study.scores,
+        selected=f"{study.results}/removals/selected.txt",
+        dataset=study.dataset,
+    output:
+        f"{study.results}/removals/{TOP}{{name}}.txt",
+    log:
+        f"{study.results}/logs/top_examples/{{name}}.log",
+    wildcard_constraints:
+        name="|".join(map(re.escape, study.config.external)) or "none",
+    localrule: True
+    conda:
+        "../../envs/memaudit.yaml"
+    script:
+        "../scripts/top_examples.py"
+
+
 if not study.trains_subsets:
 
     rule published_scores:

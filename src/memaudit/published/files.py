@@ -31,6 +31,12 @@ def read_npy(path: str | Path) -> np.ndarray:
     return found
 
 
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Read all arrays of an .npz file, or that of an .npy file under the name `scores`."""
+    found = _load(path)
+    return {"scores": found} if isinstance(found, np.ndarray) else found
+
+
 def _load(path: str | Path) -> np.ndarray | dict[str, np.ndarray]:
     try:
         with open(path, "rb") as file:

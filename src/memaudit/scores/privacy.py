@@ -122,7 +122,7 @@ class MembershipAttack:
                 found = self._quantities(np.asarray(examples), seed)
                 if memorization is not None:
                     pair = self.vulnerability()[examples], memorization[examples]
-                    found.append(("rank_correlation", *_rank_correlation(*pair, seed)))
+                    found.append(("rank_correlation", *rank_correlation(*pair, seed)))
                 counts = len(examples), len(self.member)
                 rows += [
                     Leakage(self.attack, name, *counts, quantity, value, low, high)
@@ -159,7 +159,7 @@ class MembershipAttack:
         return [*rows, ("epsilon", _epsilon(member, block % 2 == 0), nan, nan)]
 
 
-def _rank_correlation(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[float, float, float]:
+def rank_correlation(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[float, float, float]:
     """Return Spearman's correlation and its 95% CI by a bootstrap over examples; NaN if few."""
     known = ~np.isnan(x + y)
     x, y = x[known], y[known]

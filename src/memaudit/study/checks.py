@@ -12,7 +12,16 @@ from memaudit.data.image_folder import count_images, folder_at
 from memaudit.errors import AuditError
 from memaudit.models.network_names import NETWORKS, source_path
 from memaudit.models.removals import CONTROL, block_size, read_examples
-from memaudit.study.config import ABOVE, LISTED, WEIGHT_DECAY, Config, Dataset, Duplicates, n_train
+from memaudit.study.config import (
+    ABOVE,
+    LISTED,
+    TOP,
+    WEIGHT_DECAY,
+    Config,
+    Dataset,
+    Duplicates,
+    n_train,
+)
 from memaudit.study.schema import explain, key_name
 
 RENAMED_RECIPES = {"converged": "weight_decay"}
@@ -87,6 +96,7 @@ def _problems(config: Config) -> Iterator[str]:
         _duplicates_problems(config.duplicates),
         _dataset_problems(config.dataset),
         _source_problems(config),
+        _external_problems(config),
     ):
         for problem in problems:
             found = True
@@ -202,6 +212,15 @@ def _source_problems(config: Config) -> Iterator[str]:
                 )
 
 
+def _external_problems(config: Config) -> Iterator[str]:
+    """Scores of other methods that are not there, or that have the names of our own."""
+    for name, path in config.external.items():
+        if name in ("margins", "difference"):
+            yield f"external.{name}: the name is reserved; choose another name"
+        elif not Path(path).is_file():
+            yield f"external.{name} = {path!r}: file not found"
+
+
 def _dataset_problems(dataset: Dataset) -> Iterator[str]:
     kind, path = dataset.kind, dataset.image_folder.path
     if dataset.name in ("cifar10", "cifar100") and dataset.name != kind:
@@ -240,6 +259,8 @@ def _decisions_problems(path: str | None) -> Iterator[str]:
 def _size_problems(config: Config) -> Iterator[str]:
     """Lists of examples, and subsets, that do not fit the dataset."""
     n = n_train(config)
+    results = config.results.rstrip("/")
+    tops = {f"{results}/removals/{TOP}{name}.txt" for name in config.external}
     if n is None and config.removals:
         folder = config.dataset.image_folder
         n = count_images(folder.path or "", "train", folder.per_class) or None
@@ -250,6 +271,8 @@ def _size_problems(config: Config) -> Iterator[str]:
                 f"{key}: the name is reserved, as are none, subset, {', '.join(LISTED)} and names "
                 f"that begin with {CONTROL} or {ABOVE}; choose another name"
             )
+        elif path in tops:
+            continue  # the workflow writes it
         elif not Path(path).is_file():
             yield f"{key}: file not found"
         else:

@@ -9,8 +9,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from memaudit.data.longtail import LongTail
 from memaudit.models.network_names import NETWORKS
 
-# Removals that the study defines itself; WEIGHT_DECAY and ABOVE begin the names of those of sweeps.
+# Removals that the study defines itself; WEIGHT_DECAY and ABOVE begin the names of those of sweeps,
+# TOP those of the lists of external scores.
 LISTED = ("selected", "leakage_shift", "memorized")
+TOP = "top_"
 WEIGHT_DECAY, ABOVE = "weight_decay_", "above_"
 
 CIFAR_TRAIN = 50_000
@@ -587,6 +589,14 @@ class Config(_Section):
         "(from 0) per line. Each list gets a row in Table 2 and a matched random control.",
         {},
         rebuilds="the new rows",
+        allowed="a mapping of names to files",
+    )
+    external: dict[Name, Location] = _key(
+        "Scores or data attributions of other methods to judge, `{name: file}`: .npy or .npz, one "
+        "number per training example, or training x test examples. A target of its own: "
+        "`snakemake external` ([how](#scores-of-other-methods)).",
+        {},
+        rebuilds="external.csv when requested",
         allowed="a mapping of names to files",
     )
     training: Training = Training()
