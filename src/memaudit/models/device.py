@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import platform
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -56,8 +57,23 @@ def choose_device(
 def describe(device: torch.device) -> str:
     """Return the name of the device, for the log and the shard."""
     if device.type == "cpu":
-        return "CPU, one thread"
+        return f"CPU ({processor()}), one thread"
     return torch.cuda.get_device_name(device)
+
+
+def processor() -> str:
+    """Return the type of the processor: rounding, and so the last digits, may differ by it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    found: dict[str, str] = {}
+    for line in lines:
+        key, _, value = line.partition(":")
+        found.setdefault(key.strip(), value.strip())
+    name = found.get("model name") or platform.processor() or platform.machine()
+    numbers = [f"{key} {found[key]}" for key in ("cpu family", "model") if key in found]
+    return ", ".join([name.replace(";", ","), *numbers])
 
 
 def visible_to_torch() -> Gpus:
