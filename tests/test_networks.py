@@ -151,6 +151,39 @@ def test_every_parameter_gets_a_gradient(network):
     assert all(p.grad.abs().sum() > 0 for p in network.parameters())
 
 
+def test_small_is_its_description():
+    """Convolutions with their padding and stride, pooling, residuals, and normalised pixels."""
+    network = networks.build("small", CLASSES, seed=1).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for values in (module.weight, module.bias, module.running_mean):
+                nn.init.normal_(values)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert [m.out_channels for m in convolutions] == [40, 80, 80, 192, 192]
+    images = torch.rand(3, 3, 32, 32)
+    x = torch.stack(
+        [
+            (images[:, at] - mean) / sd
+            for at, (mean, sd) in enumerate(
+                [(0.507, 0.267), (0.487, 0.256), (0.441, 0.276)]  # of CIFAR-100's training images
+            )
+        ],
+        dim=1,
+    )
+    for at, (convolution, norm) in enumerate(zip(convolutions, norms, strict=True)):
+        y = nn.functional.conv2d(x, convolution.weight, stride=2 if at == 0 else 1, padding=1)
+        if at in (1, 3):
+            y = nn.functional.max_pool2d(y, 2)
+        y = norm(y).clamp(min=0)
+        x = x + y if at in (2, 4) else y
+    assert x.shape == (3, 192, 4, 4)
+    with torch.no_grad():
+        expected = network[-1](x.amax(dim=(2, 3)))
+        assert torch.allclose(network(images), expected, rtol=1e-4, atol=1e-4)
+
+
 OWN = """
 import numpy
 import torch

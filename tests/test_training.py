@@ -119,6 +119,7 @@ def test_divergence_names_model_epoch_and_rate(small_dataset):
     # counted by hand from the layers' shapes for 10 classes
     [
         ("tiny", 26_266),
+        ("small", 561_434),
         ("resnet9", 2_274_890),
         ("resnet18", 11_173_962),
         ("resnet50", 23_520_842),

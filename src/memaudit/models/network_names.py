@@ -9,7 +9,7 @@ from pathlib import Path
 
 from memaudit.errors import AuditError
 
-NETWORKS = ("fz_resnet50", "resnet50", "resnet18", "resnet9", "tiny")
+NETWORKS = ("fz_resnet50", "resnet50", "resnet18", "resnet9", "small", "tiny")
 
 _OWN = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 

@@ -18,13 +18,40 @@ from memaudit.errors import AuditError
 from memaudit.models.network_names import NETWORKS, check_name, source_path
 from memaudit.models.preactivation import PreActivationResNet50
 
+CIFAR_MEAN, CIFAR_SD = (0.507, 0.487, 0.441), (0.267, 0.256, 0.276)
 
-def _conv_bn(width_in: int, width_out: int, stride: int = 1) -> nn.Sequential:
+
+def _conv_bn(width_in: int, width_out: int, stride: int = 1, size: int = 3) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(width_in, width_out, 3, stride=stride, padding=1, bias=False),
+        nn.Conv2d(width_in, width_out, size, stride=stride, padding=1, bias=False),
         nn.BatchNorm2d(width_out),
         nn.ReLU(inplace=True),
     )
+
+
+def _conv_pool(width_in: int, width_out: int) -> nn.Sequential:
+    """Pool before the batch norm, which then passes over a quarter of the values."""
+    return nn.Sequential(
+        nn.Conv2d(width_in, width_out, 3, padding=1, bias=False),
+        nn.MaxPool2d(2),
+        nn.BatchNorm2d(width_out),
+        nn.ReLU(inplace=True),
+    )
+
+
+class _Normalize(nn.Module):
+    """CIFAR-100's channel means and SDs; constants, not part of the weights."""
+
+    mean: torch.Tensor
+    sd: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, values in (("mean", CIFAR_MEAN), ("sd", CIFAR_SD)):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - self.mean) / self.sd
 
 
 class _Residual(nn.Module):
@@ -46,6 +73,26 @@ def tiny(classes: int) -> nn.Module:
         nn.AdaptiveAvgPool2d(2),
         nn.Flatten(),
         nn.Linear(64 * 4, classes),
+    )
+
+
+def small(classes: int) -> nn.Module:
+    """Five convolutions for CIFAR on a CPU, residual at 8x8 and 4x4: 0.6 million parameters.
+
+    The stem halves the side, which lowers accuracy and saves three quarters of the time. Trained as
+    in config/cifar100-cpu.yaml; docs/cifar100 states its accuracy.
+    """
+    stem, middle, last = 40, 80, 192
+    return nn.Sequential(
+        _Normalize(),
+        _conv_bn(3, stem, stride=2, size=4),
+        _conv_pool(stem, middle),
+        _Residual(_conv_bn(middle, middle)),
+        _conv_pool(middle, last),
+        _Residual(_conv_bn(last, last)),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+        nn.Linear(last, classes),
     )
 
 
@@ -100,7 +147,8 @@ def fz_resnet50(classes: int) -> nn.Module:
 
 
 _SHIPPED: dict[str, Callable[[int], nn.Module]] = {
-    function.__name__: function for function in (fz_resnet50, resnet50, resnet18, resnet9, tiny)
+    function.__name__: function
+    for function in (fz_resnet50, resnet50, resnet18, resnet9, small, tiny)
 }
 
 

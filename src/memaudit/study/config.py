@@ -372,8 +372,8 @@ class Recipe(_Section):
         ),
     ] = _key(
         "`fz_resnet50` (F&Z's, pre-activation), `resnet50`, `resnet18` (torchvision's, with a "
-        "CIFAR stem), `resnet9`, `tiny`, or a function of your own that builds a network, "
-        "`package.module:function`."
+        "CIFAR stem), `resnet9`, `small` (for CIFAR on a CPU), `tiny`, or a function of your own "
+        "that builds a network, `package.module:function`."
     )
     epochs: int = _key("Passes over the training examples.", ge=1, le=100_000)
     batch_size: int = _key(

@@ -19,15 +19,24 @@ from memaudit.templates import render
 Kind = Literal["cpu", "gpu"]
 
 # Training throughput in images per second at 32 x 32 pixels (scaled by area), forward and backward.
-# CPU: measured in float32, one thread of a 2-core Xeon. GPU: computed for an H200 and bfloat16, not
-# measured (tiny: taken as resnet9).
+# CPU: measured in float32, one thread of a 2-core Xeon (small: in bfloat16, of a 2-core EPYC with
+# AVX512-BF16). GPU: computed for an H200 and bfloat16, not measured (small and tiny: taken as
+# resnet9).
 IMAGES_PER_SECOND: dict[Kind, dict[str, float]] = {
-    "cpu": {"fz_resnet50": 12, "resnet50": 12, "resnet18": 32, "resnet9": 76, "tiny": 9_900},
+    "cpu": {
+        "fz_resnet50": 12,
+        "resnet50": 12,
+        "resnet18": 32,
+        "resnet9": 76,
+        "small": 1_100,
+        "tiny": 9_900,
+    },
     "gpu": {
         "fz_resnet50": 17_000,
         "resnet50": 17_000,
         "resnet18": 110_000,
         "resnet9": 250_000,
+        "small": 250_000,
         "tiny": 250_000,
     },
 }
