@@ -256,7 +256,7 @@ def test_large_files_follow_links_too(tmp_path):
     labels = np.arange(4)
     fields = dict.fromkeys(("train_labels", "n_in", "n_out", "test_labels", "test_right"), labels)
     with store.create_large(
-        tmp_path / "pairs.h5", store.ALL_PAIRS, {}, fields, "influence", (4, 4)
+        tmp_path / "pairs.h5", store.ALL_PAIRS, {}, fields, {"influence": (4, 4)}
     ) as add:
         add(np.ones((4, 4)))
     assert (tmp_path / "pairs.h5").is_symlink()

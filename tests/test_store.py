@@ -128,7 +128,9 @@ SMALL |= {"test_labels": np.arange(50), "test_right": np.arange(50)}
 
 def large(path, rows, shape=(40, 50)):
     """Write a file of all pairs from blocks of rows."""
-    with store.create_large(path, store.ALL_PAIRS, {"models": 7}, SMALL, "influence", shape) as add:
+    with store.create_large(
+        path, store.ALL_PAIRS, {"models": 7}, SMALL, {"influence": shape}
+    ) as add:
         for some in rows:
             add(some)
 
@@ -201,7 +203,7 @@ def test_remains_of_a_killed_writer_are_removed_by_the_next(tmp_path):
         small = {{"train_labels": np.arange(40), "n_in": np.arange(40), "n_out": np.arange(40)}}
         small |= {{"test_labels": np.arange(50), "test_right": np.arange(50)}}
         with store.create_large(
-            {str(tmp_path / "pairs.h5")!r}, store.ALL_PAIRS, {{}}, small, "influence", (40, 50)
+            {str(tmp_path / "pairs.h5")!r}, store.ALL_PAIRS, {{}}, small, {{"influence": (40, 50)}}
         ) as add:
             add(np.zeros((20, 50)))
             os.kill(os.getpid(), signal.SIGKILL)
@@ -221,7 +223,7 @@ def test_a_large_file_needs_little_memory(tmp_path):
     tracemalloc.start()
     try:
         with store.create_large(
-            tmp_path / "pairs.h5", store.ALL_PAIRS, {}, small, "influence", shape
+            tmp_path / "pairs.h5", store.ALL_PAIRS, {}, small, {"influence": shape}
         ) as add:
             tracemalloc.reset_peak()
             for _ in range(shape[0]):

@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import h5py
 import numpy as np
@@ -355,29 +355,34 @@ def create_large(
     contract: Mapping[str, Field],
     attributes: Mapping[str, Any],
     fields: Mapping[str, Any],
-    name: str,
-    shape: tuple[int, ...],
+    large: Mapping[str, tuple[int, ...]],
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """Open `path` like `create` when one dataset, `name` of `shape`, is too large for memory.
+    """Open `path` like `create` when some datasets, `large` (name: shape), do not fit in memory.
 
-    `fields` are the other datasets. Yields a function that appends rows of `name`, an array (any
-    number, *shape[1:]), until it is complete. HDF5 lays out the file in memory with `name` at its
-    end, and rows are appended by plain writes, which a full disk does not crash. Space for all of
+    `fields` are the other datasets. Yields a function that appends rows of the first large dataset
+    that is incomplete, an array (any number, *shape[1:]). HDF5 lays out the file in memory without
+    them, and rows are appended by plain writes, which a full disk does not crash. Space for all of
     them is reserved first, so that too small a disk fails before the computation. Raises AuditError
     as `atomic_write` does, and ValueError for missing rows, surplus rows or another shape.
     """
     path = Path(path)
-    memory = io.BytesIO()
-    # enough space at the start for all metadata of HDF5, so that the large dataset comes last
-    with _in_memory(memory, contract, attributes, meta_block_size=2**16) as writer:
+    memory = _SparseMemory()
+    with _in_memory(memory, contract, attributes) as writer:
         for key, values in fields.items():
             writer.add(key, values)
-        large = writer.reserve(name, shape)
-        dtype, start, size = large.dtype, large.id.get_offset(), large.nbytes
+        reserved = {name: writer.reserve(name, shape) for name, shape in large.items()}
+        # those without rows have no place in the file
+        parts = [_Part.of(name, rows) for name, rows in reserved.items() if rows.nbytes]
         writer.file.flush()
-        if writer.file.id.get_filesize() != start + size:
-            raise RuntimeError(f"{path}: HDF5 did not put {name} at the file's end")
-    head = memory.getbuffer()[:start]
+        size = writer.file.id.get_filesize()
+    between = []  # what lies before each part, and after the last
+    starts, ends = [part.start for part in parts], [part.end for part in parts]
+    for start, stop in zip([0, *ends], [*starts, size], strict=True):
+        if start > stop:
+            raise RuntimeError(f"{path}: HDF5 did not store {', '.join(large)} in this order")
+        between.append(bytearray(stop - start))
+        memory.seek(start)
+        memory.readinto(between[-1])
     with _os_errors(path):
         target = _destination(path)
         if isinstance(target, Path):
@@ -385,36 +390,109 @@ def create_large(
             for left in target.parent.glob(pattern):  # large remains of a killed run
                 left.unlink(missing_ok=True)
     with atomic_write(path) as temporary, open(temporary, "wb") as out:
-        _reserve(out.fileno(), start + size)
-        out.write(head)
-        digest = hashlib.sha256(head[SEAL_BYTES:])
+        reserve_space(out.fileno(), size)
+        out.write(between[0])
+        digest = hashlib.sha256(between[0][SEAL_BYTES:])
+        number = 0
 
         def append(rows: np.ndarray) -> None:
-            rows = np.ascontiguousarray(rows, dtype=dtype)
-            if rows.shape[1:] != shape[1:] or out.tell() + rows.nbytes > start + size:
-                raise ValueError(f"{name}: rows {rows.shape} do not fit what is left of {shape}")
+            nonlocal number
+            part = parts[min(number, len(parts) - 1)]
+            rows = np.ascontiguousarray(rows, dtype=part.dtype)
+            if rows.shape[1:] != part.shape[1:] or out.tell() + rows.nbytes > part.end:
+                raise ValueError(f"{part.name}: rows {rows.shape} do not fit into {part.shape}")
             out.write(rows.data)
             digest.update(rows.data)
+            if out.tell() == part.end:
+                number += 1
+                out.write(between[number])
+                digest.update(between[number])
 
         yield append
-        if out.tell() != start + size:
-            raise ValueError(f"{name}: {out.tell() - start} bytes of {size} were written")
+        if number < len(parts):
+            raise ValueError(f"{parts[number].name}: rows are missing")
         out.seek(0)
         out.write(_seal(digest.hexdigest()))
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A dataset whose rows are appended, with its place in the file in bytes."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+    @classmethod
+    def of(cls, name: str, rows: h5py.Dataset) -> Self:
+        start = rows.id.get_offset()
+        return cls(name, rows.dtype, rows.shape, start, start + rows.nbytes)
+
+
+class _SparseMemory(io.RawIOBase):
+    """A file in memory in which blocks that were never written take no space."""
+
+    BLOCK = 1 << 16  # bytes
+
+    def __init__(self) -> None:
+        self.blocks: dict[int, bytearray] = {}
+        self.position = 0
+        self.size = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.size}[whence]
+        self.position = start + offset
+        return self.position
+
+    def tell(self) -> int:
+        return self.position
+
+    def write(self, content: Any) -> int:
+        content = memoryview(content).cast("B")
+        for block, part, at in self._parts(len(content)):
+            written = self.blocks.setdefault(block, bytearray(self.BLOCK))
+            written[part] = content[at : at + part.stop - part.start]
+        self.truncate(max(self.size, self.position))
+        return len(content)
+
+    def readinto(self, buffer: Any) -> int:
+        buffer = memoryview(buffer).cast("B")
+        for block, part, at in self._parts(len(buffer)):
+            length = part.stop - part.start
+            buffer[at : at + length] = (
+                self.blocks[block][part] if block in self.blocks else bytes(length)
+            )
+        return len(buffer)
+
+    def truncate(self, size: int | None = None) -> int:
+        self.size = self.position if size is None else size
+        return self.size
+
+    def _parts(self, length: int) -> Iterator[tuple[int, slice, int]]:
+        """Yield block number, its part, and place in the buffer for the next `length` bytes."""
+        start = self.position
+        self.position += length
+        while start < self.position:
+            block, first = divmod(start, self.BLOCK)
+            stop = min(self.BLOCK, first + self.position - start)
+            yield block, slice(first, stop), start - self.position + length
+            start += stop - first
+
+
 @contextmanager
 def _in_memory(
-    memory: io.BytesIO, contract: Mapping[str, Field], attributes: Mapping[str, Any], **options: Any
+    memory: io.BytesIO | _SparseMemory, contract: Mapping[str, Field], attributes: Mapping[str, Any]
 ) -> Iterator[Writer]:
-    with h5py.File(memory, "w", userblock_size=SEAL_BYTES, **options) as file:
+    with h5py.File(memory, "w", userblock_size=SEAL_BYTES) as file:
         for key, value in attributes.items():
             is_nested = isinstance(value, dict | list)
             file.attrs[key] = json.dumps(value, sort_keys=True) if is_nested else value
         yield Writer(file, contract)
 
 
-def _reserve(descriptor: int, size: int) -> None:
+def reserve_space(descriptor: int, size: int) -> None:
     """Reserve `size` bytes if the file system can. Raises OSError if the disk is full."""
     if not hasattr(os, "posix_fallocate"):
         return

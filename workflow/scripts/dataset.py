@@ -1,5 +1,7 @@
 """Read or generate the configured dataset and write it as data/<name>.h5."""
 
+from pathlib import Path
+
 from memaudit import store
 from memaudit.data import cifar, dataset, image_folder, longtail
 from memaudit.data.fetch import read_sources
@@ -10,7 +12,9 @@ with job(snakemake.log[0]) as report:
     if kind == "longtail":
         data = longtail.generate(longtail.LongTail(**settings), snakemake.params.seed)
     elif kind == "image_folder":
-        data = image_folder.read_image_folder(**settings, report=report.say)
+        data = image_folder.read_image_folder(
+            **settings, report=report.say, scratch=Path(snakemake.output.data).parent
+        )
     else:
         sources = read_sources(snakemake.params.sources)
         data = cifar.read_cifar(kind, snakemake.params.cifar, sources, report.say)

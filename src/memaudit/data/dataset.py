@@ -1,12 +1,15 @@
-"""A dataset in memory and on disk: images, labels, names. Example i is always row i."""
+"""A dataset: images, labels, names. Example i is always row i. Images may stay in the file."""
 
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 
 from memaudit import store
+from memaudit.data import mapped
 
 
 @dataclass(frozen=True)
@@ -46,25 +49,37 @@ class Dataset:
         total = hashlib.sha256()
         for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             total.update(f"{array.dtype} {array.shape}".encode())
-            total.update(np.ascontiguousarray(array).data)
+            for block in mapped.blocks(array):
+                total.update(np.ascontiguousarray(block).data)
         return total.hexdigest()
 
 
 def save(dataset: Dataset, path: str | Path) -> None:
-    """Write `dataset` to an HDF5 file with the fields of `memaudit.store.DATASET`."""
-    with store.create(path, store.DATASET, {"digest": dataset.digest()}) as out:
-        out.add("class_names", dataset.class_names)
-        for side in ("train", "test"):
-            out.add(f"{side}/images", getattr(dataset, f"{side}_images"))
-            out.add(f"{side}/labels", getattr(dataset, f"{side}_labels"))
-            if names := getattr(dataset, f"{side}_names"):
-                out.add(f"{side}/names", names)
-        for name, values in dataset.planted.items():
-            out.add(f"planted/{name}", values)
+    """Write `dataset` to an HDF5 file with the fields of `memaudit.store.DATASET`, block by block.
+
+    Raises AuditError when it cannot be written.
+    """
+    fields: dict[str, Any] = {"class_names": dataset.class_names}
+    images = {}
+    for side in ("train", "test"):
+        images[f"{side}/images"] = getattr(dataset, f"{side}_images")
+        fields[f"{side}/labels"] = getattr(dataset, f"{side}_labels")
+        if names := getattr(dataset, f"{side}_names"):
+            fields[f"{side}/names"] = names
+    fields |= {f"planted/{name}": values for name, values in dataset.planted.items()}
+    attributes = {"digest": dataset.digest()}
+    shapes = {name: array.shape for name, array in images.items()}
+    with store.create_large(path, store.DATASET, attributes, fields, shapes) as append:
+        for array in images.values():
+            for block in mapped.blocks(array):
+                append(block)
 
 
 def load(path: str | Path) -> Dataset:
-    """Read a dataset written by `save`. Raises AuditError when it is missing or damaged."""
+    """Read a dataset written by `save`; its images are read-only and read when they are used.
+
+    Raises AuditError when it is missing or damaged.
+    """
     with store.reading(path, store.DATASET) as file:
         text = {
             name: file[name].asstr()[:].tolist()
@@ -77,11 +92,19 @@ def load(path: str | Path) -> Dataset:
         }
         return Dataset(
             class_names=text["class_names"],
-            train_images=file["train/images"][:],
+            train_images=_images(file["train/images"]),
             train_labels=file["train/labels"][:],
-            test_images=file["test/images"][:],
+            test_images=_images(file["test/images"]),
             test_labels=file["test/labels"][:],
             train_names=text.get("train/names", []),
             test_names=text.get("test/names", []),
             planted=planted,
         )
+
+
+def _images(images: h5py.Dataset) -> np.ndarray:
+    """Return images of an open file, mapped if they are stored in one piece."""
+    offset = images.id.get_offset()
+    if offset is None:  # compressed, or none
+        return np.asarray(images[:])
+    return mapped.read_only(images.file.filename, offset, images.shape)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from memaudit.data import mapped
 from memaudit.data.dataset import Dataset
 from memaudit.data.images import Reader, Report, Scale, raise_faults
 from memaudit.errors import AuditError
@@ -44,13 +45,15 @@ def read_image_folder(
     image_size: int | None = None,
     per_class: int | None = None,
     report: Report = print,
+    scratch: str | Path | None = None,
 ) -> Dataset:
     """Read a folder of images as a dataset.
 
     Classes and files are taken in sorted order, without hidden files. `image_size` (pixels) brings
     every image to a square: the shorter side is scaled to it and the centre cropped; without it all
     images must have one size. `per_class` limits the training images, and the test images, of each
-    class. `report` is told what was done to images of unusual modes.
+    class. `report` is told what was done to images of unusual modes. With `scratch`, a folder,
+    the pixels are kept there in an unnamed file instead of in memory.
 
     Raises AuditError naming up to twenty folders, classes or files: a missing or empty side or
     class, a class on one side only, a misplaced folder or file, a name that is not UTF-8, an
@@ -75,7 +78,7 @@ def read_image_folder(
     }
     try:
         scale = None if image_size is None else Scale(image_size)
-        train, test = read_folders(root, used, scale, report, faults)
+        train, test = read_folders(root, used, scale, report, faults, scratch)
     except SeveralSizes as error:
         raise SeveralSizes(f"{error}; set dataset.image_folder.image_size") from None
     number = {name: label for label, name in enumerate(names)}
@@ -93,8 +96,11 @@ def read_folders(
     scale: Scale | None,
     report: Report,
     faults: Sequence[str] = (),
+    scratch: str | Path | None = None,
 ) -> list[Side]:
     """Read the files of each side, {side: {class: files}}, to images of one size.
+
+    The pixels are kept in memory, or in an unnamed file in the folder `scratch`.
 
     Raises AuditError with `faults`, found before, and all unreadable images; SeveralSizes if that
     is the only problem.
@@ -113,7 +119,8 @@ def read_folders(
                     continue
                 if first is None:
                     first = file, picture.size
-                    _check_memory(root, total, picture.pixels.shape)
+                    if scratch is None:
+                        _check_memory(root, total, picture.pixels.shape)
                 if picture.size != first[1] and not (scale and scale.crop):
                     unlike = unlike or (
                         f"{printable(str(file))}: {_size(picture.size)} pixels, but "
@@ -121,8 +128,11 @@ def read_folders(
                     )
                     continue
                 if not images.size:
-                    images = np.empty((len(named), *picture.pixels.shape), np.uint8)
+                    shape = (len(named), *picture.pixels.shape)
+                    images = _on_disk(shape, scratch) if scratch else np.empty(shape, np.uint8)
                 images[row] = picture.pixels
+                if not (row + 1) % mapped.rows_per_block(images):
+                    mapped.release(images)
             names = [file.relative_to(root).as_posix() for file, _ in named]
             sides.append(Side(images, names, [name for _, name in named]))
     raise_faults(root, [*faults, *reader.faults, *reader.range_faults()])
@@ -206,6 +216,16 @@ def count_images(folder: str | Path, side: str, per_class: int | None) -> int:
         return 0
     classes = [visible(entry, []) for entry in visible(root, []) if entry.is_dir()]
     return sum(min(len(images), per_class or len(images)) for images in classes)
+
+
+def _on_disk(shape: tuple[int, ...], folder: str | Path) -> np.ndarray:
+    try:
+        return mapped.scratch(shape, folder)
+    except OSError as error:
+        raise AuditError(
+            f"{printable(str(folder))}: {np.prod(shape) / 1e9:,.1f} GB for pixels cannot be stored "
+            f"({error.strerror}). Free disk space, or set dataset.image_folder.image_size"
+        ) from None
 
 
 def _check_memory(root: Path, images: int, shape: tuple[int, ...]) -> None:

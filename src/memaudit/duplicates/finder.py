@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 
+from memaudit.data import mapped
 from memaudit.duplicates.candidates import find_candidates, fit_whitening, whitened
 from memaudit.duplicates.likeness import score_of, verify
 from memaudit.duplicates.views import square, squares
@@ -127,8 +128,8 @@ def find_duplicates(
             f"{train_images.shape[1:3]} and {test_images.shape[1:3]}"
         )
     _check_numbers(near, review, "per_test", per_test)
-    identical = _by_content(content[0] or map(_digest, train_images))
-    test_content = content[1] or list(map(_digest, test_images))
+    identical = _by_content(content[0] or _digests(train_images))
+    test_content = content[1] or list(_digests(test_images))
     found: dict[tuple[int, int], float] = {}
     exact: set[tuple[int, int]] = set()
     complete: set[bytes] = set()
@@ -281,6 +282,11 @@ def _check_images(name: str, images: np.ndarray) -> None:
     raise ValueError(
         f"{name} must be a uint8 array of shape (images, height, width, 3), not empty; got {got}"
     )
+
+
+def _digests(images: np.ndarray) -> Iterator[bytes]:
+    for block in mapped.blocks(images):
+        yield from map(_digest, block)
 
 
 def _digest(image: np.ndarray) -> bytes:

@@ -6,12 +6,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from memaudit.data import mapped
+
 SIDE = 32  # side in pixels of the square that every image is resampled to
 
 
 def square(images: np.ndarray) -> torch.Tensor:
     """Return uint8 images (b, h, w, 3) as float32 (b, 3, 32, 32), values 0 to 1."""
-    x = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
+    # a copy: images that stay in a file are read-only, which torch warns of
+    x = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 255
     if x.shape[-2:] != (SIDE, SIDE):
         x = F.interpolate(x, size=(SIDE, SIDE), mode="bilinear", antialias=True)
     return x
@@ -33,6 +36,7 @@ def squares(images: np.ndarray) -> Iterator[torch.Tensor]:
     """Yield the images as `square` returns them, in blocks."""
     for start in range(0, len(images), 2048):
         yield square(images[start : start + 2048])
+        mapped.release(images)
 
 
 def blur(x: torch.Tensor, sigma: float) -> torch.Tensor:

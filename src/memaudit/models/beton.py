@@ -21,6 +21,7 @@ from ffcv.types import (
 )
 
 from memaudit import store
+from memaudit.data import mapped
 from memaudit.data.dataset import Dataset
 
 SMALLEST_PAGE = 1 << 23  # bytes, FFCV's default
@@ -97,4 +98,7 @@ def _images(dataset: Dataset, start: int, stop: int) -> bytes:
     n = dataset.n_train
     train = dataset.train_images[start : min(stop, n)]
     test = dataset.test_images[max(start - n, 0) : max(stop - n, 0)]
-    return train.tobytes() + test.tobytes()
+    content = train.tobytes() + test.tobytes()
+    mapped.release(dataset.train_images)
+    mapped.release(dataset.test_images)
+    return content

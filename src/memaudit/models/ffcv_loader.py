@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from memaudit.data import mapped
 from memaudit.data.dataset import Dataset
 from memaudit.errors import AuditError
 from memaudit.models.augmentation import Augmentation, augmentation
@@ -59,6 +60,7 @@ class FFCVLoader:
         self._pool = ThreadPoolExecutor(self.workers) if self.workers > 1 else None
         self._epoch = ffcv.Epoch
         self._loader = ffcv.open_beton(str(beton))
+        self._file = self._loader.memory_manager.context.mmap
         self._copies = (
             torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             if device.type == "cuda"
@@ -93,6 +95,8 @@ class FFCVLoader:
         try:
             for images, labels in epoch:
                 delivered += len(labels)
+                # the file's pages stay in the system's cache, but not in this process
+                mapped.release(self._file)
                 yield from self._deliver(images, torch.from_numpy(labels).view(-1))
             if epoch.error:
                 epoch.error.add_note(f"in FFCV's thread, reading {self.beton}")

@@ -27,7 +27,7 @@ from memaudit.models.loaders import choose_loader
 from memaudit.models.network_names import network_source
 from memaudit.models.recipe import Recipe
 from memaudit.models.removals import smallest_subset
-from memaudit.models.resident_loader import to_network
+from memaudit.models.resident_loader import as_tensor, to_network
 from memaudit.models.shards import PER_MODEL, Row, find_models, partial_folder, write_shard
 from memaudit.models.step import Step
 from memaudit.models.training import ModelJob, TrainedModel, train_model
@@ -195,7 +195,7 @@ def _step(job: ShardJob, dataset: Dataset, device: torch.device, cuda_graphs: bo
     classes = len(dataset.class_names)
     try:
         step = Step(job.recipe, classes, device, cuda_graphs)
-        images = to_network(torch.from_numpy(dataset.train_images[:2]).to(device))
+        images = to_network(as_tensor(dataset.train_images[:2]).to(device))
         networks.check(job.recipe.network, step.network, classes, images)
     except AuditError as error:
         raise AuditError(f"recipe {job.recipe_name}: {error}") from error

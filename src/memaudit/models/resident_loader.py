@@ -1,5 +1,6 @@
 """Batches from a dataset that is held on the training device."""
 
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -27,11 +28,11 @@ class ResidentLoader:
         self.evaluation_batch = EVALUATION_BATCH[device.type]
         self.padding = padding
         height, width = dataset.train_images.shape[1:3]
-        images = torch.from_numpy(dataset.train_images).to(device)
+        images = as_tensor(dataset.train_images).to(device)
         padded = functional.pad(images, (0, 0, padding, padding, padding, padding))
         self.windows = padded.unfold(1, height, 1).unfold(2, width, 1).permute(0, 1, 2, 4, 5, 3)
         self.train_labels = torch.from_numpy(dataset.train_labels).to(device)
-        self.test_images = torch.from_numpy(dataset.test_images).to(device)
+        self.test_images = as_tensor(dataset.test_images).to(device)
         self.test_labels = torch.from_numpy(dataset.test_labels).to(device)
 
     def train_batches(
@@ -59,6 +60,13 @@ class ResidentLoader:
         for start in range(0, len(labels), size):
             part = slice(start, start + size)
             yield to_network(images[part].contiguous()), labels[part]
+
+
+def as_tensor(images: np.ndarray) -> torch.Tensor:
+    """Return a tensor that shares the memory of images, which it must not change."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(images)
 
 
 def cut_rows(

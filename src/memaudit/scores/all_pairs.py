@@ -108,7 +108,7 @@ def write_all_pairs(
     }
     attributes = {"models": len(mask)}
     with store.create_large(
-        path, store.ALL_PAIRS, attributes, fields, "influence", (n_train, n_test)
+        path, store.ALL_PAIRS, attributes, fields, {"influence": (n_train, n_test)}
     ) as append:
         done = 0
         for rows in influence_rows(mask, test_correct, n_train, n_test, device):
