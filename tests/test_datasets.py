@@ -105,6 +105,8 @@ def test_a_folder_is_read_in_sorted_order(tmp_path):
     write_folder(tmp_path, each=12)
     (tmp_path / "train" / ".DS_Store").write_text("not a class")
     (tmp_path / "train" / "ant" / ".hidden").write_text("not an image")
+    (tmp_path / "train" / "ant" / "Thumbs.db").write_text("not an image")
+    (tmp_path / "test" / "desktop.ini").write_text("not a class")
     data = read_image_folder(tmp_path, per_class=11)
     assert data.class_names == ["ant", "bee"]
     assert data.n_train == data.n_test == 22

@@ -362,15 +362,15 @@ def test_all_broken_files_are_named_in_one_run(tmp_path):
     folder(tmp_path, each=3)
     for number in range(23):
         (tmp_path / "train" / "ant" / f"broken{number:02d}.png").write_bytes(b"")
-    (tmp_path / "train" / "Thumbs.db").write_bytes(b"x")
-    (tmp_path / "test" / "bee" / "desktop.ini").write_text("[x]")
+    (tmp_path / "train" / "notes.db").write_bytes(b"x")
+    (tmp_path / "test" / "bee" / "notes.ini").write_text("[x]")
     (tmp_path / "test" / "wasp").mkdir()
     for read in (read_image_folder, read_sides):
         with pytest.raises(AuditError) as caught:
             read(tmp_path)
         lines = str(caught.value).splitlines()
         assert len(lines) == 22
-        assert "train/Thumbs.db: not in a class folder" in lines[1]
+        assert "train/notes.db: not in a class folder" in lines[1]
         assert "class 'wasp' has no images" in lines[2]
         assert sum("broken" in line for line in lines) >= 17
         assert lines[-1] in ("  ... and 6 more", "  ... and 7 more")
@@ -513,7 +513,7 @@ def test_loops_and_pipes_are_named(tmp_path):
 
 
 def test_names_that_a_terminal_cannot_show(tmp_path, monkeypatch):
-    folder(tmp_path, classes=("two\nlines", "\x1b[31mred", "日本"))
+    folder(tmp_path, each=4, classes=("two\nlines", "\x1b[31mred", "日本"))
     for side, number in (("train", 0), ("test", 0)):
         Image.fromarray(SMOOTH).save(tmp_path / side / "日本" / f"猫\u202e{number}.png")
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")

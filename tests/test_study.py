@@ -9,6 +9,7 @@ from test_config import merged
 from memaudit.errors import AuditError
 from memaudit.study import plan
 from memaudit.study.checks import read_config
+from memaudit.study.images import n_images
 from memaudit.study.study import Study
 
 SWEEPS = {"weight_decay": ["0", 1e-05, 0.005], "thresholds": [1, 0.25], "trials": 2}
@@ -77,7 +78,11 @@ def test_synthetic_images_need_no_file_and_are_checked(config):
     study = Study(config, SOURCES)
     assert study.needed_files == {} and study.cifar_files == []
     assert {"results/small/planted.csv", "results/small/scores/original_fz.npz"} <= {*study.targets}
-    assert study.n_train == Study(read_config(config)).n_train > 50
+    assert (
+        n_images(study.config.dataset, "train")
+        == n_images(read_config(config).dataset, "train")
+        > 50
+    )
 
 
 def test_a_value_that_a_recipe_has_is_that_recipe(config):

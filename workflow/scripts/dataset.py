@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from memaudit import store
-from memaudit.data import cifar, dataset, image_folder, longtail
+from memaudit.data import arrays, cifar, dataset, image_folder, longtail
 from memaudit.data.fetch import read_sources
 from memaudit.study.jobs import job
 
@@ -15,6 +15,8 @@ with job(snakemake.log[0]) as report:
         data = image_folder.read_image_folder(
             **settings, report=report.say, scratch=Path(snakemake.output.data).parent
         )
+    elif kind == "arrays":
+        data = arrays.read_arrays(**settings)
     else:
         sources = read_sources(snakemake.params.sources)
         data = cifar.read_cifar(kind, snakemake.params.cifar, sources, report.say)

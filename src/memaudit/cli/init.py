@@ -1,4 +1,4 @@
-"""`memaudit init`: inspect a folder of images and write a study.yaml for it."""
+"""`memaudit init`: inspect images and write a study.yaml for them."""
 
 import argparse
 import os
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from memaudit.data.survey import Survey
 
 EPILOG = """\
-example:
+examples:
   memaudit init photos                   reads photos/train/<class>/* and photos/test/<class>/*
+  memaudit init pathmnist.npz            reads train_images, train_labels, test_images, ...
   memaudit run --configfile study.yaml
 
 The study gets the largest network, and then the most models, that fit into --hours on this machine.
@@ -66,12 +67,17 @@ def _run(options: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="memaudit init",
-        description="Inspect a folder of images and write a configuration for a study of it.",
+        description="Inspect images and write a configuration for a study of them.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("folder", type=Path, help="folder with train/<class>/* and test/<class>/*")
+    add(
+        "folder",
+        metavar="IMAGES",
+        type=Path,
+        help="folder with train/<class>/* and test/<class>/*, or an .npz file",
+    )
     add(
         "--output",
         "-o",
@@ -79,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         default=Path("study.yaml"),
         help="- for the standard output (%(default)s)",
     )
-    add("--name", help="name of the study and its results folder (that of the folder)")
+    add("--name", help="name of the study and its results folder (that of the images)")
     add("--hours", type=float, default=8, help="time that the study may take (%(default)s)")
     add("--force", action="store_true", help="overwrite an existing file")
     return parser

@@ -15,6 +15,7 @@ from memaudit.errors import AuditError
 from memaudit.names import nfc, printable
 
 SIDES = ("train", "test")
+_WINDOWS_FILES = {"thumbs.db", "desktop.ini"}  # ignored like hidden files
 
 Files = dict[str, list[Path]]  # the images of each class, by its name in Unicode form NFC
 
@@ -176,12 +177,17 @@ def class_files(folder: Path, faults: list[str]) -> Files:
 
 
 def visible(folder: Path, faults: list[str]) -> list[Path]:
-    """Return the entries of a folder sorted by their names in form NFC, without hidden files.
+    """Return the entries of a folder sorted by their names in form NFC, without hidden files
+    and those that Windows writes.
 
     A folder or names that cannot be read, and names equal in NFC, are added to `faults`.
     """
     try:
-        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+        entries = [
+            entry
+            for entry in folder.iterdir()
+            if not entry.name.startswith(".") and entry.name.lower() not in _WINDOWS_FILES
+        ]
     except OSError as error:
         faults.append(f"{printable(str(folder))}: cannot be read ({error.strerror})")
         return []

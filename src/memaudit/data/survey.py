@@ -1,4 +1,4 @@
-"""Inspect a folder of images before a study: layout, sizes, modes, and everything that is wrong."""
+"""Inspect images before a study: layout, sizes, modes, and everything that is wrong."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from memaudit.data.arrays import ArrayFile
 from memaudit.data.image_folder import SIDES, class_files, folder_at, visible
 from memaudit.data.images import Reader, Scale
 from memaudit.errors import AuditError
@@ -17,7 +18,7 @@ OTHER_NAMES = {"train": ("training",), "test": ("val", "valid", "validation", "t
 
 @dataclass
 class Survey:
-    """What is in a folder of images.
+    """What is in a folder of images or in an .npz file.
 
     `counts` are images by side and class; `sizes` (width, height) and `modes` (Pillow's) count the
     images that can be read. `faults` must be fixed before a study can run: problems of the layout;
@@ -38,6 +39,11 @@ class Survey:
         return sum(self.counts[side].values())
 
     @property
+    def kind(self) -> str:
+        """`dataset.kind` of these images."""
+        return "arrays" if self.root.suffix == ".npz" else "image_folder"
+
+    @property
     def classes(self) -> list[str]:
         """Names of all classes."""
         return sorted(set(self.counts["train"]) | set(self.counts["test"]))
@@ -46,12 +52,17 @@ class Survey:
 def survey(root: Path, workers: int, progress: Callable[[int, int], None]) -> Survey:
     """Inspect `root`/train/<class>/* and `root`/test/<class>/* and read every image.
 
-    `progress` is called with the number of images read and their total. Raises AuditError if
-    `root` has no such layout at all.
+    If `root` is an .npz file, only its headers and labels are read. `progress` is called with the
+    number of images read and their total. Raises AuditError if `root` has no such layout at all.
     """
     root = folder_at(root)
+    if root.suffix == ".npz":
+        return _survey_arrays(root)
     if not root.is_dir():
-        raise AuditError(f"{root}: directory not found")
+        raise AuditError(
+            f"{root}: directory not found; name the folder that holds train/<class>/* and "
+            "test/<class>/*, or an .npz file"
+        )
     if missing := [side for side in SIDES if not (root / side).is_dir()]:
         raise AuditError(_explain_layout(root, missing))
     found = Survey(root)
@@ -71,6 +82,21 @@ def survey(root: Path, workers: int, progress: Callable[[int, int], None]) -> Su
     found.broken += sorted(reader.faults)
     found.faults += reader.range_faults()
     found.notes += reader.notes()
+    return found
+
+
+def _survey_arrays(path: Path) -> Survey:
+    file = ArrayFile(path)
+    found = Survey(path)
+    for side in SIDES:
+        found.counts[side] = {str(label): file.counts[side][label] for label in file.counts[side]}
+        found.sizes[file.size] += found.total(side)
+        found.modes["RGB" if file.shapes[side][3:] == (3,) else "L"] += found.total(side)
+    if file.n_validation:
+        found.notes.append(
+            f"{file.n_validation:,} validation images are left out; dataset.arrays.validation can "
+            "append them to the training or test images."
+        )
     return found
 
 

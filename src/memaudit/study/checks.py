@@ -8,7 +8,8 @@ import yaml
 from pydantic import ValidationError
 
 from memaudit.buckets.decisions import read_decisions
-from memaudit.data.image_folder import count_images, folder_at
+from memaudit.data.arrays import ArrayFile
+from memaudit.data.image_folder import folder_at
 from memaudit.errors import AuditError
 from memaudit.models.network_names import NETWORKS, source_path
 from memaudit.models.removals import CONTROL, block_size, read_examples
@@ -20,8 +21,8 @@ from memaudit.study.config import (
     Config,
     Dataset,
     Duplicates,
-    n_train,
 )
+from memaudit.study.images import n_images
 from memaudit.study.schema import explain, key_name
 
 RENAMED_RECIPES = {"converged": "weight_decay"}
@@ -235,13 +236,39 @@ def _dataset_problems(dataset: Dataset) -> Iterator[str]:
         )
     elif kind == "image_folder" and path and not Path("data", f"{dataset.name}.h5").exists():
         if not folder_at(path).is_dir():
-            yield f"dataset.image_folder.path = {path!r}: directory not found"
+            yield (
+                f"dataset.image_folder.path = {path!r}: directory not found; it must be the folder "
+                "that holds train/<class>/* and test/<class>/*, given from the working folder "
+                f"({Path.cwd()}) or as an absolute path"
+            )
+    elif kind == "arrays":
+        yield from _arrays_problems(dataset)
     elif kind in ("cifar100", "cifar10"):
         path = getattr(dataset, kind).path
         if path and not Path(path).expanduser().exists():
             yield f"dataset.{kind}.path = {path!r}: no such file or directory"
     elif kind == "longtail" and not dataset.longtail:
         yield "dataset.longtail is missing; dataset.kind longtail needs it"
+
+
+def _arrays_problems(dataset: Dataset) -> Iterator[str]:
+    settings = dataset.arrays
+    if not settings.path:
+        yield (
+            "dataset.arrays.path = None: must be an .npz file with train_images, train_labels, "
+            "test_images and test_labels"
+        )
+    elif not Path("data", f"{dataset.name}.h5").exists():
+        try:
+            ArrayFile(settings.path, settings.validation)
+        except AuditError as error:
+            yield f"dataset.arrays.path = {settings.path!r}{_after_path(error, settings.path)}"
+
+
+def _after_path(error: AuditError, path: str) -> str:
+    """The message of an error without the file with which it begins: ": ..."."""
+    text = str(error)
+    return text.removeprefix(path) if text.startswith(path) else f": {text}"
 
 
 def _decisions_problems(path: str | None) -> Iterator[str]:
@@ -253,17 +280,18 @@ def _decisions_problems(path: str | None) -> Iterator[str]:
     try:
         read_decisions(path)
     except AuditError as error:
-        yield f"review.decisions = {path!r}: {error}"
+        yield f"review.decisions = {path!r}{_after_path(error, path)}"
 
 
 def _size_problems(config: Config) -> Iterator[str]:
     """Lists of examples, and subsets, that do not fit the dataset."""
-    n = n_train(config)
     results = config.results.rstrip("/")
     tops = {f"{results}/removals/{TOP}{name}.txt" for name in config.external}
-    if n is None and config.removals:
-        folder = config.dataset.image_folder
-        n = count_images(folder.path or "", "train", folder.per_class) or None
+    dataset = config.dataset
+    is_written = Path("data", f"{dataset.name}.h5").exists()
+    if dataset.kind == "image_folder" and is_written and not config.removals:
+        return  # counting takes a second per 100,000 files, and every job reads this
+    n = n_images(dataset, "train")
     for name, path in config.removals.items():
         key = f"removals.{name} = {path!r}"
         if name in (*LISTED, "none", "subset") or name.startswith((CONTROL, ABOVE)):
@@ -283,11 +311,23 @@ def _size_problems(config: Config) -> Iterator[str]:
                         "the key"
                     )
             except AuditError as error:
-                yield f"{key}: {error}"
+                yield f"{key}{_after_path(error, path)}"
     fraction = config.memorization.subset_fraction
     parts, _ = block_size(fraction)
-    if n is not None and n < parts:
+    if n is None:
+        return
+    if n < parts:
         yield (
             f"dataset: {n} training examples are too few; subset_fraction {fraction} needs at "
             f"least {parts}"
         )
+        return
+    subset = config.memorization.recipe if config.memorization.source == "estimate" else None
+    for name, recipe in config.recipes.items():
+        most = int(n * fraction) if name == subset else n
+        if recipe.batch_size > most:
+            yield (
+                f"recipes.{name}.batch_size = {recipe.batch_size}: more than the {most} examples "
+                "on which a model of this recipe is trained; use a smaller batch, such as "
+                f"{max(2, most // 4)}"
+            )

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from memaudit.data.longtail import LongTail
 from memaudit.models.network_names import NETWORKS
 
 # Removals that the study defines itself; WEIGHT_DECAY and ABOVE begin the names of those of sweeps,
@@ -15,7 +14,6 @@ LISTED = ("selected", "leakage_shift", "memorized")
 TOP = "top_"
 WEIGHT_DECAY, ABOVE = "weight_decay_", "above_"
 
-CIFAR_TRAIN = 50_000
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -120,6 +118,37 @@ class ImageFolder(_Section):
     )
 
 
+class Arrays(_Section):
+    """Images of your own: arrays in an .npz file."""
+
+    model_config = _rebuilds("everything")
+
+    path: str | None = _key(
+        "`.npz` file with `train_images`, `train_labels`, `test_images` and `test_labels` "
+        "(MedMNIST) or `x_train`, `y_train`, `x_test` and `y_test` (Keras). Images are uint8 "
+        "(n, h, w), (n, h, w, 1) or (n, h, w, 3), labels are integers (n,) or (n, 1). A changed "
+        "file is not detected: delete `data/<name>.h5` to read it again.",
+        None,
+    )
+    validation: Literal["omit", "train", "test"] = _key(
+        "What is done with `val_images` and `val_labels`, if the file has them: `omit` leaves them "
+        "out, `train` and `test` append them to that side.",
+        "omit",
+    )
+    image_size: int | None = _key(
+        "Side in pixels; images are scaled and cropped to their center. `null`: as they are.",
+        None,
+        ge=8,
+        le=1024,
+    )
+    per_class: int | None = _key(
+        "Maximum number of training images per class, and of test images, the first ones. "
+        "`null`: all.",
+        None,
+        ge=1,
+    )
+
+
 class Cifar(_Section):
     """CIFAR-10 or CIFAR-100 that is already on disk."""
 
@@ -176,9 +205,10 @@ class Dataset(_Section):
 
     model_config = _rebuilds("everything")
 
-    kind: Literal["cifar100", "cifar10", "image_folder", "longtail"] = _key(
+    kind: Literal["cifar100", "cifar10", "image_folder", "arrays", "longtail"] = _key(
         "`cifar100`, `cifar10`: verified by checksums, downloaded if needed; `image_folder`: your "
-        "own images; `longtail`: synthetic images.",
+        "own images, a folder per class; `arrays`: your own images, an `.npz` file; `longtail`: "
+        "synthetic images.",
         "cifar100",
     )
     name: Annotated[
@@ -190,6 +220,7 @@ class Dataset(_Section):
     cifar100: Cifar = Cifar()
     cifar10: Cifar = Cifar()
     image_folder: ImageFolder = ImageFolder()
+    arrays: Arrays = Arrays()
     longtail: GeneratedImages | None = None
 
 
@@ -613,11 +644,3 @@ class Config(_Section):
             if isinstance(given.get(name, {}), dict)
         }
         return own | {name: given[name] for name in sorted(given, key=str) if name not in own}
-
-
-def n_train(config: Config) -> int | None:
-    """Training examples of the configured dataset; None if only the images tell."""
-    if config.dataset.kind == "longtail" and config.dataset.longtail:
-        settings = LongTail(**config.dataset.longtail.model_dump())
-        return settings.classes * settings.train_per_class()
-    return None if config.dataset.kind == "image_folder" else CIFAR_TRAIN

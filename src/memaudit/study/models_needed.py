@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from memaudit import store
-from memaudit.data.image_folder import count_images
 from memaudit.errors import AuditError
 from memaudit.models.removals import CONTROL
 from memaudit.models.shards import Origin, read_shards, trials_of
 from memaudit.results import power
 from memaudit.results.statistics import Arm, accuracy_drop
+from memaudit.study.images import n_images
 from memaudit.study.study import Study
 from memaudit.templates import render
 
@@ -116,10 +116,7 @@ def n_test(study: Study) -> int:
     if Path(study.dataset).exists():
         with store.reading(study.dataset, store.DATASET) as file:
             return int(file["test/labels"].shape[0])
-    folder = study.config.dataset.image_folder
-    if study.config.dataset.kind == "image_folder" and folder.path:
-        return max(2, count_images(folder.path, "test", folder.per_class))
-    return STATED_FOR
+    return max(2, n_images(study.config.dataset, "test") or STATED_FOR)
 
 
 def needed(study: Study) -> list[Needed]:

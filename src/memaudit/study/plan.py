@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from memaudit import store
-from memaudit.data.image_folder import count_images
 from memaudit.errors import AuditError
 from memaudit.models.gpus import may_have_gpu, refusal, visible_gpus
+from memaudit.study.images import image_side, n_images
 from memaudit.study.study import Study
 from memaudit.templates import render
 
@@ -212,11 +212,7 @@ def _images(study: Study) -> tuple[int, int]:
         with store.reading(study.dataset, store.DATASET) as file:
             return file["train/labels"].shape[0], file["train/images"].shape[1]
     dataset = study.config.dataset
-    if dataset.kind == "image_folder":
-        folder = dataset.image_folder
-        count = count_images(folder.path or "", "train", folder.per_class)
-        return count, folder.image_size or 32
-    return study.n_train or 0, dataset.longtail.image_size if dataset.longtail else 32
+    return n_images(dataset, "train") or 0, image_side(dataset) or 32
 
 
 def shard_bytes(study: Study, models: int, subset_models: int = 0) -> int:

@@ -26,6 +26,7 @@ class Proposal:
     """Values for study.yaml; `seconds` is the estimate for one model on all examples."""
 
     name: str
+    kind: str
     path: str
     image_size: int
     per_class: int | None
@@ -89,6 +90,7 @@ def _options(found: Survey, machine: Machine) -> Iterator[_Option]:
         counts = found.counts["train"].values()
         examples = sum(min(count, per_class or count) for count in counts)
         batch = min(256, max(16, 2 ** int(math.log2(max(1, examples / 16)))))
+        batch = min(batch, max(2, int(SUBSET_FRACTION * examples)))
         epochs = min(60, max(20, math.ceil(STEPS * batch / examples)))
         for network in NETWORKS[machine.kind]:
             for size in _image_sizes(found, machine):
@@ -105,6 +107,9 @@ def _options(found: Survey, machine: Machine) -> Iterator[_Option]:
 
 def _image_sizes(found: Survey, machine: Machine) -> list[int]:
     """Sides in pixels to which the images need not be enlarged; at least 16."""
+    widths, heights = zip(*found.sizes, strict=True)
+    if len({*widths, *heights}) == 1 and 16 <= widths[0] <= IMAGE_SIZES[machine.kind][0]:
+        return [widths[0]]
     sides = sorted(min(size) for size, count in found.sizes.items() for _ in range(count))
     side = sides[len(sides) // 20]  # a few small images may be enlarged
     return [n for n in IMAGE_SIZES[machine.kind] if n <= side] or [max(16, side // 8 * 8)]
@@ -122,7 +127,8 @@ def _sized(
     models, trials = next(fitting, SIZES[-1])
     per_job = min(50, models // (2 * machine.workers), int(900 / option.seconds))
     return Proposal(
-        name=name or dataset_name(option.found.root.resolve().name),
+        name=name or dataset_name(option.found.root.resolve().name.removesuffix(".npz")),
+        kind=option.found.kind,
         path=str(option.found.root),
         image_size=option.image_size,
         per_class=option.per_class,

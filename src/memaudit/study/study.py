@@ -15,7 +15,7 @@ from memaudit.errors import AuditError
 from memaudit.models.removals import CONTROL
 from memaudit.models.shards import chunk_names
 from memaudit.study.checks import read_config
-from memaudit.study.config import ABOVE, LISTED, WEIGHT_DECAY, Config, n_train
+from memaudit.study.config import ABOVE, LISTED, WEIGHT_DECAY, Config
 from memaudit.study.home import home
 
 Arm = tuple[str, str]
@@ -85,11 +85,6 @@ class Study:
     def is_synthetic(self) -> bool:
         """Whether the images are generated."""
         return self.config.dataset.kind == "longtail"
-
-    @property
-    def n_train(self) -> int | None:
-        """Training examples; None if only the images tell."""
-        return n_train(self.config)
 
     @property
     def sources(self) -> str:
