@@ -256,6 +256,35 @@ def test_scores_are_differences_of_means_to_1e_12(rng):
     assert found == pytest.approx(np.array(formula), abs=1e-12)
 
 
+def test_difference_is_the_direct_computation_to_1e_6(rng):
+    """Scores, standard errors and selected pairs, pair by pair, in plain Python."""
+    mask, train, test, train_labels, test_labels = arrays = random_study(rng)
+    found = Scores.estimate("difference", *arrays)
+
+    def direct(inside, right):
+        groups = [right[inside], right[~inside]]
+        shares = [(group.sum() + 1) / (len(group) + 2) for group in groups]
+        errors = [p * (1 - p) / (len(g) + 2) for p, g in zip(shares, groups, strict=True)]
+        return groups[0].mean() - groups[1].mean(), sum(errors) ** 0.5
+
+    memorization = [direct(mask[:, i], train[:, i]) for i in range(len(train_labels))]
+    ours = np.column_stack([found.memorization.value, found.memorization.se])
+    assert ours == pytest.approx(np.array(memorization), abs=1e-6)
+    selected = []
+    for block in found.influence:
+        for a, i in enumerate(block.train_index):
+            for b, j in enumerate(block.test_index):
+                value, se = direct(mask[:, i], test[:, j])
+                assert train_labels[i] == test_labels[j]
+                assert block.influence[a, b] == pytest.approx(value, abs=1e-6)
+                assert block.influence_se[a, b] == pytest.approx(se, abs=1e-6)
+                if memorization[i][0] >= -0.1 and value >= 0.15 and value > 4 * se:
+                    selected.append((i, j))
+    pairs = [(pair.train, pair.test) for pair in found.select(memorization=-0.1)]
+    assert pairs == sorted(selected)
+    assert len(pairs) > 3
+
+
 def test_scores_convert_to_data_frames(rng):
     found = Scores.from_arrays(*random_study(rng))
     table = found.memorization.to_frame()
