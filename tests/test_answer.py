@@ -45,7 +45,9 @@ def test_the_answer_in_full():
         "Removing the 8 selected training examples lowers test accuracy by 2.50 pp (95% CI "
         "including test-set sampling: 2.00 to 3.00) with the recipe original and by 1.50 pp (1.00 "
         "to 2.00) with the recipe weight_decay; the excess drop over the size- and class-matched "
-        "random control is 1.80 pp (1.10 to 2.50) and 0.90 pp (0.20 to 1.60), respectively.",
+        "random control is 1.80 pp (1.10 to 2.50) and 0.90 pp (0.20 to 1.60), respectively. The "
+        "drops are measured on the test examples by which the training examples were selected, and "
+        "may be smaller on others.",
         "With weight_decay, the excess drop is 0.80 pp (0.10 to 1.50) for the 5 examples with a "
         "duplicate in the test set or in a subpopulation (leakage_shift) and 0.40 pp (-0.30 to "
         "1.10) for the 3 examples with neither (memorized); it is statistically significant for "
@@ -53,6 +55,10 @@ def test_the_answer_in_full():
         "Verdict: memorization is needed here; removing the memorized bucket lowers accuracy by "
         "more than removing random examples (p = 0.010, Holm-adjusted).",
     ]
+
+
+def test_selection_on_one_half_needs_no_reservation():
+    assert "may be smaller" not in answer(ROWS, 0.25, held_out_half=True)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +132,8 @@ def test_one_trial_has_no_ci_and_no_verdict():
 def test_without_a_control_there_is_no_excess_drop():
     none = {"excess_drop": NAN, "excess_drop_low": NAN, "excess_drop_high": NAN, "p_excess": NAN}
     text = answer([replace(r, **none, verdict="not tested") for r in ROWS], 0.25)
-    assert "; no random control was trained for comparison.\n\nVerdict: none, as" in text
+    assert "; no random control was trained for comparison. The drops are" in text
+    assert "on others.\n\nVerdict: none, as" in text
     assert "nan" not in text
 
 

@@ -58,7 +58,8 @@ def verdicts(percent=PAPER, examples=EXAMPLES, leaks=LEAKS, memorized=MEMORIZED,
 
 def test_a_world_in_which_every_claim_is_plain_supports_each():
     words, found = verdicts()
-    assert words == ["supported"] * 8
+    assert words[5] == "not tested"  # described only
+    assert words[:5] + words[6:] == ["supported"] * 7
     assert found[0].value == pytest.approx(8, abs=0.6)
     assert all(claim.low < claim.value < claim.high for claim in found)
     assert "below 1 (p" in found[-1].because
@@ -74,9 +75,8 @@ def test_the_opposite_world_contradicts_them():
         "weight_decay/memorized": 68,
         "weight_decay/random_memorized": 75,
     }
-    few = [Leak(example, example, "near", "rule") for example in range(10, 90)]
-    words, _ = verdicts(opposite, leaks=few)
-    assert words == ["contradicted"] * 8
+    words, _ = verdicts(opposite)
+    assert words[:5] + words[6:] == ["contradicted"] * 7
 
 
 def test_no_difference_is_equivalent_and_supports_the_last():
@@ -110,8 +110,11 @@ def test_duplicates_are_compared_among_memorized_examples_only(memorized, leaks,
     assert found[5].verdict == "not tested" and why in found[5].because
     words, found = verdicts(leaks=[*LEAKS, Leak(500, 500, "near", "rule")])
     # 5 of 8 selected, 1 of 92 others; example 500 is not memorized
-    assert words[5] == "supported"
-    assert found[5].p_holm >= stats.fisher_exact([[5, 3], [1, 91]]).pvalue
+    assert words[5] == "not tested"
+    assert np.isnan(found[5].p_holm)
+    expected = stats.contingency.odds_ratio([[5, 3], [1, 91]])
+    interval = expected.confidence_interval(0.95)
+    assert (found[5].value, found[5].low) == pytest.approx((expected.statistic, interval.low))
 
 
 def test_a_small_difference_the_claimed_way_is_not_called_contradicted():
@@ -127,7 +130,7 @@ def test_one_model_per_arm_is_too_few(tmp_path):
     }
     found = claims.judge(Contrasts(single, world.removed, SETTINGS), EXAMPLES, LEAKS, MEMORIZED)
     assert found[0].verdict == "not tested" and "one model per arm" in found[0].because
-    assert found[5].verdict == "supported"  # it is about examples, not models
+    assert found[5].value > 1  # it is about examples, not models
     tables.write_rows(tmp_path / "claims.csv", claims.Claim, found)
     assert "nan" not in (tmp_path / "claims.csv").read_text()
     assert "nan" not in claims.markdown(found, "Claims", 1.0)
@@ -172,8 +175,8 @@ def test_p_values_are_adjusted_for_the_number_of_claims():
     alone = contrasts(PAPER)
     from memaudit.results import statistics
 
-    raw = [
-        statistics.no_effect(alone.drop("original", "selected")),
-        statistics.one_sided(alone.excess_drop("weight_decay", "memorized"), 1.0)[0],
-    ]
-    assert found[0].p_holm > raw[0] and found[7].p_holm == pytest.approx(raw[1])
+    raw = statistics.no_effect(alone.drop("original", "selected"))
+    assert found[0].p_holm > raw
+    excess = alone.excess_drop("weight_decay", "memorized")
+    assert excess.value < 1
+    assert found[7].p_holm >= 2 * statistics.one_sided(excess, 1.0)[1]

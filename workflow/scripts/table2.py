@@ -25,7 +25,7 @@ with job(snakemake.log[0]) as report:
         subsets,
     )
     tables.write_rows(output.csv, table2.Table2Row, rows)
-    sentences = answer(rows, settings.margin, params.source)
+    sentences = answer(rows, settings.margin, params.source, params.held_out_half)
     store.write_text(output.answer, f"{sentences}\n")
     store.write_text(
         output.markdown, table2.markdown(rows, params.name, sentences, settings.margin)

@@ -9,11 +9,16 @@ from memaudit.results.table2 import Comparison
 from memaudit.templates import known, render
 
 
-def answer(rows: Sequence[Comparison], margin: float, source: str = "estimate") -> str:
+def answer(
+    rows: Sequence[Comparison],
+    margin: float,
+    source: str = "estimate",
+    held_out_half: bool = False,
+) -> str:
     """Return up to three short paragraphs: accuracy drop and excess drop, buckets, verdict.
 
     `rows` of Table 2; `margin` of equivalence, pp; `source` of the scores
-    (`memorization.source`).
+    (`memorization.source`); `held_out_half` as in `selection`.
     """
     by_name = {(row.recipe, row.removal): row for row in rows}
     selected = [row for row in rows if row.removal == "selected"]
@@ -32,6 +37,7 @@ def answer(rows: Sequence[Comparison], margin: float, source: str = "estimate") 
         memorized=by_name.get(("weight_decay", MEMORIZED)),
         margin=margin,
         is_published=source == "published",
+        held_out_half=held_out_half,
     )
     paragraphs = (" ".join(part.split()) for part in text.split("¶"))
     return re.sub(r" (?=[,;:.])", "", "\n\n".join(paragraphs))

@@ -68,6 +68,11 @@ class Machine:
     workers: int
     problem: str = ""
 
+    @property
+    def hours(self) -> str:
+        """The unit of its hours."""
+        return "GPU hours" if self.kind == "gpu" else "core hours"
+
     def __str__(self) -> str:
         name = "GPU" if self.kind == "gpu" else "CPU core"
         return f"{self.workers} {name}{'s' if self.workers > 1 else ''}"
@@ -274,17 +279,18 @@ def render_cost(study: Study, machine: Machine) -> str:
         models=models,
         hours=hours,
         duration=duration(hours / machine.workers),
-        gpu_hours=gpu_hours if machine.kind == "cpu" else None,
+        unit=machine.hours,
+        gpu_hours=gpu_hours,
         gpu_duration=duration(gpu_hours),
         stated=sorted({p.basis for p in parts} - {"measured"}),
-        gigabytes=shard_bytes(study, models, subset_models) / 1e9,
+        disk=shard_bytes(study, models, subset_models),
     )
 
 
 def render_extras(study: Study, machine: Machine) -> str:
     """Return the cost of the sweeps, and the downloads, as text."""
     costs = [(c, duration(c.hours / machine.workers)) for c in sweep_costs(study, machine)]
-    return render("extras.txt", sweeps=costs, files=remote_files(study))
+    return render("extras.txt", sweeps=costs, files=remote_files(study), unit=machine.hours)
 
 
 def duration(hours: float) -> str:

@@ -29,7 +29,7 @@ def _environment() -> Any:
         autoescape=False,  # plain text and Markdown; HTML is made from that
     )
     filters: dict[str, Callable[..., str]] = {"pp": pp, "p": p_value, "count": count, "ci": ci}
-    environment.filters |= filters | {"printable": printable}
+    environment.filters |= filters | {"printable": printable, "bytes": size}
     environment.tests["known"] = known
     return environment
 
@@ -60,3 +60,9 @@ def p_value(value: float) -> str:
 def count(n: int, noun: str) -> str:
     """Return a number with its noun, "1 example" or "1,015 examples"."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def size(n: float) -> str:
+    """Return a number of bytes in a unit that suits it, "890 kB" or "1.2 GB"."""
+    unit, factor = ("GB", 1e9) if n >= 1e9 else ("MB", 1e6) if n >= 1e6 else ("kB", 1e3)
+    return f"{n / factor:,.{0 if n >= 10 * factor else 1}f} {unit}"
