@@ -1,0 +1,336 @@
+"""Recompute the tables, figures and page of docs/cifar100 from its files, without any image.
+
+    python benchmarks/cifar100.py              # rewrite docs/cifar100
+    python benchmarks/cifar100.py --restore    # first copy its models to results/cifar100-cpu
+    python benchmarks/cifar100.py --collect    # first copy finished models and lists from there
+
+docs/cifar100 holds the shards of the study config/cifar100-cpu.yaml and what its removals follow
+from. A trial counts once every arm has its model; the models of a trial must be trained on one type
+of processor. --restore leaves out models of incomplete trials from other processors than this one.
+"""
+
+import argparse
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from memaudit import store, tables
+from memaudit.buckets.assign import Assignment, removal_lists
+from memaudit.buckets.leaks import Leak, leak_free
+from memaudit.buckets.subpopulations import Member
+from memaudit.data.cifar import CLASSES
+from memaudit.models.removals import CONTROL, read_examples
+from memaudit.models.shards import Origin, read_shards, reading_shard
+from memaudit.published.annotation import CIFAR100_DIGEST
+from memaudit.results import accuracies, affected, claims, curves, summary, table2
+from memaudit.results.answer import answer
+from memaudit.scores.selection import Pair
+from memaudit.study.study import Study
+from memaudit.templates import render
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "docs/cifar100"
+CONFIG = ROOT / "config/cifar100-cpu.yaml"
+JUDGED = ROOT / "data/annotations/cifar100_subpopulations.csv"
+MEMORIZED = "memorized.npy"  # bits: F&Z's memorization reaches the threshold
+INPUTS = ("selected_pairs.csv", "buckets.csv", "leaks.csv", "subpopulations.csv", MEMORIZED)
+N_TRAIN, N_TEST = 50_000, 10_000
+WORDS = ("alike", "partly", "not_alike")
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """A group of the rule, judged by eye: a row of cifar100_subpopulations.csv."""
+
+    test: int = tables.column("test example")
+    train: tuple[int, ...] = tables.column("training examples that influence it")
+    reading_a: str = tables.column("first reading")
+    reading_b: str = tables.column("second reading")
+    final: str = tables.column("the result")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Mean accuracies of the models of a recipe on all examples, percent."""
+
+    recipe: str
+    test: float
+    influenced: float
+    train: float
+    selected: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--restore", action="store_true")
+    parser.add_argument("--collect", action="store_true")
+    study = the_study()
+    parser.add_argument("--results", type=Path, default=ROOT / study.results)
+    given = parser.parse_args()
+    if given.restore:
+        restore(study, FOLDER, given.results)
+    if given.collect:
+        collect(study, given.results, FOLDER)
+    publish(study, FOLDER, FOLDER)
+
+
+def the_study() -> Study:
+    return Study(yaml.safe_load(CONFIG.read_text(encoding="utf-8")))
+
+
+def shard(folder: Path, arm: tuple[str, str], trial: int) -> Path:
+    return folder / "models" / arm[0] / arm[1] / f"{trial:06d}-{trial:06d}.h5"
+
+
+def processors(study: Study, folder: Path, trial: int) -> dict[Path, str]:
+    """Return the processor that trained each model of a trial that there is."""
+    found = {}
+    for arm in study.arms:
+        path = shard(folder, arm, trial)
+        if path.exists():
+            with reading_shard(path) as file:
+                found[path] = str(file.attrs["device"])
+    return found
+
+
+def complete_trials(study: Study, folder: Path) -> int:
+    """Return the number of trials, from 0, of which every arm has its model."""
+    trial = 0
+    while len(found := processors(study, folder, trial)) == len(study.arms):
+        if len(kinds := set(found.values())) > 1:
+            sys.exit(f"{folder}: the models of trial {trial} are from {' and '.join(kinds)}")
+        trial += 1
+    return trial
+
+
+def restore(study: Study, source: Path, results: Path) -> None:
+    """Copy the models that the next run takes over."""
+    import torch
+
+    from memaudit.models.device import describe
+
+    here = describe(torch.device("cpu"))
+    complete = complete_trials(study, source)
+    for trial in range(study.config.trials):
+        for path, device in processors(study, source, trial).items():
+            target = results / path.relative_to(source)
+            if target.exists():
+                continue
+            if trial >= complete and device != here:
+                print(f"left out {path}: trained on {device}, not on {here}")
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, target)
+
+
+def collect(study: Study, results: Path, folder: Path) -> None:
+    """Copy finished models, and the files that the removals follow from."""
+    for trial in range(study.config.trials):
+        for path in processors(study, results, trial):
+            target = folder / path.relative_to(results)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    for name in INPUTS[:-1]:
+        shutil.copyfile(results / name, folder / name)
+    (folder / "removals").mkdir(exist_ok=True)
+    for path in sorted((results / "removals").glob("*.txt")):
+        shutil.copyfile(path, folder / "removals" / path.name)
+    if (scores := ROOT / str(study.published_memorization)).exists():
+        chosen = np.load(scores) >= study.config.selection.memorization
+        np.save(folder / MEMORIZED, np.packbits(chosen))
+
+
+def publish(study: Study, source: Path, output: Path) -> None:
+    """Write the tables, figures and page to `output`, from the files of `source`."""
+    trials = complete_trials(study, source)
+    assignments = tables.read_rows(source / "buckets.csv", Assignment)
+    leaks = tables.read_rows(source / "leaks.csv", Leak)
+    members = tables.read_rows(source / "subpopulations.csv", Member)
+    lists = {
+        name: read_examples(source / f"removals/{name}.txt", N_TRAIN)
+        for name in removal_lists(assignments)
+    }
+    for name, examples in removal_lists(assignments).items():
+        if examples != lists[name].tolist():
+            sys.exit(f"{source}: removals/{name}.txt does not follow from buckets.csv")
+    found = tabulate(study, source, output, trials, lists) if trials else {}
+    page = render(
+        "cifar100.md",
+        trials=trials,
+        wanted=study.config.trials,
+        arms=len(study.arms),
+        extra=len(processors(study, source, trials)),
+        recipes=study.settings["recipes"],
+        margin=study.config.statistics.margin,
+        buckets=Counter(row.bucket for row in assignments),
+        reasons=Counter(row.reason for row in assignments),
+        memorization={
+            bucket: float(np.mean([r.memorization for r in assignments if r.bucket == bucket]))
+            for bucket in ("leakage_shift", "memorized")
+        },
+        leaked=N_TEST - len(leak_free(leaks, N_TEST)),
+        tried=tables.read_texts(source / "networks_tried.csv"),
+        groups=judged_groups(
+            members, {leak.train for leak in leaks} & {*lists["selected"].tolist()}
+        ),
+        **found,
+    )
+    store.write_text(output / "README.md", page)
+
+
+def tabulate(
+    study: Study, source: Path, output: Path, trials: int, lists: dict[str, np.ndarray]
+) -> dict:
+    """Write the tables and figures of the complete trials; return what the page quotes."""
+    from memaudit.figures.affected import affected as draw_affected
+    from memaudit.figures.curves import learning_curves
+    from memaudit.figures.drops import drops
+
+    settings = table2.Settings(**study.settings["statistics"], seed=study.config.seed)
+    assignments = tables.read_rows(source / "buckets.csv", Assignment)
+    leaks = tables.read_rows(source / "leaks.csv", Leak)
+    pairs = tables.read_rows(source / "selected_pairs.csv", Pair)
+    shards = {arm: [shard(source, arm, trial) for trial in range(trials)] for arm in study.arms}
+    gathered = output / "accuracies.h5"
+    accuracies.gather_accuracies(
+        [
+            (origin(study, recipe, removal, lists), recipe, trials, paths)
+            for (recipe, removal), paths in shards.items()
+        ],
+        gathered,
+    )
+    clean = np.array(leak_free(leaks, N_TEST))
+    rows = table2.table_rows(gathered, study.rows, N_TEST, settings, {"leak_free": clean})
+    arms, removed = accuracies.read_arms(gathered, study.rows, N_TEST)
+    with store.reading(gathered, store.ACCURACIES) as file:
+        each = {arm: file["/".join(arm)]["test_accuracy"][:] for arm in study.arms}
+    gathered.unlink()
+
+    tables.write_rows(output / "table2.csv", table2.Table2Row, rows)
+    sentences = answer(rows, settings.margin, study.config.memorization.source)
+    table = table2.markdown(rows, study.name, sentences, settings.margin)
+    store.write_text(output / "table2.md", table)
+    drops(rows, output / "drops.png", each, published=True)
+
+    bits = np.unpackbits(np.load(source / MEMORIZED), count=N_TRAIN)
+    contrasts = table2.Contrasts(arms, removed, settings)
+    judged = claims.judge(contrasts, assignments, leaks, np.flatnonzero(bits))
+    tables.write_rows(output / "claims.csv", claims.Claim, judged)
+    text = claims.markdown(judged, study.name, settings.margin)
+    store.write_text(output / "claims.md", text)
+
+    classes = [""] * N_TEST  # known for the influenced test examples, which are all that is read
+    for pair in pairs:
+        classes[pair.test] = CLASSES["cifar100"][pair.label]
+    views = [affected.view(arms, row, pairs, assignments, classes) for row in study.paper_rows]
+    summaries = [one for one, _, _ in views]
+    tables.write_rows(output / "affected_summary.csv", affected.Summary, summaries)
+    tables.write_rows(output / "groups.csv", affected.Group, [g for _, gs, _ in views for g in gs])
+    examples = [example for _, _, found in views for example in found]
+    tables.write_rows(output / "affected.csv", affected.Example, examples)
+    draw_affected([(one, found) for one, _, found in views], output / "affected.png")
+
+    learned, fits = [], []
+    influenced = np.unique([pair.test for pair in pairs])
+    for recipe, removal in study.full_arms:
+        models = read_shards(
+            shards[recipe, removal],
+            range(trials),
+            curves.FIELDS,
+            origin(study, recipe, removal, lists),
+        )
+        learned += curves.curve_rows(recipe, models)
+        correct = models["train_correct"]
+        right = [
+            arms[f"{recipe}/none"].correct,
+            arms[f"{recipe}/none"].correct[:, influenced],
+            correct,
+            correct[:, lists["selected"]],
+        ]
+        fits.append(Fit(recipe, *(100 * float(part.mean()) for part in right)))
+    tables.write_rows(output / "learning_curves.csv", curves.CurveRow, learned)
+    learning_curves(learned, output / "learning_curves.png")
+
+    trained = [summary.trained(*arm, paths, N_TRAIN) for arm, paths in shards.items()]
+    for figure in ("drops", "affected", "learning_curves"):
+        (output / f"{figure}.svg").unlink(missing_ok=True)
+    return {
+        "answer": sentences,
+        "table": summary.first_table(table),
+        "claims": summary.first_table(text),
+        "summaries": summaries,
+        "rows": rows,
+        "fits": fits,
+        "seconds": sum(part.seconds for part in trained),
+        "models": sum(part.models for part in trained),
+        "devices": sorted({part.device for part in trained}),
+        "versions": shard_versions(path for paths in shards.values() for path in paths),
+    }
+
+
+def origin(study: Study, recipe: str, removal: str, lists: dict[str, np.ndarray]) -> Origin:
+    """Return how the models of an arm must have been trained.
+
+    The examples of random controls follow from the training labels, which are not at hand.
+    """
+    mask = None
+    if not removal.startswith(CONTROL):
+        kept = np.ones(N_TRAIN, dtype=bool)
+        kept[lists.get(removal, [])] = False
+
+        def mask(trial: int) -> np.ndarray:
+            return kept
+
+    return Origin(removal, study.recipes[recipe], study.config.seed, CIFAR100_DIGEST, mask)
+
+
+def shard_versions(paths: Iterable[Path]) -> list[str]:
+    """Return the versions of Python and torch that trained the models."""
+    found = set()
+    for path in paths:
+        with reading_shard(path) as file:
+            found.add(f"Python {file.attrs['python']}, torch {file.attrs['torch']}")
+    return sorted(found)
+
+
+def judged_groups(members: list[Member], duplicated: set[int]) -> dict:
+    """Return counts of the groups judged by eye, agreement, and the automatic check's result.
+
+    `duplicated` are the selected examples with a duplicate in the test set.
+    """
+    rows = tables.read_rows(JUDGED, Judgment)
+    checked = {member.example: member.checked_group for member in members}
+    passed = {
+        row.test: None not in (found := {checked[i] for i in row.train}) and len(found) == 1
+        for row in rows
+    }
+    one, two = (np.array([getattr(r, name) for r in rows]) for name in ("reading_a", "reading_b"))
+    words = {row.test: row.final for row in rows}
+    alike = {example for row in rows if row.final == "alike" for example in row.train}
+    return {
+        "n": len(rows),
+        "counts": Counter(words.values()),
+        "agreement": float((one == two).mean()),
+        "kappa": kappa(one, two),
+        "differ": int((one != two).sum()),
+        "passed": Counter(words[test] for test, is_passed in passed.items() if is_passed),
+        "examples": len(checked),
+        "examples_alike": len(alike),
+        "leakage_shift": len(alike | duplicated),
+    }
+
+
+def kappa(one: np.ndarray, two: np.ndarray) -> float:
+    """Return Cohen's kappa of two readings."""
+    chance = sum(float((one == word).mean() * (two == word).mean()) for word in WORDS)
+    return (float((one == two).mean()) - chance) / (1 - chance)
+
+
+if __name__ == "__main__":
+    main()

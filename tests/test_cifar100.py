@@ -1,0 +1,197 @@
+"""The published study of CIFAR-100: its page follows from the files in docs/cifar100."""
+
+import csv
+import re
+import shutil
+import sys
+from collections import Counter, defaultdict
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT
+
+from memaudit import bits
+from memaudit.models import shards
+from memaudit.models.identity import model_identity
+from memaudit.models.recipe import Recipe
+from memaudit.models.removals import read_examples
+from memaudit.study.study import Study
+
+sys.path.append(str(ROOT / "benchmarks"))
+import cifar100
+
+FOLDER = ROOT / "docs/cifar100"
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_judged_groups_are_those_of_the_published_pairs():
+    annotations = ROOT / "data/annotations"
+    influencing = defaultdict(list)
+    for row in rows(annotations / "cifar100_fz_pairs.csv"):
+        influencing[int(row["test"])].append(int(row["train"]))
+    shared = {test: sorted(found) for test, found in influencing.items() if len(found) > 1}
+    judged = rows(annotations / "cifar100_subpopulations.csv")
+    assert {int(r["test"]): [*map(int, r["train"].split())] for r in judged} == shared
+    for row in judged:
+        readings = {row["reading_a"], row["reading_b"]}
+        assert readings | {row["final"]} <= set(cifar100.WORDS)
+        assert len(readings) > 1 or row["final"] in readings
+    assert Counter(r["final"] for r in judged) == {"alike": 83, "partly": 26, "not_alike": 5}
+    text = " ".join((annotations / "README.md").read_text().split())
+    agree = sum(row["reading_a"] == row["reading_b"] for row in judged)
+    assert f"agree for {agree} of the {len(judged)} groups ({agree / len(judged):.1%}," in text
+    kappa = cifar100.kappa(*(np.array([r[f"reading_{name}"] for r in judged]) for name in "ab"))
+    assert f"Cohen's kappa {kappa:.2f} over" in text
+
+
+def test_the_buckets_are_those_of_the_annotation_and_the_finder():
+    buckets = rows(FOLDER / "buckets.csv")
+    assert len(buckets) == 964
+    reasons = Counter(row["reason"] for row in buckets)
+    assert reasons["exact"] + reasons["near"] == 260
+    assert Counter(row["bucket"] for row in buckets) == {"leakage_shift": 457, "memorized": 507}
+
+
+def test_the_page_and_its_tables_follow_from_the_committed_files(tmp_path):
+    """Digit for digit; figures are redrawn but not compared."""
+    cifar100.publish(cifar100.the_study(), FOLDER, tmp_path)
+    written = [path for path in tmp_path.iterdir() if path.suffix in (".csv", ".md")]
+    assert "README.md" in {path.name for path in written}
+    for path in written:
+        assert path.read_bytes() == (FOLDER / path.name).read_bytes(), path.name
+    computed = {path.name for path in tmp_path.iterdir()} | {*cifar100.INPUTS, "networks_tried.csv"}
+    committed = {path.name for path in FOLDER.iterdir() if path.is_file()}
+    assert committed <= computed, "a file that nothing computes"
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """A study of two arms, and a function that adds the model of an arm."""
+    study = SimpleNamespace(
+        arms=[("original", "none"), ("original", "selected")],
+        config=SimpleNamespace(trials=3),
+    )
+
+    def add(arm, trial, device, folder=tmp_path / "docs"):
+        path = cifar100.shard(folder, study.arms[arm], trial)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(device)
+        return path
+
+    class Opened:
+        def __init__(self, path):
+            self.attrs = {"device": path.read_text()}
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+    monkeypatch.setattr(cifar100, "reading_shard", Opened)
+    return SimpleNamespace(study=study, add=add, folder=tmp_path / "docs")
+
+
+def test_a_trial_counts_once_all_arms_are_trained_on_one_type_of_processor(trained):
+    assert cifar100.complete_trials(trained.study, trained.folder) == 0
+    for arm in range(2):
+        trained.add(arm, 0, "CPU (A)")
+    trained.add(0, 1, "CPU (B)")
+    assert cifar100.complete_trials(trained.study, trained.folder) == 1
+    trained.add(1, 1, "CPU (A)")
+    with pytest.raises(SystemExit, match=r"trial 1 are from CPU \(.\) and CPU \(.\)"):
+        cifar100.complete_trials(trained.study, trained.folder)
+
+
+def test_models_of_an_incomplete_trial_from_another_processor_are_not_restored(trained, tmp_path):
+    from torch import device
+
+    from memaudit.models.device import describe
+
+    for arm in range(2):
+        trained.add(arm, 0, "CPU (another)")
+    trained.add(1, 1, describe(device("cpu")))
+    trained.add(0, 2, "CPU (another)")
+    cifar100.restore(trained.study, trained.folder, tmp_path / "results")
+    found = sorted(
+        str(p.relative_to(tmp_path / "results/models/original"))
+        for p in (tmp_path / "results").rglob("*.h5")
+    )
+    assert found == [
+        "none/000000-000000.h5",
+        "selected/000000-000000.h5",
+        "selected/000001-000001.h5",
+    ]
+
+
+def invented(folder, trials):
+    """Write models that guess, of all arms and so many trials, beside the committed lists."""
+    for name in (*cifar100.INPUTS, "networks_tried.csv"):
+        shutil.copyfile(FOLDER / name, folder / name)
+    shutil.copytree(FOLDER / "removals", folder / "removals")
+    given = yaml.safe_load(cifar100.CONFIG.read_text()) | {"statistics": {"bootstrap": 200}}
+    study = Study(given)
+    rng = np.random.default_rng(0)
+    for trial in range(trials):
+        for recipe, removal in study.arms:
+            listed = folder / f"removals/{removal.removeprefix('random_')}.txt"
+            removed = read_examples(listed) if removal != "none" else []
+            mask = np.ones(cifar100.N_TRAIN, dtype=bool)
+            mask[removed] = False
+            if removal.startswith("random_"):
+                mask = rng.permutation(mask)
+            settings = Recipe.of(study.recipes[recipe])
+            epochs = np.full(settings.epochs, 0.5, dtype=np.float32)
+            row = {
+                "trial": np.int64(trial),
+                "train_mask": bits.pack(mask),
+                "train_correct": bits.pack(rng.random(cifar100.N_TRAIN) < 0.7),
+                "test_correct": bits.pack(rng.random(cifar100.N_TEST) < 0.6),
+                **dict.fromkeys(("rate", "loss", "train_accuracy", "test_accuracy"), epochs),
+                "seconds": np.float64(300),
+            }
+            identity = model_identity(settings, seed=0, dataset=cifar100.CIFAR100_DIGEST)
+            attributes = {
+                "identity": identity,
+                "removal": removal,
+                "n_train": cifar100.N_TRAIN,
+                "n_test": cifar100.N_TEST,
+                "device": "CPU (invented), one thread",
+                "python": "3",
+                "torch": "2",
+            }
+            shards.write_shard(cifar100.shard(folder, (recipe, removal), trial), attributes, [row])
+    return study
+
+
+@pytest.mark.parametrize("trials", [1, 2])
+def test_the_page_with_few_trials(tmp_path, trials):
+    """One trial has no CI and judges no claim; the page says so. Two have."""
+    study = invented(tmp_path, trials)
+    cifar100.publish(study, tmp_path, tmp_path)
+    page = (tmp_path / "README.md").read_text()
+    assert f"**Preliminary: {trials} of 12 trials.**" in page
+    assert ("gives no CI and no test" in page) == (trials == 1)
+    table = rows(tmp_path / "table2.csv")
+    assert [row["drop_low"] == "" for row in table] == [trials == 1] * 8
+    assert [int(row["n_removed"]) for row in table] == 2 * [964, 964, 457, 507]
+    influenced = rows(tmp_path / "affected_summary.csv")
+    assert influenced[0]["influenced"] == "888"
+    for row in influenced:
+        parts = float(row["drop_influenced"]) + float(row["drop_rest"])
+        assert parts == pytest.approx(float(row["drop"]), abs=2e-4)
+    assert not re.search(r"\bnan\b", page)
+
+
+def test_a_removal_list_that_does_not_follow_from_the_buckets_is_refused(tmp_path):
+    study = invented(tmp_path, 0)
+    listed = tmp_path / "removals/memorized.txt"
+    listed.write_text(listed.read_text().split("\n", 1)[1])
+    with pytest.raises(SystemExit, match=r"memorized\.txt does not follow from buckets\.csv"):
+        cifar100.publish(study, tmp_path, tmp_path)
