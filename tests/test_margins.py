@@ -134,6 +134,18 @@ def test_the_bandwidth_shrinks_with_the_models():
     assert bandwidth(1600) == pytest.approx(0.25)
 
 
+def test_intervals_cover_where_failures_are_rare():
+    """A few failures, far from the other margins, are often not among the models of a group."""
+    rng = np.random.default_rng(0)
+    mask = masks(60, 4000)
+    fails = rng.random(mask.shape) < np.where(mask, 0.0, 0.98) + 0.01
+    margins = np.where(fails, -6.0, 6.0) + rng.normal(size=mask.shape)
+    found = memorization_from_margins(mask, margins)
+    assert abs(found.value.mean() - 0.98) < 0.003
+    assert (np.abs(found.value - 0.98) < 1.96 * found.se).mean() > 0.9
+    assert found.se.min() == pytest.approx(np.sqrt((1 / 42**2 + 1 / 18**2) / 3))
+
+
 def test_packed_masks_and_half_precision_change_nothing():
     mask, margins, _ = planted(60, 2)
     halved = margins.astype(np.float16)
@@ -272,7 +284,9 @@ def by_the_page(x, margins):
     def inflation(ratio):
         return max(1, 1.4826 * np.median(np.abs(ratio - np.median(ratio))))
 
+    n_in, n_out = x.sum(axis=0), (1 - x).sum(axis=0)
     se *= inflation((influence / se)[free])
+    se = np.maximum(se, np.sqrt((1 / n_in**2 + 1 / n_out**2) / 3))
     t /= inflation(t[free])
     nu = k - len(chosen) - 2
     z = np.sign(t) * (8 * nu + 1) / (8 * nu + 3) * np.sqrt(nu * np.log(1 + t**2 / nu))
@@ -310,9 +324,10 @@ def test_memorization_is_that_of_the_documented_formulas():
         sd = np.sqrt((prior * common + freedom * variance) / (prior + freedom))
         values, variances = np.empty(40), np.empty(40)
         for i, a in enumerate(clipped):
-            p, slope = smoothed(a, mean[i], sd[i], 120)
+            p, slope = smoothed(margins[member[:, i], i], mean[i], sd[i], 120)
             values[i] = p.mean()
-            variances[i] = (p + slope.mean() * a).var(ddof=1) / len(a)
+            variance_of_mean = (p + slope.mean() * a).var(ddof=1) / len(a)
+            variances[i] = max(variance_of_mean, 1 / 3 / len(a) ** 2)
         parts.append((values, variances))
     assert found.value == pytest.approx(parts[0][0] - parts[1][0], abs=1e-8)
     assert found.se == pytest.approx(np.sqrt(parts[0][1] + parts[1][1]), abs=1e-8)

@@ -25,6 +25,7 @@ _MAD_TO_SD = 1.4826  # of a normal distribution
 _WINSORIZE = 3.0  # robust standard deviations from the median
 _BLOCK = 2**22  # margins held at a time, as float64
 _LEAST_SD = 1e-9
+UNSEEN = 1 / 3  # misclassified models that the SE of a group allows for where none was seen
 
 
 def bandwidth(models: int) -> float:
@@ -106,7 +107,8 @@ def memorization_from_margins(
             mean, sd = groups.mean[side][columns], np.maximum(sds[side][columns], _LEAST_SD)
             low, high = groups.bounds[side][:, columns]
             clipped = np.clip(margins, low, high)
-            probability, slope = _probability(clipped, mean, sd, width)
+            # not clipped: an outlier on the other side of 0 is a prediction that differs
+            probability, slope = _probability(margins, mean, sd, width)
             weight = inside if sign > 0 else ~inside
             n = groups.count[side][columns]
             with np.errstate(invalid="ignore", divide="ignore"):
@@ -114,7 +116,8 @@ def memorization_from_margins(
                 # the estimated mean enters every probability: its error counts as well
                 each = probability + clipped * ((slope * weight).sum(axis=0) / n)
                 centred = (each - (each * weight).sum(axis=0) / n) * weight
-                variance[columns] += (centred**2).sum(axis=0) / (n - 1) / n
+                each_variance = (centred**2).sum(axis=0) / (n - 1) / n
+                variance[columns] += np.maximum(each_variance, UNSEEN / n**2)
     n_in = groups.count[0]
     known = (n_in > 1) & (len(mask) - n_in > 1)
     value, se = np.where(known, value, np.nan), np.where(known, np.sqrt(variance), np.nan)
@@ -355,7 +358,10 @@ class _Regression:
             se = np.sqrt(rest / freedom / self.left)
             inflation = _inflation(np.where(self.is_entered, np.nan, influence / se))
         self._entered(influence, se, t, correct, residual + slope * self.residual)
-        se = se * inflation
+        n_in = (self.predictors > 0).sum(axis=0)
+        with np.errstate(divide="ignore"):
+            least = np.sqrt(UNSEEN * (1 / n_in**2 + 1 / (self.models - n_in) ** 2))
+        se = np.maximum(se * inflation, least[:, None])
         z = _normal_score(t / _inflation(np.where(self.is_entered, np.nan, t)), freedom)
         for values in (influence, se, z):
             values[~self.varies] = np.nan
