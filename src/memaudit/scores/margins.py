@@ -246,7 +246,8 @@ def influence_from_margins(
     ------
     InfluenceBlock
         One per class. `z` is the evidence for the influence in standard errors, from the regression
-        of the margins, corrected for the spread of the t values of all other examples.
+        of the margins, corrected for the spread of the t values of all other examples. All are NaN
+        for an example that is in all subsets, in none, or always with examples that entered.
 
     Raises
     ------
@@ -296,14 +297,14 @@ class _Regression:
         self.size = np.zeros(self.n_test, dtype=np.int64)
         # sum of squares of each predictor after projecting out those that entered
         squares = (self.predictors**2).sum(axis=0)
-        self.varies = squares > 0
         self.left = np.repeat(squares[:, None], self.n_test, axis=1)
         self.basis = np.zeros((self.most, self.models, self.n_test))
         self.cross = self.predictors.T @ self.residual
         self.rss = (self.residual**2).sum(axis=0)
-        self._select(1e-6 * squares[:, None])
+        self.least = 1e-6 * squares[:, None]  # of `left`, to be told apart from those entered
+        self._select()
 
-    def _select(self, least: np.ndarray) -> None:
+    def _select(self) -> None:
         """Let the predictor of the largest |t| enter, as long as it exceeds `ENTER`."""
         loadings: list[np.ndarray] = []
         active = np.arange(self.n_test)
@@ -312,7 +313,7 @@ class _Regression:
                 gain = self.cross[:, active] ** 2 / self.left[:, active]
                 rest = np.maximum(self.rss[active] - gain, 1e-12)
                 squared_t = gain * (self.models - step - 2) / rest
-            squared_t[self.is_entered[:, active] | (self.left[:, active] <= least)] = 0
+            squared_t[self.is_entered[:, active] | (self.left[:, active] <= self.least)] = 0
             best = squared_t.argmax(axis=0)
             enters = squared_t[best, np.arange(len(active))] > ENTER**2
             active, chosen = active[enters], best[enters]
@@ -340,6 +341,8 @@ class _Regression:
     def influence(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return influence, its standard error and z, float64 (a, b) each."""
         freedom = self.models - self.size - 2
+        unknown = ~self.is_entered & (self.left <= self.least)
+        left = np.where(unknown, np.nan, self.left)
         sd = np.maximum(np.sqrt(self.rss / (freedom + 1)), _LEAST_SD)
         fitted = self.margins - self.residual
         correct, slopes = _probability(self.margins, fitted, sd, bandwidth(self.models))
@@ -349,13 +352,13 @@ class _Regression:
         for direction in self.basis:
             residual -= direction * (direction * residual).sum(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            gain = self.cross**2 / self.left
+            gain = self.cross**2 / left
             rest = np.maximum(self.rss - gain, 1e-12)
             t = np.sign(self.cross) * np.sqrt(gain * freedom / rest)
             cross = self.predictors.T @ residual
-            influence = cross / self.left
+            influence = cross / left
             rest = np.maximum((residual**2).sum(axis=0) - cross * influence, 1e-12)
-            se = np.sqrt(rest / freedom / self.left)
+            se = np.sqrt(rest / freedom / left)
             inflation = _inflation(np.where(self.is_entered, np.nan, influence / se))
         self._entered(influence, se, t, correct, residual + slope * self.residual)
         n_in = (self.predictors > 0).sum(axis=0)
@@ -363,8 +366,6 @@ class _Regression:
             least = np.sqrt(UNSEEN * (1 / n_in**2 + 1 / (self.models - n_in) ** 2))
         se = np.maximum(se * inflation, least[:, None])
         z = _normal_score(t / _inflation(np.where(self.is_entered, np.nan, t)), freedom)
-        for values in (influence, se, z):
-            values[~self.varies] = np.nan
         return influence, se, z
 
     def _entered(
@@ -386,10 +387,10 @@ class _Regression:
             weights = x @ inverse
             leverage = 1 / self.models + (x * weights).sum(axis=2)
             on_margin = np.einsum("tms,mt->ts", weights, self.margins[:, tests])
-            variance = self.rss[tests] / (self.models - size - 1)
+            variance = np.maximum(self.rss[tests], 1e-12) / (self.models - size - 1)
             diagonal = np.diagonal(inverse, axis1=1, axis2=2)
             at = chosen, tests[:, None]
-            t[at] = on_margin / np.sqrt(np.maximum(diagonal * variance[:, None], 1e-300))
+            t[at] = on_margin / np.sqrt(diagonal * variance[:, None])
             influence[at] = np.einsum("tms,mt->ts", weights, correct[:, tests])
             scaled = error[:, tests].T / (1 - leverage)
             se[at] = np.sqrt(np.einsum("tms,tm->ts", weights**2, scaled**2))
@@ -397,9 +398,7 @@ class _Regression:
 
 def _inflation(ratios: np.ndarray) -> np.ndarray:
     """Return how much wider than a standard normal the ratios of a column spread, at least 1."""
-    counts = (~np.isnan(ratios)).sum(axis=0)
-    if not counts.all():
-        return np.ones(ratios.shape[1])
+    ratios = np.where(np.isnan(ratios).all(axis=0), 0.0, ratios)
     middle = np.nanmedian(ratios, axis=0)
     spread = _MAD_TO_SD * np.nanmedian(np.abs(ratios - middle), axis=0)
     return np.asarray(np.maximum(1, spread))

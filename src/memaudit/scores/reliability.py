@@ -122,8 +122,13 @@ def disjoint_sets(
 
 
 def pearson(x: np.ndarray, y: np.ndarray) -> float:
-    """Return Pearson's correlation; NaN if there are fewer than three values or no variation."""
+    """Return Pearson's correlation, without pairs that have NaN.
+
+    NaN if there are fewer than three pairs or no variation.
+    """
     x, y = (np.asarray(values, dtype=np.float64).ravel() for values in (x, y))
+    known = ~np.isnan(x + y)
+    x, y = x[known], y[known]
     if x.size < 3 or min(np.ptp(x), np.ptp(y)) < 1e-9:
         return NAN
     return float(np.corrcoef(x, y)[0, 1])
@@ -297,8 +302,8 @@ def quantities(
         ("memorization", se, "over training examples"),
         ("influence", errors, "over all pairs within classes"),
     ):
-        add(f"{score}_se_median", [float(np.median(values))], f"median standard error {of}")
-        add(f"{score}_se_max", [float(values.max())], f"largest standard error {of}")
+        add(f"{score}_se_median", [float(np.nanmedian(values))], f"median standard error {of}")
+        add(f"{score}_se_max", [float(np.nanmax(values))], f"largest standard error {of}")
     other = p_other_side(value, se, threshold)
     selected, below = is_selected(pairs, len(value)), value < threshold
     add("examples_selected", [int(selected.sum())], "selected training examples")
