@@ -10,6 +10,7 @@ of processor. --restore leaves out models of incomplete trials from other proces
 """
 
 import argparse
+import itertools
 import shutil
 import sys
 from collections import Counter
@@ -60,6 +61,7 @@ class Fit:
     """Mean accuracies of the models of a recipe on all examples, percent."""
 
     recipe: str
+    models: int
     test: float
     influenced: float
     train: float
@@ -159,6 +161,8 @@ def publish(study: Study, source: Path, output: Path) -> None:
     for name, examples in removal_lists(assignments).items():
         if examples != lists[name].tolist():
             sys.exit(f"{source}: removals/{name}.txt does not follow from buckets.csv")
+    pairs = tables.read_rows(source / "selected_pairs.csv", Pair)
+    influenced = np.unique([pair.test for pair in pairs])
     found = tabulate(study, source, output, trials, lists) if trials else {}
     page = render(
         "cifar100.md",
@@ -167,6 +171,8 @@ def publish(study: Study, source: Path, output: Path) -> None:
         arms=len(study.arms),
         extra=len(processors(study, source, trials)),
         recipes=study.settings["recipes"],
+        fits=fits(study, source, lists, influenced),
+        influenced=len(influenced),
         margin=study.config.statistics.margin,
         buckets=Counter(row.bucket for row in assignments),
         reasons=Counter(row.reason for row in assignments),
@@ -236,24 +242,11 @@ def tabulate(
     tables.write_rows(output / "affected.csv", affected.Example, examples)
     draw_affected([(one, found) for one, _, found in views], output / "affected.png")
 
-    learned, fits = [], []
-    influenced = np.unique([pair.test for pair in pairs])
+    learned = []
     for recipe, removal in study.full_arms:
-        models = read_shards(
-            shards[recipe, removal],
-            range(trials),
-            curves.FIELDS,
-            origin(study, recipe, removal, lists),
-        )
+        checked = origin(study, recipe, removal, lists)
+        models = read_shards(shards[recipe, removal], range(trials), curves.FIELDS, checked)
         learned += curves.curve_rows(recipe, models)
-        correct = models["train_correct"]
-        right = [
-            arms[f"{recipe}/none"].correct,
-            arms[f"{recipe}/none"].correct[:, influenced],
-            correct,
-            correct[:, lists["selected"]],
-        ]
-        fits.append(Fit(recipe, *(100 * float(part.mean()) for part in right)))
     tables.write_rows(output / "learning_curves.csv", curves.CurveRow, learned)
     learning_curves(learned, output / "learning_curves.png")
 
@@ -266,12 +259,29 @@ def tabulate(
         "claims": summary.first_table(text),
         "summaries": summaries,
         "rows": rows,
-        "fits": fits,
         "seconds": sum(part.seconds for part in trained),
         "models": sum(part.models for part in trained),
         "devices": sorted({part.device for part in trained}),
         "versions": shard_versions(path for paths in shards.values() for path in paths),
     }
+
+
+def fits(
+    study: Study, source: Path, lists: dict[str, np.ndarray], influenced: np.ndarray
+) -> list[Fit]:
+    """Return the accuracies of all models on all examples, also those of incomplete trials."""
+    found = []
+    for recipe, removal in study.full_arms:
+        paths = [shard(source, (recipe, removal), trial) for trial in range(study.config.trials)]
+        paths = list(itertools.takewhile(Path.exists, paths))
+        if not paths:
+            continue
+        fields = ["test_correct", "train_correct"]
+        checked = origin(study, recipe, removal, lists)
+        test, train = read_shards(paths, range(len(paths)), fields, checked).values()
+        parts = (test, test[:, influenced], train, train[:, lists["selected"]])
+        found.append(Fit(recipe, len(paths), *(100 * float(part.mean()) for part in parts)))
+    return found
 
 
 def origin(study: Study, recipe: str, removal: str, lists: dict[str, np.ndarray]) -> Origin:
