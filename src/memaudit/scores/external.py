@@ -26,7 +26,7 @@ from memaudit.tables import Rows, column
 FOLDS = 5  # sets of models on which predictions are tested, each of whole blocks
 BOOTSTRAP = 200
 OURS = {"margins": influence_from_margins, "difference": influence_blocks}
-_TESTS = 1000  # test examples ranked at a time
+_TESTS = 1000  # test examples at a time
 _NAN = float("nan")
 
 Attribution = np.ndarray | Influence
@@ -154,9 +154,14 @@ def judge_attributions(
 
 def _predicted(inside: np.ndarray, attribution: Attribution, n_test: int) -> np.ndarray:
     """Return the sums of attributions over the examples in each subset: (models, n_test)."""
-    if isinstance(attribution, np.ndarray):
-        return inside.astype(np.float32) @ np.nan_to_num(attribution).astype(np.float32)
     total = np.zeros((len(inside), n_test), dtype=np.float32)
+    if isinstance(attribution, np.ndarray):
+        subsets = inside.astype(np.float32)
+        for first in range(0, n_test, _TESTS):  # copies of a few columns only
+            columns = slice(first, first + _TESTS)
+            known = np.nan_to_num(attribution[:, columns]).astype(np.float32, copy=False)
+            total[:, columns] = subsets @ known
+        return total
     for block in attribution:
         chosen = inside[:, block.train_index].astype(np.float32)
         total[:, block.test_index] = chosen @ np.nan_to_num(block.influence)
