@@ -1,29 +1,40 @@
-# make demo   run the study on generated images
-# make test   run the linters and the tests
+# make digits   run the study on handwritten digits
+# make demo     run the study on generated images
+# make test     run the linters and the tests
+# make docs     write the documentation site to build/site
 #
-# Either one creates the environment .venv first if it is missing; every package is pinned and hashed
+# Each creates the environment .venv first if it is missing; every package is pinned and hashed
 # in requirements.lock. CONTRIBUTING.md describes the other targets.
 
 PYTHON ?= python3
 # As root on Debian, `make test` and `make test-slurm` install system packages; SYSTEM=no prevents it.
 SYSTEM ?= yes
+# TORCH=cpu installs PyTorch's CPU build, from PyTorch's index and without hashes.
+TORCH ?=
 BIN := .venv/bin
 CONFIG := config/demo.yaml
 # progress bars on a terminal, plain lines in a file
 DISPLAY_OPTIONS := $(shell test -t 2 && echo --logger rich || echo --quiet rules host reason)
 
-.PHONY: .venv demo test test-slurm bench lint docs-config format lock clean
+.PHONY: .venv digits demo docs test test-slurm bench lint docs-config format lock clean
+
+digits: .venv
+	$(BIN)/snakemake $(DISPLAY_OPTIONS) --configfile config/digits.yaml
 
 demo: .venv
 	$(BIN)/snakemake $(DISPLAY_OPTIONS) --configfile $(CONFIG)
 
-test: .venv .venv/ffcv .venv/browser lint
+test: .venv .venv/ffcv .venv/browser .venv/docs lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Runs the study on a one-node Slurm started here (Debian, as root) and kills it at random moments: three
 # times with a small study. MEMAUDIT_KILLS=10 MEMAUDIT_DEMO=1 kills the demo study ten times.
 test-slurm: .venv
 	SYSTEM=$(SYSTEM) $(BIN)/python -m pytest -o addopts=-ra -n 2 --dist loadfile tests/slurm
+
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs --quiet build --strict
+	@echo "Written: build/site/index.html"
 
 bench: .venv .venv/ffcv
 	$(BIN)/python benchmarks/bench.py
@@ -56,7 +67,11 @@ format: .venv
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 	  -r .venv/uv.lock
-	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
+	@awk '/^[a-z]/ { skip = "$(TORCH)" != "" && /^(torch|torchvision|triton|nvidia-.*|cuda-.*)==/ } !skip' \
+	  requirements.lock > .venv/hashed.lock
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python .venv/hashed.lock
+	$(if $(TORCH),$(BIN)/uv pip install --quiet --no-deps --torch-backend $(TORCH) --python $(BIN)/python \
+	  $(shell sed -n 's/^\(torch[a-z]*==[^ ]*\).*/\1/p' requirements.lock))
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python -e .
 	@touch $@
 
@@ -85,6 +100,12 @@ FFCV_READY := command -v c++ pkg-config > /dev/null && pkg-config --exists openc
 	  echo "FFCV is not installed. Install $(FFCV_PACKAGES) (Debian's names), then run: make $@"; \
 	fi
 
+# MkDocs, for the documentation site; none of its packages is in requirements.lock in another version.
+.venv/docs: .venv/complete requirements-docs.lock
+	$(BIN)/uv pip install --quiet --require-hashes --no-deps --python $(BIN)/python \
+	  -r requirements-docs.lock
+	@touch $@
+
 # The tests of the review page drive Chromium; without it they are skipped.
 BROWSER_PACKAGES := chromium chromium-driver
 BROWSER_READY := command -v chromium > /dev/null && command -v chromedriver > /dev/null
@@ -101,6 +122,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 lock:
 	$(LOCK) --extra dev -o requirements.lock
 	$(LOCK) --extra ffcv --constraints requirements.lock -o requirements-ffcv.lock
+	$(LOCK) --extra docs --constraints requirements.lock -o requirements-docs.lock
 
 clean:
 	rm -rf .venv .snakemake results

@@ -11,6 +11,7 @@ CARRIED = (
     "Snakefile",
     "config/*.*",
     "data/annotations/*",
+    "data/digits/*",
     "data/sources.yaml",
     "envs/*.*",
     "profiles/*/config.yaml",

@@ -104,10 +104,11 @@ def test_figures_are_drawn_and_the_same_again(data, called, tmp_path):
         examples.duplicate_pairs(data, PAIRS, called, "near", to / "near.png")
         examples.duplicate_pairs(data, PAIRS, called, "exact", to / "exact.png")
         examples.subpopulations(data, PAIRS, called, to / "groups.png")
+        examples.influence(data, PAIRS, to / "influence.png")
         most_memorized(data, np.linspace(0, 1, 12), np.full(12, np.nan), to / "most.png")
         files[folder] = {path.name: path.read_bytes() for path in to.iterdir()}
     assert files["one"] == files["two"]
-    names = ("near", "exact", "groups", "most")
+    names = ("near", "exact", "groups", "influence", "most")
     assert set(files["one"]) == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
     # no exact duplicate: a line of text, no image
     assert b"<image" in files["one"]["near.svg"]

@@ -19,6 +19,7 @@ from memaudit.models import job, networks
 from memaudit.models.network_names import NETWORKS, check_name, network_source
 from memaudit.models.preactivation import Bottleneck
 from memaudit.models.shards import Origin, read_shards
+from memaudit.study.checks import read_config
 
 CLASSES = 100
 
@@ -331,8 +332,16 @@ def test_an_edited_network_is_trained_again(own, tmp_path, small_dataset):
 
 def test_the_example_of_the_documentation_is_a_network(tmp_path, monkeypatch):
     text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-    code, settings = re.findall(r"```(?:python|yaml)\n(.*?)```", text, re.DOTALL)
-    (tmp_path / "my_networks.py").write_text(code)
+    small, mobile = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "my_networks.py").write_text(small)
+    (tmp_path / "three_lines.py").write_text(mobile)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path.copy())
-    checked(yaml.safe_load(settings)["recipes"]["original"]["network"])
+    checked("three_lines:mobile")
+    digits = yaml.safe_load((ROOT / "config" / "digits.yaml").read_text())
+    for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
+        given = yaml.safe_load(block)
+        for name in ("original", "weight_decay"):  # as Snakemake merges two files
+            given["recipes"][name] = digits["recipes"][name] | given["recipes"].get(name, {})
+        recipe = read_config(digits | given).recipes["original"]
+        assert checked(recipe.network)(torch.zeros(1, 3, 16, 16)).shape == (1, 3)

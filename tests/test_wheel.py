@@ -57,6 +57,7 @@ def test_nothing_is_left_out(installed):
         names = {path.name for path in (ROOT / folder).iterdir() if path.is_file()}
         assert {path.name for path in (home / folder).iterdir()} == names
     assert (home / "data" / "sources.yaml").exists()
+    assert (home / "data" / "digits" / "digits.npz").exists()
     assert (home / "profiles" / "slurm" / "config.yaml").exists()
     assert len(list(installed.rglob("errors.py"))) == 1
 

@@ -157,7 +157,7 @@ def test_half_of_the_test_examples_have_no_part_in_the_selection(study):
 
 
 def test_figures_are_pictures(finished):
-    names = ("most_memorized", "memorization", "drops", "learning_curves")
+    names = ("influence", "most_memorized", "memorization", "drops", "learning_curves")
     names += ("reliability", "affected", "similarity")
     for name in (*names, "exact_duplicates", "near_duplicates", "subpopulations"):
         assert (finished.results / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")

@@ -182,6 +182,12 @@ rule figures:
         accuracies=f"{study.results}/accuracies.h5",
         ranked=f"{study.results}/ranked_pairs.csv",
     output:
+        influence=report(
+            f"{study.results}/figures/influence.png",
+            caption="../report/influence.rst",
+            category="3 What was removed",
+            labels={"what": "Most memorized images and whom they influence"},
+        ),
         most_memorized=report(
             f"{study.results}/figures/most_memorized.png",
             caption="../report/most_memorized.rst",

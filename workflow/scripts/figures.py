@@ -6,6 +6,7 @@ from memaudit.data.dataset import load
 from memaudit.duplicates.files import read_scores
 from memaudit.figures.drawing import replaced_names
 from memaudit.figures.drops import drops
+from memaudit.figures.examples import influence
 from memaudit.figures.scores import memorization_histogram, most_memorized
 from memaudit.figures.similarity import similarity
 from memaudit.results.table2 import Table2Row
@@ -20,6 +21,7 @@ with job(snakemake.log[0]) as report:
     with store.reading(snakemake.input.scores, store.SCORES) as file:
         memorization, se = file["memorization"][:], file["memorization_se"][:]
     buckets = tables.read_rows(snakemake.input.buckets, Assignment)
+    influence(data, pairs, snakemake.output.influence)
     most_memorized(data, memorization, se, snakemake.output.most_memorized)
     memorization_histogram(data, memorization, buckets, snakemake.output.memorization)
     rows = tables.read_rows(snakemake.input.table, Table2Row)

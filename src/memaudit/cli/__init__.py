@@ -12,7 +12,7 @@ from memaudit import __version__
 from memaudit.errors import AuditError
 
 COMMANDS = {
-    "init": "inspect a folder of images and write a study.yaml for it",
+    "init": "inspect images and write a study.yaml for them",
     "plan": "estimate what a study costs: models, hours, disk, downloads",
     "run": "run the study (snakemake with the packaged workflow)",
     "duplicates": "find test images that are duplicates of training images",

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+import memaudit
 from memaudit import store
 from memaudit.data.dataset import Dataset
 from memaudit.data.image_folder import folder_at
@@ -31,7 +32,7 @@ class ArrayFile:
     """
 
     def __init__(self, path: str | Path, validation: str = "omit"):
-        self.path = folder_at(path)
+        self.path = _located(path)
         with _explained(self.path), zipfile.ZipFile(self.path) as archive:
             keys = {Path(name).stem: name for name in archive.namelist() if name.endswith(".npy")}
             self._names = next((n for n in NAMES if n["train"][0] in keys), NAMES[0])
@@ -171,6 +172,13 @@ def read_arrays(
             images = np.stack([_scaled(image, image_size) for image in images])
         read[side] = images, np.searchsorted(classes, labels[kept])
     return Dataset([str(value) for value in classes], *read["train"], *read["test"])
+
+
+def _located(path: str | Path) -> Path:
+    """Return the path; for one that does not exist, that of a file that memaudit ships."""
+    path = folder_at(path)
+    shipped = Path(memaudit.__file__).parent / "_home" / path
+    return shipped if not path.exists() and shipped.exists() else path
 
 
 def _scaled(image: np.ndarray, side: int) -> np.ndarray:

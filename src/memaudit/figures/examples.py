@@ -1,6 +1,7 @@
-"""Draw figures 1 to 3 of the paper: exact duplicates, near-duplicates, subpopulations.
+"""Draw selected training examples beside the test examples that they influence.
 
-All three show selected training examples.
+The most memorized ones, and figures 1 to 3 of the paper: exact duplicates, near-duplicates,
+subpopulations.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import matplotlib.pyplot as plt
 
 from memaudit.buckets.assign import Assignment
 from memaudit.data.dataset import Dataset
-from memaudit.figures.drawing import name, save, show
+from memaudit.figures.drawing import ORANGE, WIDTH, name, save, show
 from memaudit.scores.selection import Pair
 
 _MOST, _GROUPS = 12, 6  # pairs, and groups, per figure
@@ -20,7 +21,57 @@ _TITLES = {
     "exact": "Selected training images (left) and their exact duplicates in the test set (right)",
     "near": "Selected training images (left) and their near-duplicates in the test set (right)",
 }
+_SHOWN, _BESIDE = 12, 3  # most memorized examples; test images beside each
+_INFLUENCE = (
+    "Most memorized of the selected training images (framed), each with the test images that it "
+    "influences most"
+)
 _HEADS = ("selected training images,\none group per row", "test images\nthat they influence")
+
+
+def influence(dataset: Dataset, pairs: Sequence[Pair], path: str | Path) -> None:
+    """Draw the most memorized of the selected images beside the test images they influence.
+
+    Shows twelve training images, each with the three test images that it influences most.
+    """
+    by_train: dict[int, list[Pair]] = {}
+    for pair in sorted(pairs, key=lambda pair: (-pair.memorization, pair.train, -pair.influence)):
+        by_train.setdefault(pair.train, []).append(pair)
+    shown = list(by_train.values())[:_SHOWN]
+    if not shown:
+        _message("no selected training example", path)
+        return
+    wide = min(_BESIDE, max(map(len, shown)))
+    across = 6 // wide
+    rows = -(-len(shown) // across)
+    # without constrained layout, whose last digits change from run to run
+    figure = plt.figure(figsize=(WIDTH, 1.5 * rows + 0.3))
+    figure.suptitle(_INFLUENCE, fontsize=9.5, x=0.01, y=1, ha="left", va="top")
+    grid = figure.add_gridspec(
+        rows,
+        across * (wide + 2) - 1,
+        width_ratios=[*[1] * (wide + 1), 0.3] * (across - 1) + [1] * (wide + 1),
+        left=0.03,
+        right=0.97,
+        bottom=0.02,
+        top=1 - 0.75 / (1.5 * rows + 0.3),
+        hspace=0.55,
+        wspace=0.25,
+    )
+    for number, group in enumerate(shown):
+        row, column = divmod(number, across)
+        cells = [
+            figure.add_subplot(grid[row, column * (wide + 2) + place])
+            for place in range(1 + min(wide, len(group)))
+        ]
+        train = group[0].train
+        text = "\n".join([*name(dataset, "train", train), f"memor. {group[0].memorization:.2f}"])
+        show(cells[0], dataset.train_images[train], text)
+        cells[0].spines[:].set(color=ORANGE, linewidth=2)
+        for cell, pair in zip(cells[1:], group, strict=False):
+            text = "\n".join([*name(dataset, "test", pair.test), f"infl. {pair.influence:.2f}"])
+            show(cell, dataset.test_images[pair.test], text)
+    save(figure, path)
 
 
 def duplicate_pairs(

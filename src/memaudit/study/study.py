@@ -21,7 +21,7 @@ from memaudit.study.home import home
 Arm = tuple[str, str]
 Files = str | list[str]  # a file, or [] for none, as Snakemake has it
 
-FIGURES = ("most_memorized", "memorization", "drops", "similarity")
+FIGURES = ("influence", "most_memorized", "memorization", "drops", "similarity")
 EXAMPLE_FIGURES = ("exact_duplicates", "near_duplicates", "subpopulations")
 
 
