@@ -339,6 +339,7 @@ def test_the_example_of_the_documentation_is_a_network(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", sys.path.copy())
     checked("three_lines:mobile")
     digits = yaml.safe_load((ROOT / "config" / "digits.yaml").read_text())
+    digits["dataset"]["arrays"]["path"] = str(ROOT / digits["dataset"]["arrays"]["path"])
     for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
         given = yaml.safe_load(block)
         for name in ("original", "weight_decay"):  # as Snakemake merges two files
