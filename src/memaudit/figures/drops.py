@@ -8,12 +8,19 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
+from memaudit.buckets.assign import LEAKAGE_SHIFT, MEMORIZED
 from memaudit.figures.drawing import BLUE, GREY, ORANGE, SMALL, headed, plain, save
 from memaudit.models.removals import CONTROL
 from memaudit.results.statistics import Floats
 from memaudit.results.table2 import Table2Row
 from memaudit.templates import known
 
+# what a row removes, in words
+_REMOVED = {
+    "selected": "all selected",
+    LEAKAGE_SHIFT: "duplicates, subpopulations",
+    MEMORIZED: "neither of these",
+}
 _APART = 0.22  # between the lines of one removal
 _DRAWS = 0.1  # single draws stand so far below their mean
 
@@ -75,7 +82,9 @@ def drops(
             )
     axis.axvline(0, color="black", linewidth=0.8)
     names = [
-        f"{row.row}\n{row.removal}: {row.n_removed} examples\nrecipe {row.recipe}" for row in tests
+        f"{row.row}: {_REMOVED.get(row.removal, row.removal)}\n"
+        f"{row.n_removed} examples, recipe {row.recipe}"
+        for row in tests
     ]
     axis.set_yticks(range(len(tests)), names)
     axis.set_ylim(len(tests) - 0.5, -0.5)
@@ -83,8 +92,8 @@ def drops(
     axis.set_ylabel("row of Table 2", fontsize=SMALL)
     headed(
         axis,
-        "Accuracy drop without training examples. 95% CIs: thick on the fixed\n"
-        "test set, thin including test-set sampling",
+        "How much test accuracy drops when training examples are removed\n"
+        "95% CIs: thick on the fixed test set, thin including test-set sampling",
         columns=2,
     )
     plain(axis)

@@ -65,11 +65,11 @@ def influence(dataset: Dataset, pairs: Sequence[Pair], path: str | Path) -> None
             for place in range(1 + min(wide, len(group)))
         ]
         train = group[0].train
-        text = "\n".join([*name(dataset, "train", train), f"memor. {group[0].memorization:.2f}"])
+        text = "\n".join([*name(dataset, "train", train), f"memorized {group[0].memorization:.2f}"])
         show(cells[0], dataset.train_images[train], text)
         cells[0].spines[:].set(color=ORANGE, linewidth=2)
         for cell, pair in zip(cells[1:], group, strict=False):
-            text = "\n".join([*name(dataset, "test", pair.test), f"infl. {pair.influence:.2f}"])
+            text = "\n".join([*name(dataset, "test", pair.test), f"influence {pair.influence:.2f}"])
             show(cell, dataset.test_images[pair.test], text)
     save(figure, path)
 
