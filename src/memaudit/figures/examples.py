@@ -21,7 +21,7 @@ _TITLES = {
     "exact": "Selected training images (left) and their exact duplicates in the test set (right)",
     "near": "Selected training images (left) and their near-duplicates in the test set (right)",
 }
-_SHOWN, _BESIDE = 12, 3  # most memorized examples; test images beside each
+_ROWS, _BESIDE = 4, 3  # rows of most memorized examples; test images beside each
 _INFLUENCE = (
     "Most memorized of the selected training images (framed), each with the test images that it "
     "influences most"
@@ -32,17 +32,18 @@ _HEADS = ("selected training images,\none group per row", "test images\nthat the
 def influence(dataset: Dataset, pairs: Sequence[Pair], path: str | Path) -> None:
     """Draw the most memorized of the selected images beside the test images they influence.
 
-    Shows twelve training images, each with the three test images that it influences most.
+    Each training image is shown with up to three test images, those that it influences most.
     """
     by_train: dict[int, list[Pair]] = {}
     for pair in sorted(pairs, key=lambda pair: (-pair.memorization, pair.train, -pair.influence)):
         by_train.setdefault(pair.train, []).append(pair)
-    shown = list(by_train.values())[:_SHOWN]
+    shown = list(by_train.values())
     if not shown:
         _message("no selected training example", path)
         return
     wide = min(_BESIDE, max(map(len, shown)))
     across = 6 // wide
+    shown = shown[: _ROWS * across]
     rows = -(-len(shown) // across)
     # without constrained layout, whose last digits change from run to run
     figure = plt.figure(figsize=(WIDTH, 1.5 * rows + 0.3))
