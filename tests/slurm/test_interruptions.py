@@ -17,6 +17,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import yaml
@@ -42,11 +44,18 @@ def start(study: Study) -> subprocess.Popen:
     )
 
 
-def lines_of(study: Study) -> set[str]:
-    """Return the time-stamped log lines of all models whose training has finished."""
-    logs = [*(study.results / "logs/train").rglob("*.log")]
-    logs += (study.results / "models").rglob(".*.partial/log")
-    return {line for log in logs for line in log.read_text().splitlines() if TRAINED.search(line)}
+def lines_of(results: Path) -> set[str]:
+    """Return the time-stamped lines of all training logs."""
+    lines: set[str] = set()
+    for log in [*results.glob("logs/train/**/*.log"), *results.glob("models/**/.*.partial/log")]:
+        with suppress(FileNotFoundError):  # deleted meanwhile
+            lines.update(log.read_text().splitlines())
+    return lines
+
+
+def trainings(lines: set[str]) -> Counter:
+    """Return how often each model (recipe, removal, trial) finished training."""
+    return Counter(found.groups() for line in lines if (found := TRAINED.search(line)))
 
 
 def kill_and_resume(
@@ -69,11 +78,11 @@ def kill_and_resume(
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
         moments.append(moment)
-        lines |= lines_of(study)
+        lines |= lines_of(study.results)
         study.snakemake("--unlock")
     study.snakemake()
-    lines |= lines_of(study)
-    return moments, Counter(TRAINED.search(line).groups() for line in lines)
+    lines |= lines_of(study.results)
+    return moments, trainings(lines)
 
 
 @pytest.fixture
