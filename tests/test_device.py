@@ -55,6 +55,27 @@ def same_backends():
         backend.fp32_precision = value
 
 
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+    ],
+)
+def test_too_little_memory_is_one_message(gpus, monkeypatch, error, is_memory):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**30, 24 * 2**30))
+    recipe = dataclasses.replace(RECIPE, network="resnet50", batch_size=512)
+    expected = AuditError if is_memory else RuntimeError
+    with pytest.raises(expected) as found, device.enough_memory("recipe a", recipe, GPU):
+        raise error
+    if is_memory:
+        assert str(found.value).startswith(
+            "recipe a: the memory of Some GPU (1.0 of 24.0 GiB free) does not suffice for resnet50 "
+            "with batches of 512 images in float32. Lower training.processes_per_gpu"
+        )
+
+
 def test_a_process_chooses_its_gpu_once(gpus):
     """A second shard in the same process must not wait for the GPU that the first one locked."""
     gpus.count = 1

@@ -5,7 +5,8 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from filelock import FileLock
 from memaudit.errors import AuditError, Stopped
 from memaudit.models.gpus import Gpu, Gpus, as_json, given_gpu, refusal
 from memaudit.models.locks import try_acquire
+from memaudit.models.recipe import Recipe
 
 # The GPU of this process, chosen once and kept until the process ends, and the lock on it.
 _chosen: list[tuple[torch.device, FileLock]] = []
@@ -74,6 +76,23 @@ def processor() -> str:
     name = found.get("model name") or platform.processor() or platform.machine()
     numbers = [f"{key} {found[key]}" for key in ("cpu family", "model") if key in found]
     return ", ".join([name.replace(";", ","), *numbers])
+
+
+@contextmanager
+def enough_memory(name: str, recipe: Recipe, device: torch.device) -> Iterator[None]:
+    """Raise AuditError where the GPU has too little memory to train `name` ("recipe, removal")."""
+    try:
+        yield
+    except RuntimeError as error:  # cuDNN's and cuBLAS's have no type of their own
+        if not isinstance(error, torch.OutOfMemoryError) and "ALLOC_FAILED" not in str(error):
+            raise
+        free, total = (size / 2**30 for size in torch.cuda.mem_get_info(device))
+        raise AuditError(
+            f"{name}: the memory of {describe(device)} ({free:.1f} of {total:.1f} GiB free) does "
+            f"not suffice for {recipe.network} with batches of {recipe.batch_size} images in "
+            f"{recipe.precision}. Lower training.processes_per_gpu or end other programs on this "
+            "GPU, or set the recipe's precision to bfloat16 or a smaller batch_size"
+        ) from error
 
 
 def visible_to_torch() -> Gpus:

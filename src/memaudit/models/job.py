@@ -21,7 +21,7 @@ from memaudit.data.dataset import Dataset
 from memaudit.errors import AuditError, Stopped
 from memaudit.models import locks, networks
 from memaudit.models.checkpoint import Checkpoint, until_sigterm
-from memaudit.models.device import choose_device, describe
+from memaudit.models.device import choose_device, describe, enough_memory
 from memaudit.models.identity import model_identity
 from memaudit.models.loaders import choose_loader
 from memaudit.models.network_names import network_source
@@ -142,10 +142,11 @@ def train_shard(
                 f"{examples:,} of {dataset.n_train:,} examples, {job.recipe.epochs} epochs, "
                 f"{job.recipe.precision}) on {describe(device)}, {_this_process()}"
             )
-            loader = choose_loader(
-                options.loader, dataset, job.recipe.crop_padding, device, options.beton
-            )
-            step = _step(job, dataset, device, options.cuda_graphs)
+            with enough_memory(job.name, job.recipe, device):
+                loader = choose_loader(
+                    options.loader, dataset, job.recipe.crop_padding, device, options.beton
+                )
+                step = _step(job, dataset, device, options.cuda_graphs)
         for trial in missing:
             if stopping():
                 raise Stopped(f"stopped by SIGTERM; {len(rows)} of {len(job.masks)} models saved")
@@ -168,7 +169,8 @@ def train_shard(
                 size=job.size(dataset.n_train),
                 margins=job.margins,
             )
-            model = train_model(loader, step, model_job, checkpoint)
+            with enough_memory(job.name, job.recipe, device):
+                model = train_model(loader, step, model_job, checkpoint)
             rows[trial] = _row(model, model_job)
             attributes["device"] = "; ".join(dict.fromkeys(checkpoint.devices))
             devices.update(checkpoint.devices)
