@@ -44,7 +44,7 @@ rule all_pairs:
         seed=study.config.seed,
         recipe=lookup(dpath="{recipe}", within=study.recipes),
         # a params function of `resources` is not a rerun trigger
-        device=lambda wildcards, resources: study.config.training.device,
+        training=lambda wildcards, resources: study.settings["training"],
     script:
         "../scripts/all_pairs.py"
 

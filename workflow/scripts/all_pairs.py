@@ -13,7 +13,7 @@ with job(snakemake.log[0]) as report:
     fields = ["train_mask", "test_correct"]
     shards = list(snakemake.input.shards)
     found = read_shards(shards, range(params.models), fields, origin, unpack=False)
-    device = choose_device(params.device, report)
+    device = choose_device(params.training["device"], report, params.training["processes_per_gpu"])
     on = describe(device) if device.type == "cuda" else f"the CPU, threads: {snakemake.threads}"
     report.say(f"{data.n_train} x {data.n_test} influences from {params.models} models, on {on}")
     write_all_pairs(
