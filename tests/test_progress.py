@@ -29,6 +29,31 @@ def test_models_are_counted_whole_partial_and_outdated(tmp_path):
     assert [progress.trained(path, now - 1) for path in (whole, partial, old)] == [10, 3, 0]
 
 
+def test_models_in_shards_of_other_trials_are_counted(tmp_path, monkeypatch, capsys):
+    """As after an edit of models_per_job: they will be taken over."""
+    wanted, same, old = (shard(tmp_path / name, 0, 9) for name in ("a", "b", "a"))
+    old = old.with_name("000000-000004.h5")
+    old.touch()
+    counted = []
+
+    def left(path):
+        counted.append(path)
+        return 4
+
+    class DoneError(Exception):
+        pass
+
+    def sleep(seconds):
+        raise DoneError
+
+    monkeypatch.setattr(progress.time, "sleep", sleep)
+    shards = {path: (1.0, lambda path=path: left(path)) for path in (wanted, same)}
+    with pytest.raises(DoneError):
+        progress._watch(lambda: shards)
+    assert capsys.readouterr().err == "models: 6 of 20 trained\n"
+    assert counted == [wanted]  # reading shards takes time
+
+
 def test_the_remaining_time_follows_from_what_was_trained_since(tmp_path):
     cheap, dear = shard(tmp_path, 0, 9), shard(tmp_path, 10, 19)
     costs = {cheap: 1.0, dear: 5.0}

@@ -157,6 +157,36 @@ def test_the_plan_counts_the_start_of_each_job_and_names_the_basis(config, tmp_p
     assert max(map(len, text.splitlines())) <= 100
 
 
+def test_jobs_are_sized_by_the_estimate_and_keep_their_shards(config, tmp_path, monkeypatch):
+    """Half an hour each, or a part for every worker; shards and the record decide before that."""
+    monkeypatch.chdir(tmp_path)
+    config["training"]["models_per_job"] = "auto"
+    seconds = {"gpu": 100.0, "cpu": 4000.0}
+    monkeypatch.setattr(plan, "seconds_per_model", lambda study, kind, arm: (seconds[kind], ""))
+
+    def sized(kind, workers=1):
+        study = Study(config)
+        plan.size_jobs(study, plan.Machine(kind, workers))
+        return study
+
+    assert sized("cpu").models_per_job("original") == 1
+    study = sized("gpu")
+    assert len(study.shards("original", "subset")) == 60 / 18 + 2 / 3  # of 18, 18, 18 and 6 models
+    assert sized("gpu", 6).models_per_job("original") == 60 / 6
+    assert study.shards("weight_decay", "none")[0].endswith("/000000-000002.h5")
+    study.record_jobs()
+    seconds["gpu"] = 10.0  # the first models were faster
+    assert sized("gpu").models_per_job("original") == 18
+    (tmp_path / "results/small/models_per_job.json").unlink()
+    kept = tmp_path / "results/small/models/original/subset/.000020-000039.partial"
+    kept.mkdir(parents=True)
+    assert sized("gpu").models_per_job("original") == 20
+    assert Study(config).models_per_job("original") == 1  # not sized
+    (tmp_path / "results/small/models_per_job.json").write_text("[1]")
+    with pytest.raises(AuditError, match=r"models_per_job\.json: not a list of the models"):
+        sized("gpu")
+
+
 @pytest.mark.parametrize(
     ("source", "lacking"),
     [

@@ -23,7 +23,7 @@ def prepare(given: argparse.Namespace) -> dict:
     """Return the study that `--config` describes, in the form of OUT/study.json."""
     import yaml
 
-    from memaudit.models.shards import chunk_names
+    from memaudit.study import plan
     from memaudit.study.checks import check_files
     from memaudit.study.study import Study
 
@@ -35,6 +35,7 @@ def prepare(given: argparse.Namespace) -> dict:
     if not isinstance(own, dict):
         sys.exit(f"--config {given.config}: no keys found; see config/demo.yaml for an example")
     study = Study(own)
+    plan.size_jobs(study, plan.Machine("gpu", 1))
     config = study.settings
     return {
         "dataset": config["dataset"]["name"],
@@ -44,9 +45,7 @@ def prepare(given: argparse.Namespace) -> dict:
         "training": config["training"],
         "removals": config["removals"],
         "shards": [
-            [recipe, removal, chunk]
-            for (recipe, removal), count in study.models.items()
-            for chunk in chunk_names(count, config["training"]["models_per_job"])
+            [*arm, Path(shard).stem] for arm in study.models for shard in study.shards(*arm)
         ],
     }
 

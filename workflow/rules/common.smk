@@ -3,7 +3,7 @@
 import re
 import sys
 import time
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 try:
@@ -21,6 +21,16 @@ except ImportError as error:
         "use .venv/bin/snakemake, or `pip install -e .`."
     )
 
+
+@cache
+def machine():
+    """Return what training jobs run on: this machine, or a node of a cluster."""
+    # no public attribute says whether jobs run elsewhere, and none does while this file is parsed
+    if workflow.resource_settings.nodes or (workflow.executor_plugin and workflow.non_local_exec):
+        return plan.Machine("cpu" if study.config.training.device == "cpu" else "gpu", 1)
+    return plan.this_machine(study.config.training.device)
+
+
 # While parsing, so that it holds where the study is used as a module, whose onstart is not run.
 try:
     check_files(workflow.configfiles)
@@ -28,6 +38,10 @@ try:
     # the front page of the report reads settings here that the configuration may leave out
     config.update(study.settings)
     check_owner(study.results, study.name)
+    # only the first run that trains records them, in onstart, and a module has none
+    sizes_jobs = study.config.training.models_per_job == "auto" and not workflow.modifier.is_module
+    if sizes_jobs and workflow.is_main_process:
+        plan.size_jobs(study, machine())
     # the jobs of a cluster parse this file, too: files are checked once, by the main process
     if workflow.is_main_process:
         for path, name in study.needed_files.items():
@@ -41,15 +55,6 @@ wildcard_constraints:
     recipe="|".join(map(re.escape, study.recipes)),
     removal=r"[A-Za-z0-9_.]+",
     chunk=r"\d{6}-\d{6}",
-
-
-@cache
-def machine():
-    """Return what training jobs run on: this machine, or a node of a cluster."""
-    # no public attribute says whether jobs run elsewhere
-    if workflow.non_local_exec:
-        return plan.Machine("cpu" if study.config.training.device == "cpu" else "gpu", 1)
-    return plan.this_machine(study.config.training.device)
 
 
 def train_gpus(wildcards):

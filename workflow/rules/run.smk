@@ -15,22 +15,33 @@ def jobs():
 
 
 def shards_to_train():
-    """Return for each shard the estimated seconds per model and whether it is to be trained."""
+    """Return for each shard the estimated seconds per model and a function that counts the models
+    left to train, None if it is up to date.
+    """
     return {
         Path(job.output[0]): (
             train_cost(job.wildcards).seconds_per_model,
-            workflow.dag.needrun(job),
+            partial(models_to_train, job) if workflow.dag.needrun(job) else None,
         )
         for job in jobs()
         if job.rule.name == "train"
     }
 
 
-def refuse_to_train():
-    """Stop a run whose GPU cannot be used, or that would take longer than training.max_hours."""
-    if workflow.non_local_exec:
-        return
+def before_training():
+    """Stop a run whose GPU cannot be used, or that would take longer than training.max_hours.
+
+    Otherwise record how many models each job trains.
+    """
     train = [job for job in jobs() if job.rule.name == "train" and workflow.dag.needrun(job)]
+    if not workflow.non_local_exec:
+        refuse_to_train(train)
+    if train and sizes_jobs:
+        study.record_jobs()
+
+
+def refuse_to_train(train):
+    """Stop a run of jobs whose GPU cannot be used, or that would take too long."""
     if train and machine().problem:
         raise WorkflowError(machine().problem)
     if not complaint_about({job: len(trials_of(job.wildcards.chunk)) for job in train}):

@@ -4,7 +4,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ from typing import Literal
 from memaudit import store
 from memaudit.errors import AuditError
 from memaudit.models.gpus import may_have_gpu, refusal, visible_gpus
+from memaudit.models.shards import TRIALS
 from memaudit.study.images import image_side, n_images
 from memaudit.study.study import Study
 from memaudit.templates import render
@@ -44,6 +45,7 @@ SLOWEST = "fz_resnet50"  # a network of the user's own is assumed to take as lon
 WIDE = 2  # on a GPU, float32 and TF32 move twice the bytes of bfloat16
 STEP = 0.25e-3  # seconds of a step on a GPU, at least: it launches about a hundred kernels
 START_UP = {"cpu": 5.0, "gpu": 10.0}  # seconds in which a job starts Python and loads torch
+JOB = 1800  # seconds that a job takes with models_per_job "auto", about
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,22 +156,45 @@ def job_cost(study: Study, kind: Kind, arm: tuple[str, str], models: int) -> Job
     return JobCost(10 + math.ceil(4 * 60 * cost.hours), math.ceil(memory), cost.seconds)
 
 
+def size_jobs(study: Study, machine: Machine) -> None:
+    """Choose the models per job of every recipe for which `study.jobs` records none.
+
+    Those of existing shards, so that these keep their names; else as many as the estimate and the
+    number of workers suggest.
+    """
+    for recipe in study.recipes.keys() - study.jobs.keys():
+        folder = Path(study.results) / "models" / recipe
+        shards = [*folder.glob("*/*.h5"), *folder.glob("*/.*.partial")]
+        named = [TRIALS.fullmatch(path.stem.lstrip(".")) for path in shards]
+        sizes = [int(name[2]) - int(name[1]) + 1 for name in named if name and name[2]]
+        counts = [count for (of, _), count in study.models.items() if of == recipe]
+        most = math.ceil(max(counts, default=study.config.sweeps.trials) / machine.workers)
+        seconds = seconds_per_model(study, machine.kind, (recipe, "none"))[0]
+        study.jobs[recipe] = max(sizes, default=max(1, min(most, round(JOB / seconds))))
+
+
 def part(study: Study, machine: Machine, arm: tuple[str, str], models: int) -> Part:
-    """Return the cost of `models` models of an arm (recipe, removal).
+    """Return the cost of `models` models of an arm (recipe, removal)."""
+    seconds, basis = seconds_per_model(study, machine.kind, arm)
+    start_up = START_UP[machine.kind] * math.ceil(models / study.models_per_job(arm[0]))
+    return Part(*arm, models, seconds, basis, start_up)
+
+
+def seconds_per_model(study: Study, kind: Kind, arm: tuple[str, str]) -> tuple[float, str]:
+    """Return what a model of an arm (recipe, removal) takes, and the basis of this estimate.
 
     From the mean time of models of that recipe already trained on such a device, of the same
     removal if there are any, else from the stated rate of the network.
     """
     recipe, removal = arm
     folder = Path(study.results) / "models" / recipe
-    measured = _measured(folder.glob(f"{removal}/*.h5"), machine.kind)
+    measured = _measured(folder.glob(f"{removal}/*.h5"), kind)
     if measured is None:
-        measured = _measured(folder.glob("*/*.h5"), machine.kind)
-    start_up = START_UP[machine.kind] * math.ceil(models / study.config.training.models_per_job)
+        measured = _measured(folder.glob("*/*.h5"), kind)
     if measured is not None:
-        return Part(recipe, removal, models, measured, "measured", start_up)
+        return measured, "measured"
     if recipe not in study.config.recipes:  # of a sweep: differs from weight_decay in its value
-        return replace(part(study, machine, ("weight_decay", removal), models), recipe=recipe)
+        return seconds_per_model(study, kind, ("weight_decay", removal))
     n, side = _images(study)
     wanted = study.config.recipes[recipe]
     examples = n * (study.config.memorization.subset_fraction if removal == "subset" else 1)
@@ -181,8 +206,7 @@ def part(study: Study, machine: Machine, arm: tuple[str, str], models: int) -> P
         precision=wanted.precision,
     )
     basis = "stated rate" if wanted.network in IMAGES_PER_SECOND["cpu"] else f"as {SLOWEST}"
-    seconds = stated_seconds(machine.kind, training)
-    return Part(recipe, removal, models, seconds, basis, start_up)
+    return stated_seconds(kind, training), basis
 
 
 def stated_seconds(kind: Kind, training: Training) -> float:
@@ -268,6 +292,7 @@ def remote_files(study: Study) -> list[RemoteFile]:
 
 def render_cost(study: Study, machine: Machine) -> str:
     """Return the cost of the study as text."""
+    size_jobs(study, machine)
     parts = estimate(study, machine, study.models)
     models, hours = sum(p.models for p in parts), sum(p.hours for p in parts)
     subset_models = sum(p.models for p in parts if p.removal == "subset")

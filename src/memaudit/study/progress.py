@@ -6,7 +6,7 @@ Snakemake and its logger plugins count jobs; a job may train many models for hou
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from memaudit.study import plan
 
 SECONDS = 15.0
 
-# shard -> (estimated seconds per model, whether it is to be trained)
-Wanted = Callable[[], Mapping[Path, tuple[float, bool]]]
+# shard -> (estimated seconds per model, models left to train or None if it is up to date)
+Wanted = Callable[[], Mapping[Path, tuple[float, Callable[[], int] | None]]]
 
 
 def trained(shard: Path, since: float) -> int:
@@ -59,7 +59,7 @@ def watch(wanted: Wanted) -> None:
 
 def _watch(wanted: Wanted) -> None:
     started, shown, first = time.time(), "", None
-    now: Mapping[Path, tuple[float, bool]] = {}
+    now: Mapping[Path, tuple[float, Callable[[], int] | None]] = {}
     complete: set[Path] = set()  # not looked at again: file systems are shared
     while True:
         looked = time.monotonic()
@@ -68,21 +68,37 @@ def _watch(wanted: Wanted) -> None:
         costs = {shard: cost for shard, (cost, _) in now.items()}
         complete |= {
             shard
-            for shard, (_, to_train) in now.items()
-            if shard not in complete and (not to_train or _is_new(shard, started))
+            for shard, (_, left) in now.items()
+            if shard not in complete and (not left or _is_new(shard, started))
         }
-        done = {
-            shard: len(trials_of(shard.stem)) if shard in complete else trained(shard, started)
-            for shard in costs
-        }
+        renamed = _with_other_shards(costs)
+        done = {}
+        for shard, (_, left) in now.items():
+            models = len(trials_of(shard.stem))
+            if shard in complete or not left:
+                done[shard] = models
+            elif shard.parent in renamed:
+                with suppress(Exception):  # the job that cannot read them says so
+                    done[shard] = models - left()
+            done.setdefault(shard, trained(shard, started))
         if first is None:
             first = sum(done[shard] * costs[shard] for shard in costs)
         state = line(done, costs, first, time.time() - started) if costs else ""
         count = state.partition(" trained")[0]
-        if count != shown and any(to_train for _, to_train in now.values()):
+        if count != shown and any(left for _, left in now.values()):
             sys.stderr.write(f"{state}\n")
             shown = count
         time.sleep(max(SECONDS, 20 * (time.monotonic() - looked)))
+
+
+def _with_other_shards(wanted: Iterable[Path]) -> set[Path]:
+    """Return the folders that also hold shards of other trials: those of another models_per_job.
+
+    Their models are taken over; to count them takes reading the shards.
+    """
+    known = set(wanted)
+    folders = {shard.parent for shard in known}
+    return {folder for folder in folders if not known.issuperset(folder.glob("*.h5"))}
 
 
 def _is_new(shard: Path, since: float) -> bool:

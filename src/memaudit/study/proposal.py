@@ -39,7 +39,6 @@ class Proposal:
     precision: str
     models: int
     trials: int
-    models_per_job: int
     max_hours: int
     seconds: float
 
@@ -125,7 +124,6 @@ def _sized(
 ) -> Proposal:
     fitting = (size for size in SIZES if option.seconds * _weight(*size) <= budget)
     models, trials = next(fitting, SIZES[-1])
-    per_job = min(50, models // (2 * machine.workers), int(900 / option.seconds))
     return Proposal(
         name=name or dataset_name(option.found.root.resolve().name.removesuffix(".npz")),
         kind=option.found.kind,
@@ -141,7 +139,6 @@ def _sized(
         precision=PRECISION[machine.kind],
         models=models,
         trials=trials,
-        models_per_job=max(1, per_job),
         max_hours=math.ceil(max(2 * hours, 1)),
         seconds=option.seconds,
     )

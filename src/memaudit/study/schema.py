@@ -22,6 +22,8 @@ def key_name(path: Iterable[Any]) -> str:
 def explain(error: Any, schema: dict[str, Any]) -> str:
     """One line for a validation error: key, value, what is allowed."""
     path, value = list(error["loc"]), error["input"]
+    if len(path) > 1 and "anyOf" in _at(path[:-1], schema):
+        path.pop()  # which of the alternatives was tried
     if path[-1:] == ["[key]"] or error["type"] == "invalid_key":
         wrong = path[-2] if path[-1] == "[key]" else path[-1]
         where = key_name(path[:-1] if path[-1] == "[key]" else path)
@@ -64,6 +66,8 @@ def _allowed(node: dict[str, Any]) -> str:
         return str(node["allowed"])
     if "anyOf" in node:
         return " or ".join(map(_allowed, node["anyOf"]))
+    if "const" in node:
+        return str(node["const"])
     if "enum" in node:
         return f"one of {', '.join(node['enum'])}"
     kind = node.get("type")

@@ -1,5 +1,6 @@
 """A study as configured: its arms, models, files and sweeps."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -234,9 +235,36 @@ class Study:
         subsets = [(self.scored, "subset")] if self.trains_subsets else []
         return {arm: self.n_models(*arm) for arm in subsets + self.arms}
 
+    @cached_property
+    def jobs(self) -> dict[str, int]:
+        """Models per job of each recipe, as recorded; `plan.size_jobs` adds what is missing."""
+        path = self._jobs_file
+        try:
+            recorded = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+            return {str(recipe): max(1, int(number)) for recipe, number in recorded.items()}
+        except (AttributeError, TypeError, ValueError):
+            raise AuditError(
+                f"{path}: not a list of the models per job of each recipe; delete it to have the "
+                "numbers chosen again"
+            ) from None
+
+    @property
+    def _jobs_file(self) -> Path:
+        return Path(self.results) / "models_per_job.json"
+
+    def record_jobs(self) -> None:
+        """Record `jobs`, so that shards keep their names when the estimate changes."""
+        with store.atomic_write(self._jobs_file) as temporary:
+            temporary.write_text(json.dumps(self.jobs, indent=1) + "\n", encoding="utf-8")
+
+    def models_per_job(self, recipe: str) -> int:
+        """Models that a job of a recipe trains: as configured, or for "auto" as in `jobs`."""
+        wanted = self.config.training.models_per_job
+        return self.jobs.get(recipe, 1) if wanted == "auto" else wanted
+
     def shards(self, recipe: str, removal: str) -> list[str]:
         """The shards of all models of one recipe and removal."""
-        chunks = chunk_names(self.n_models(recipe, removal), self.config.training.models_per_job)
+        chunks = chunk_names(self.n_models(recipe, removal), self.models_per_job(recipe))
         return [f"{self.results}/models/{recipe}/{removal}/{chunk}.h5" for chunk in chunks]
 
     def shards_by_arm(self, arms: Iterable[Arm]) -> dict[str, list[str]]:
