@@ -1,14 +1,23 @@
 """`memaudit doctor`: one line per finding, with a remedy for what is wrong."""
 
+import dataclasses
 import errno
 import importlib.metadata
 import os
 import subprocess
 
 import pytest
+import torch
+import yaml
+from conftest import SMALL
 
-from memaudit.cli import doctor, main
+from memaudit.cli import doctor, main, measure
 from memaudit.models import gpus
+from memaudit.models.recipe import Recipe
+from memaudit.study import plan, rates
+
+CPU = torch.device("cpu")
+SMALL_RECIPE = {"momentum": 0.9, "warmup": 0.15, **SMALL["recipes"]["original"]}
 
 
 def answer(stdout="", stderr="", status=0):
@@ -126,3 +135,67 @@ def test_a_file_system_without_locks_is_a_warning(monkeypatch, tmp_path):
     monkeypatch.setattr("fcntl.flock", fail)
     finding = doctor._locking()
     assert finding.status == "warning" and "No locks available" in finding.found
+
+
+def test_measured_rates_are_what_the_plan_goes_by(monkeypatch, tmp_path, capsys):
+    """`doctor --cpu` on the small study; the machine's other checks are left out."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(doctor, "findings", lambda: [])
+    monkeypatch.setattr(gpus, "visible_gpus", lambda: gpus.Gpus(torch="2.15", platform="CUDA 13"))
+    monkeypatch.setattr(measure, "SECONDS", 0.05)
+    monkeypatch.setattr(measure, "IMAGES", 512)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(SMALL))
+    more = {"recipes": {"original": {"network": "resnet18", "batch_size": 4}}}
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump(more))
+    given = ["doctor", "--cpu", "--gpu", "--configfile", "study.yaml", "more.yaml"]
+    assert main(given) == 1  # there is no GPU
+    text = capsys.readouterr().out
+    assert "problem  GPU        nothing to measure: torch 2.15 (CUDA 13) finds none" in text
+    for name in ("resnet18, float32", "resnet18, bfloat16", "tiny, float32", "tiny, bfloat16"):
+        assert f"ok       rate       {name}: " in text
+    assert "tf32" not in text
+    study = measure.configured([tmp_path / "study.yaml", tmp_path / "more.yaml"])
+    seconds, basis = plan.seconds_per_model(study, "cpu", ("weight_decay", "none"))
+    rate = rates.find("cpu", "tiny", "float32")
+    n, side = plan.image_count(study)
+    assert (basis, rate.side) == ("doctor", side)
+    assert seconds == pytest.approx(20 * n / rate.images_per_second)
+    assert "that `memaudit doctor` measured, in data/rates.json" in plan.render_cost(
+        study, plan.Machine("cpu", 1)
+    )
+    assert plan.seconds_per_model(study, "gpu", ("weight_decay", "none"))[1] == "stated rate"
+    rates.add([dataclasses.replace(rate, images_per_second=2 * rate.images_per_second)])
+    halved = plan.seconds_per_model(study, "cpu", ("weight_decay", "none"))[0]
+    assert halved == pytest.approx(seconds / 2)
+    rates.FILE.write_text("damaged")
+    rates._kept.cache_clear()
+    assert plan.seconds_per_model(study, "cpu", ("weight_decay", "none"))[1] == "stated rate"
+
+
+def test_a_loader_that_delivers_other_batches_is_a_problem(monkeypatch):
+    monkeypatch.setattr(measure, "IMAGES", 512)
+    data = measure._random(8)
+    dark = dataclasses.replace(data, train_images=data.train_images // 2)
+    monkeypatch.setattr(
+        measure, "choose_loader", lambda kind, *given: measure.ResidentLoader(dark, 4, CPU)
+    )
+    finding = measure._batches(data, CPU)
+    assert finding.status == "problem" and "delivers other batches" in finding.found
+
+
+def test_captured_steps_are_compared_with_eager_ones(monkeypatch):
+    monkeypatch.setattr(measure, "IMAGES", 512)
+    recipe, data = Recipe.of(SMALL_RECIPE), measure._random(8)
+    assert measure._capture("tiny", recipe, data, CPU).status == "ok"
+
+    class Wrong(measure.Step):
+        def __init__(self, recipe, classes, device, graph):
+            super().__init__(recipe, classes, device)
+            self.scale = 1.001 if graph else 1
+
+        def __call__(self, images, labels, rate):
+            return super().__call__(images, labels, rate * self.scale)
+
+    monkeypatch.setattr(measure, "Step", Wrong)
+    finding = measure._capture("tiny", recipe, data, CPU)
+    assert finding.status == "problem" and "cuda_graphs to false" in finding.remedy

@@ -3,6 +3,7 @@
 import argparse
 import fcntl
 import importlib.metadata
+import itertools
 import os
 import platform
 import re
@@ -16,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from memaudit.errors import require
 from memaudit.models import gpus
+from memaudit.study.home import home
 
 Status = Literal["ok", "warning", "problem"]
 
@@ -46,19 +49,51 @@ class Finding:
 
 def main(arguments: list[str]) -> int:
     """Run all checks; returns 1 if one of them found a problem."""
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="memaudit doctor",
         description="Check Python, packages, hardware, disk and Slurm. Exits with status 1 if "
         "there is a problem; run it in the folder of the study.",
-    ).parse_args(arguments)
+    )
+    for kind, name in (("gpu", "a GPU"), ("cpu", "one core of the CPU")):
+        parser.add_argument(
+            f"--{kind}",
+            dest="kinds",
+            action="append_const",
+            const=kind,
+            help=f"also train the networks of the study on {name} for some seconds, and write the "
+            "rates for `memaudit plan` (data/rates.json)",
+        )
+    parser.add_argument(
+        "--configfile", nargs="+", type=Path, default=[], help="the study, as for `memaudit run`"
+    )
+    options = parser.parse_args(arguments)
     counts = {"ok": 0, "warning": 0, "problem": 0}
-    for finding in findings():
+    for finding in itertools.chain(findings(), _measured(options.kinds or [], options.configfile)):
         counts[finding.status] += 1
         print(f"{finding.status:<8} {finding.subject:<10} {finding.found}", flush=True)
         if finding.remedy:
             print(f"{'':<19} -> {finding.remedy}", flush=True)
     print(f"\n{counts['problem']} problems, {counts['warning']} warnings")
     return int(counts["problem"] > 0)
+
+
+def _measured(kinds: list[Literal["cpu", "gpu"]], files: list[Path]) -> Iterator[Finding]:
+    """Measure on each kind of device, after checking that it can be used."""
+    if "gpu" in kinds and not gpus.visible_gpus().usable:
+        remedy = "run this on the machine, or in a job, that has the GPU"
+        reason = gpus.visible_gpus().reason.partition("; ")[0]
+        yield Finding("GPU", "problem", f"nothing to measure: {reason}", remedy)
+        kinds = [kind for kind in kinds if kind != "gpu"]
+    if kinds:
+        for module, extra in (("torch", "train"), ("pydantic", "workflow"), ("yaml", "workflow")):
+            require(module, extra)
+        from memaudit.cli import measure
+
+        own = Path("config/config.yaml")
+        base = [own] if own.exists() else []
+        study = measure.configured([*base, *files] or [home() / own])
+        for kind in dict.fromkeys(kinds):
+            yield from measure.findings(kind, study)
 
 
 def findings() -> Iterator[Finding]:
@@ -175,7 +210,10 @@ def _gpu() -> Finding:
         remedy = "reinstall it: pip install --force-reinstall torch torchvision"
         return Finding("GPU", "problem", f"importing torch failed: {found.error}", remedy)
     if found.usable:
-        names = "; ".join(f"{gpu.name}, {gpu.memory / 2**30:.0f} GiB" for gpu in found.usable)
+        names = "; ".join(
+            f"{gpu.name}, {gpu.memory / 2**30:.0f} GiB, compute capability {gpu.capability}"
+            for gpu in found.usable
+        )
         return Finding("GPU", "ok", f"{names}; driver {driver or 'unknown'}, {found.platform}")
     if not (driver or found.found or gpus.given_gpu()):
         return Finding("GPU", "ok", f"none; torch {found.torch} trains on the CPU")

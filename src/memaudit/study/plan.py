@@ -13,6 +13,7 @@ from memaudit import store
 from memaudit.errors import AuditError
 from memaudit.models.gpus import may_have_gpu, refusal, visible_gpus
 from memaudit.models.shards import TRIALS
+from memaudit.study import rates
 from memaudit.study.images import image_side, n_images
 from memaudit.study.study import Study
 from memaudit.templates import render
@@ -41,6 +42,7 @@ IMAGES_PER_SECOND: dict[Kind, dict[str, float]] = {
         "tiny": 250_000,
     },
 }
+DOCTOR = "doctor"
 SLOWEST = "fz_resnet50"  # a network of the user's own is assumed to take as long
 WIDE = 2  # on a GPU, float32 and TF32 move twice the bytes of bfloat16
 STEP = 0.25e-3  # seconds of a step on a GPU, at least: it launches about a hundred kernels
@@ -84,7 +86,8 @@ class Machine:
 class Part:
     """The models of one recipe and removal, and their cost.
 
-    `basis` is "measured", "stated rate", or "as fz_resnet50" for a network of the user's own.
+    `basis` is "measured" on models of the study, "doctor" for a rate that `memaudit doctor`
+    measured, "stated rate", or "as fz_resnet50" for a network of the user's own.
     """
 
     recipe: str
@@ -151,7 +154,7 @@ def job_cost(study: Study, kind: Kind, arm: tuple[str, str], models: int) -> Job
     when it is retried. Memory for torch, and for three copies of the images.
     """
     cost = part(study, Machine(kind, 1), arm, models)
-    n, side = _images(study)
+    n, side = image_count(study)
     memory = 2000 + (4000 if kind == "gpu" else 0) + 3 * n * side * side * 3 / 1e6
     return JobCost(10 + math.ceil(4 * 60 * cost.hours), math.ceil(memory), cost.seconds)
 
@@ -170,7 +173,7 @@ def size_jobs(study: Study, machine: Machine) -> None:
         counts = [count for (of, _), count in study.models.items() if of == recipe]
         most = math.ceil(max(counts, default=study.config.sweeps.trials) / machine.workers)
         seconds = seconds_per_model(study, machine.kind, (recipe, "none"))[0]
-        study.jobs[recipe] = max(sizes, default=max(1, min(most, round(JOB / seconds))))
+        study.jobs[recipe] = max(sizes, default=max(1, min(most, round(JOB / max(seconds, 0.1)))))
 
 
 def part(study: Study, machine: Machine, arm: tuple[str, str], models: int) -> Part:
@@ -184,7 +187,8 @@ def seconds_per_model(study: Study, kind: Kind, arm: tuple[str, str]) -> tuple[f
     """Return what a model of an arm (recipe, removal) takes, and the basis of this estimate.
 
     From the mean time of models of that recipe already trained on such a device, of the same
-    removal if there are any, else from the stated rate of the network.
+    removal if there are any, else from the rate of the network: that which `memaudit doctor`
+    measured here, or the stated one.
     """
     recipe, removal = arm
     folder = Path(study.results) / "models" / recipe
@@ -195,7 +199,7 @@ def seconds_per_model(study: Study, kind: Kind, arm: tuple[str, str]) -> tuple[f
         return measured, "measured"
     if recipe not in study.config.recipes:  # of a sweep: differs from weight_decay in its value
         return seconds_per_model(study, kind, ("weight_decay", removal))
-    n, side = _images(study)
+    n, side = image_count(study)
     wanted = study.config.recipes[recipe]
     examples = n * (study.config.memorization.subset_fraction if removal == "subset" else 1)
     training = Training(
@@ -206,13 +210,18 @@ def seconds_per_model(study: Study, kind: Kind, arm: tuple[str, str]) -> tuple[f
         precision=wanted.precision,
     )
     basis = "stated rate" if wanted.network in IMAGES_PER_SECOND["cpu"] else f"as {SLOWEST}"
+    if rates.find(kind, wanted.network, wanted.precision):
+        basis = DOCTOR
     return stated_seconds(kind, training), basis
 
 
 def stated_seconds(kind: Kind, training: Training) -> float:
-    """Return the seconds that a model takes by the stated rates."""
-    rates = IMAGES_PER_SECOND[kind]
-    rate = rates.get(training.network, rates[SLOWEST]) * (32 / training.side) ** 2
+    """Return the seconds that a model takes by the rates measured here, or the stated ones."""
+    if measured := rates.find(kind, training.network, training.precision):
+        area = (training.side / measured.side) ** 2
+        return training.images * area / measured.images_per_second
+    stated = IMAGES_PER_SECOND[kind]
+    rate = stated.get(training.network, stated[SLOWEST]) * (32 / training.side) ** 2
     if kind == "cpu":
         return training.images / rate
     if training.precision != "bfloat16":
@@ -235,7 +244,7 @@ def _measured(shards: Iterable[Path], kind: Kind) -> float | None:
     return sum(seconds) / len(seconds) if seconds else None
 
 
-def _images(study: Study) -> tuple[int, int]:
+def image_count(study: Study) -> tuple[int, int]:
     """Return the number of training images and their side, of the dataset or as configured."""
     if Path(study.dataset).exists():
         with store.reading(study.dataset, store.DATASET) as file:
@@ -249,7 +258,7 @@ def shard_bytes(study: Study, models: int, subset_models: int = 0) -> int:
 
     One bit per example and array; margins and log-odds take two bytes each.
     """
-    n, _ = _images(study)
+    n, _ = image_count(study)
     margins = subset_models if study.config.memorization.store_margins else 0
     return models * ((2 * n + n // 5) // 8 + 4096) + margins * 4 * (n + n // 5)
 
@@ -296,7 +305,8 @@ def render_cost(study: Study, machine: Machine) -> str:
     parts = estimate(study, machine, study.models)
     models, hours = sum(p.models for p in parts), sum(p.hours for p in parts)
     subset_models = sum(p.models for p in parts if p.removal == "subset")
-    gpu_hours = sum(p.hours for p in estimate(study, Machine("gpu", 1), study.models))
+    on_gpu = estimate(study, Machine("gpu", 1), study.models)
+    gpu_hours = sum(p.hours for p in on_gpu)
     return render(
         "cost.txt",
         parts=parts,
@@ -307,8 +317,10 @@ def render_cost(study: Study, machine: Machine) -> str:
         unit=machine.hours,
         gpu_hours=gpu_hours,
         gpu_duration=duration(gpu_hours),
-        stated=sorted({p.basis for p in parts} - {"measured"}),
+        gpu_measured={p.basis for p in on_gpu} <= {"measured", DOCTOR},
         disk=shard_bytes(study, models, subset_models),
+        stated=sorted({p.basis for p in parts} - {"measured", DOCTOR}),
+        rates=rates.FILE if DOCTOR in {p.basis for p in parts} else None,
     )
 
 
