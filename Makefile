@@ -27,8 +27,8 @@ demo: .venv
 test: .venv .venv/ffcv .venv/browser .venv/docs lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# Runs the study on a one-node Slurm started here (Debian, as root) and kills it at random moments: three
-# times with a small study. MEMAUDIT_KILLS=10 MEMAUDIT_DEMO=1 kills the demo study ten times.
+# Runs a small study on a Slurm of two nodes started here (Debian, as root) while jobs and nodes are killed, and
+# on this machine, killing the run at three random moments. MEMAUDIT_KILLS=10 MEMAUDIT_DEMO=1 kills the demo ten times.
 test-slurm: .venv
 	SYSTEM=$(SYSTEM) $(BIN)/python -m pytest -o addopts=-ra -n 2 --dist loadfile tests/slurm
 

@@ -2,7 +2,7 @@
 
     python benchmarks/scale.py 5000                          trivial jobs on local cores
     python benchmarks/scale.py 300 --profile profiles/slurm  the same on a cluster
-    python benchmarks/scale.py --slurm 200                   on a one-node Slurm started here
+    python benchmarks/scale.py --slurm 200                   on a Slurm started here
     python benchmarks/scale.py --plan                        dry run of the paper's complete study
     python benchmarks/scale.py 200 --csv FILE                compared with Snakemake's defaults
 
@@ -85,7 +85,7 @@ def jobs_per_minute(jobs: int, profile: bool) -> float:
 
 @contextlib.contextmanager
 def slurm():
-    """Run a one-node Slurm with this machine's cores, as the tests do (Debian, as root)."""
+    """Run a Slurm of two nodes as the tests do (Debian, as root)."""
     command = ROOT / "tests" / "slurm" / "cluster"
     cores = os.environ | {"CPUS": str(os.cpu_count())}
     with tempfile.TemporaryDirectory() as state:

@@ -39,7 +39,8 @@ try:
     config.update(study.settings)
     check_owner(study.results, study.name)
     # only the first run that trains records them, in onstart, and a module has none
-    sizes_jobs = study.config.training.models_per_job == "auto" and not workflow.modifier.is_module
+    is_module = workflow.modifier.parent_modifier is not None
+    sizes_jobs = study.config.training.models_per_job == "auto" and not is_module
     if sizes_jobs and workflow.is_main_process:
         plan.size_jobs(study, machine())
     # the jobs of a cluster parse this file, too: files are checked once, by the main process

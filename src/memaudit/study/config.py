@@ -516,7 +516,8 @@ class Training(_Section):
     device: Literal["auto", "cpu", "cuda"] = _key("`auto`: the GPU if there is one.", "auto")
     processes_per_gpu: int = _key(
         "Training jobs that share a GPU of this machine; one small network does not use a GPU "
-        "fully, and `benchmarks/gpu` measures how many help. `snakemake plan` ignores it. A Slurm "
+        "fully, and `benchmarks/gpu` measures how many help ([MPS](../docs/training.md#devices)). "
+        "`snakemake plan` ignores it. A Slurm "
         "job always trains alone on its GPU. `--resources gpu=N` limits the jobs on all GPUs "
         "together.",
         1,
