@@ -180,7 +180,7 @@ def test_a_loader_that_delivers_other_batches_is_a_problem(monkeypatch):
         measure, "choose_loader", lambda kind, *given: measure.ResidentLoader(dark, 4, CPU)
     )
     finding = measure._batches(data, CPU)
-    assert finding.status == "problem" and "delivers other batches" in finding.found
+    assert finding.status == "problem" and "delivers other images" in finding.found
 
 
 def test_captured_steps_are_compared_with_eager_ones(monkeypatch):

@@ -16,7 +16,7 @@ from memaudit.data.dataset import Dataset
 from memaudit.errors import AuditError
 from memaudit.models import networks
 from memaudit.models.device import choose_device, describe, enough_memory
-from memaudit.models.loaders import choose_loader
+from memaudit.models.loaders import Loader, choose_loader
 from memaudit.models.precision import computing_in
 from memaudit.models.recipe import PRECISIONS, Recipe
 from memaudit.models.resident_loader import ResidentLoader, to_network
@@ -115,17 +115,23 @@ def _precisions(device: torch.device) -> list[str]:
         try:
             with computing_in(precision, device):
                 found.append(precision)
-        except AuditError:
+        except (AuditError, RuntimeError):  # the latter from torch, for bfloat16
             continue
     return found
 
 
 def _batches(data: Dataset, device: torch.device) -> Finding:
-    """Compare the batches of the loaders bit for bit."""
+    """Compare the pixels and labels of the loaders' batches.
+
+    Not the numbers that the network gets: a GPU divides by 255 with another rounding.
+    """
     padding, order = 4, np.random.default_rng(1).permutation(IMAGES)[: COMPARED * 64]
-    expected = list(
-        ResidentLoader(data, padding, torch.device("cpu")).train_batches(order, 64, 0, 0, True)
-    )
+
+    def pixels(loader: Loader) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        batches = loader.train_batches(order, 64, 0, 0, True)
+        return [(images.cpu().mul(255).round(), labels.cpu()) for images, labels in batches]
+
+    expected = pixels(ResidentLoader(data, padding, torch.device("cpu")))
     compared = []
     with TemporaryDirectory() as folder:
         for kind in ("resident", "ffcv"):
@@ -136,18 +142,18 @@ def _batches(data: Dataset, device: torch.device) -> Finding:
             except AuditError:
                 continue  # FFCV is not installed
             name = f"{type(loader).__name__} on {describe(device)}"
-            for batch, reference in zip(
-                loader.train_batches(order, 64, 0, 0, True), expected, strict=True
-            ):
-                if not all(torch.equal(a.cpu(), b) for a, b in zip(batch, reference, strict=True)):
-                    remedy = "use the other loader (training.loader) and report this as a bug"
-                    found = f"{name} delivers other batches than ResidentLoader on the CPU"
-                    return Finding("loaders", "problem", found, remedy)
+            for found, wanted in zip(pixels(loader), expected, strict=True):
+                if not all(map(torch.equal, found, wanted)):
+                    return Finding(
+                        "loaders",
+                        "problem",
+                        f"{name} delivers other images than ResidentLoader on the CPU",
+                        "use the other loader (training.loader) and report this as a bug",
+                    )
             compared.append(name)
-    found = "nothing to compare: only the resident loader is available"
-    if compared:
-        found = f"{', '.join(compared)}: the batches of ResidentLoader on the CPU, bit for bit"
-    return Finding("loaders", "ok", found)
+    if not compared:
+        return Finding("loaders", "ok", "nothing to compare: only the resident loader is available")
+    return Finding("loaders", "ok", f"{', '.join(compared)}: as ResidentLoader on the CPU")
 
 
 def _capture(name: str, recipe: Recipe, data: Dataset, device: torch.device) -> Finding:
