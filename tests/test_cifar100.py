@@ -54,7 +54,7 @@ def test_the_buckets_are_those_of_the_annotation_and_the_finder():
     buckets = rows(FOLDER / "buckets.csv")
     assert len(buckets) == 964
     reasons = Counter(row["reason"] for row in buckets)
-    assert reasons["exact"] + reasons["near"] == 260
+    assert reasons["exact"] + reasons["near"] + reasons["scene"] == 260
     assert Counter(row["bucket"] for row in buckets) == {"leakage_shift": 457, "memorized": 507}
 
 

@@ -88,7 +88,7 @@ def cifar_study(folder, mirror, **memorization):
     study = Study(folder)
     study.config["dataset"] = {"kind": "cifar100", "name": "toy100"}
     study.config["memorization"] = {"source": "published", **memorization}
-    study.config["duplicates"] = {"cifair": ["exact", "near"]}
+    study.config["duplicates"] = {"cifair": ["exact", "near"], "embedding": "classical"}
     study.config["trials"] = 2
     for recipe in study.config["recipes"].values():
         recipe["epochs"] = 2

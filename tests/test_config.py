@@ -123,6 +123,14 @@ def test_the_shipped_configurations_are_valid(paper):
             {"duplicates": {"near": 0.2}},
             r"duplicates\.review = 0\.45: must be at most duplicates\.near \(0\.2\)",
         ),
+        (
+            {"duplicates": {"embedding": "sscd"}},
+            r"duplicates\.embedding = 'sscd': must be auto, network, classical or package\.mod",
+        ),
+        (
+            {"duplicates": {"kinds": ["similar"]}},
+            r"duplicates\.kinds\.0 = 'similar': must be one of",
+        ),
         ({"duplicates": {"near": 2}}, r"duplicates\.near = 2: must be a number from 0 to 1"),
     ],
 )

@@ -1,11 +1,13 @@
 """Manual annotations are validated and override automatic decisions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from memaudit.buckets.assign import Assignment, assign
 from memaudit.buckets.decisions import Decisions, read_decisions
-from memaudit.buckets.leaks import Leak, leak_free, with_decisions
+from memaudit.buckets.leaks import Leak, counted, leak_free, with_decisions
 from memaudit.data.dataset import Dataset
 from memaudit.errors import AuditError
 from memaudit.models.removals import read_examples, write_examples
@@ -127,7 +129,7 @@ def test_manual_annotation_overrides_finder_and_published_annotation(data, tmp_p
         Leak(0, 0, "exact", "manual annotation"),
         Leak(3, 3, "near", "rule"),
         Leak(4, 1, "near", "manual annotation"),
-        Leak(5, 1, "near", "manual annotation"),
+        Leak(5, 1, "scene", "manual annotation"),
     ]
     write_rows(tmp_path / "leaks.csv", Leak, leaks)
     assert read_rows(tmp_path / "leaks.csv", Leak) == leaks
@@ -136,6 +138,33 @@ def test_manual_annotation_overrides_finder_and_published_annotation(data, tmp_p
 def test_duplicates_are_unchanged_without_decisions(data):
     found = [Leak(1, 1, "near"), Leak(0, 0, "exact", "published annotation")]
     assert with_decisions(found, Decisions(), data) == sorted(found)
+
+
+def test_kinds_that_do_not_count_are_left_out_and_probabilities_filled_in():
+    found = [
+        Leak(0, 0, "one_picture", "published annotation"),
+        Leak(1, 1, "near"),
+        Leak(2, 2, "scene"),
+        Leak(3, 3, "scene", "published annotation"),
+    ]
+    chance = {(0, 0): 0.4, (1, 1): 0.9, (2, 2): 0.6}
+    assert counted(found, ["exact", "near"], chance) == [
+        found[0],
+        replace(found[1], probability=0.9),
+    ]
+    every = counted(found, ["exact", "near", "scene"], chance)
+    assert [leak.probability for leak in every] == [None, 0.9, 0.6, None]
+    pairs = [Pair(train, train, 0, 0.8, 0.05, 0.4, 0.05) for train in range(5)]
+    rows = assign(
+        pairs, [*every, Leak(1, 9, "near", probability=0.7)], np.empty((0, 2), int), ["x"]
+    )
+    assert [(row.reason, row.probability) for row in rows] == [
+        ("exact", None),
+        ("near", 0.9),
+        ("scene", 0.6),
+        ("scene", None),
+        ("none", None),
+    ]
 
 
 def test_leak_free_test_examples(tmp_path):

@@ -25,6 +25,7 @@ from memaudit.duplicates import (
     summarize,
     write_duplicates,
 )
+from memaudit.duplicates.files import read_probabilities
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +61,13 @@ def test_command_on_a_folder(folder, tmp_path):
     done = command(folder, "--output", tmp_path / "pairs.csv")
     assert done.returncode == 0, done.stderr
     rows = rows_of(tmp_path / "pairs.csv")
-    assert list(rows[0]) == ["train_path", "test_path", "score", "kind"]
+    assert list(rows[0]) == ["train_path", "test_path", "score", "kind", "probability"]
     assert rows[0] == {
         "train_path": "train/ant/03.png",
         "test_path": "test/ant/41.png",
         "score": "1.0000",
         "kind": "exact",
+        "probability": "1.0000",
     }
     assert (rows[1]["train_path"], rows[1]["test_path"]) == ("train/ant/08.png", "test/bee/47.png")
     assert [row["kind"] for row in rows] == ["exact", "near"] + ["candidate"] * 48
@@ -87,6 +89,25 @@ def test_command_on_a_folder(folder, tmp_path):
     assert "Report accuracy also without" in done.stdout
 
 
+def test_command_searches_for_scenes(folder, tmp_path, capsys):
+    output = tmp_path / "pairs.csv"
+    chosen = ["--scene", "0.3", "--no-training", "--per-test", "2"]
+    assert main(["duplicates", str(folder), "-o", str(output), *chosen]) == 0
+    rows = rows_of(output)
+    assert [row["kind"] for row in rows][:1] == ["exact"]
+    assert {row["kind"] for row in rows[1:]} >= {"near", "candidate"}
+    for row in rows:
+        if row["kind"] == "scene":
+            assert float(row["probability"]) >= 0.3
+            assert row["train_path"].split("/")[1] == row["test_path"].split("/")[1]
+    counts = Counter(row["test_path"] for row in rows)
+    assert set(counts) == {str(p.relative_to(folder)) for p in folder.glob("test/*/*")}
+    assert min(counts.values()) >= 2 and max(counts.values()) <= 5
+    for wrong in (["--no-training"], ["--scene", "2"], ["--scene", "--within-train"]):
+        with pytest.raises(SystemExit):
+            main(["duplicates", str(folder), *wrong])
+
+
 def test_command_within_train(folder, tmp_path, capsys):
     output = tmp_path / "new" / "pairs.csv"
     assert (
@@ -98,6 +119,7 @@ def test_command_within_train(folder, tmp_path, capsys):
             "other_path": "train/ant/15.png",
             "score": rows_of(output)[0]["score"],
             "kind": "near",
+            "probability": rows_of(output)[0]["probability"],
         }
     ]
     assert (
@@ -209,15 +231,17 @@ def test_duplicates_written_are_read_back(tmp_path):
         test=np.array([1, 0, 1]),
         score=np.array([1, 0.75, 0.5], np.float32),
         kind=np.array(["exact", "near", "candidate"]),
+        probability=np.array([1, 0.9, 0.5]),
     )
     write_duplicates(pairs, tmp_path / "duplicates.csv")
     assert read_duplicates(tmp_path / "duplicates.csv") == [(5, 1, "exact"), (2, 0, "near")]
+    assert read_probabilities(tmp_path / "duplicates.csv") == {(5, 1): 1, (2, 0): 0.9, (7, 1): 0.5}
     names = [f"train/{row}.png" for row in range(8)], ["test/a.png", "test/b.png"]
     write_duplicates(pairs, tmp_path / "named.csv", *names)
     assert read_duplicates(tmp_path / "named.csv") == [(5, 1, "exact"), (2, 0, "near")]
     assert (tmp_path / "named.csv").read_text().split("\n")[:2] == [
-        "train,test,score,kind,train_path,test_path",
-        "5,1,1.0000,exact,train/5.png,test/b.png",
+        "train,test,score,kind,probability,train_path,test_path",
+        "5,1,1.0000,exact,1.0000,train/5.png,test/b.png",
     ]
 
 
@@ -228,6 +252,7 @@ def test_summary_counts_test_images_not_pairs():
         test=np.array([0, 0, 1, 2, 3, 2]),
         score=np.array([1, 0.9, 0.8, 0.5, 0.1, 0.05], np.float32),
         kind=np.array(["exact", "near", "near", "candidate", "candidate", "candidate"]),
+        probability=np.array([1, 0.9, 0.8, 0.5, 0.1, 0.05]),
     )
     train = Side(np.zeros((9, 1, 1, 3)), [f"r{row}" for row in range(9)], ["x"] * 9)
     test = Side(np.zeros((8, 1, 1, 3)), [f"t{row}" for row in range(8)], ["x"] * 7 + ["y"])

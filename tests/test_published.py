@@ -8,14 +8,14 @@ import pytest
 from conftest import ROOT, supplied
 
 from memaudit import store
-from memaudit.buckets.assign import assign
+from memaudit.buckets.assign import KINDS, assign
 from memaudit.buckets.decisions import Decisions
 from memaudit.buckets.leaks import Leak, with_decisions
 from memaudit.buckets.subpopulations import shared_links
 from memaudit.data.fetch import read_sources
 from memaudit.errors import AuditError
 from memaudit.published import cifair
-from memaudit.published.annotation import read_annotation, with_annotation
+from memaudit.published.annotation import judged_pairs, read_annotation, with_annotation
 from memaudit.published.cifair import agreement, read_cifair, with_cifair
 from memaudit.published.counts import Count, published_counts
 from memaudit.published.counts import read_pairs as count_pairs
@@ -305,6 +305,7 @@ def test_an_annotation_is_read(tmp_path):
 
 def test_an_annotation_takes_precedence_for_its_dataset_only(tmp_path, small_dataset, monkeypatch):
     rows = [(0, 3, "exact", "same_photograph"), (1, 2, "near", "unclear"), (4, 5, "similar", "")]
+    rows.append((5, 2, "near", "same_scene"))
     annotation = read_annotation(annotation_file(tmp_path / "a.csv", rows))
     leaks = [Leak(0, 3, "near"), Leak(4, 5, "exact"), Leak(4, 6, "exact")]
     assert with_annotation(leaks, annotation, small_dataset) == leaks
@@ -314,9 +315,14 @@ def test_an_annotation_takes_precedence_for_its_dataset_only(tmp_path, small_dat
         Leak(0, 3, "one_picture", "published annotation"),
         Leak(1, 2, "near", "published annotation"),
         Leak(4, 6, "exact"),
+        Leak(5, 2, "scene", "published annotation"),
     ]
+    assert judged_pairs(tmp_path / "a.csv", small_dataset) == {
+        **dict.fromkeys([(0, 3), (1, 2), (5, 2)], True),
+        (4, 5): False,
+    }
     manual = with_decisions(merged, Decisions({(0, 3): "different"}), small_dataset)
-    assert [(leak.train, leak.test) for leak in manual] == [(1, 2), (4, 6)]
+    assert [(leak.train, leak.test) for leak in manual] == [(1, 2), (4, 6), (5, 2)]
 
 
 def test_buckets_of_the_published_pairs_by_the_annotation(small_dataset, monkeypatch):
@@ -327,7 +333,10 @@ def test_buckets_of_the_published_pairs_by_the_annotation(small_dataset, monkeyp
     links = shared_links(*(np.array([getattr(p, s) for p in pairs]) for s in ("train", "test")))
     rows = assign(pairs, leaks, links, ["x"])
     reasons = Counter(row.reason for row in rows)
-    assert reasons == {"exact": 32, "near": 226, "subpopulation": 197, "none": 509}
+    assert reasons == {
+        **{"exact": 32, "near": 103, "scene": 123},
+        **{"subpopulation": 197, "none": 509},
+    }
     memorization = defaultdict(list)
     for row in rows:
         memorization[row.bucket].append(row.memorization)
@@ -337,9 +346,7 @@ def test_buckets_of_the_published_pairs_by_the_annotation(small_dataset, monkeyp
     }
     assert np.mean(memorization["leakage_shift"]) == pytest.approx(0.747, abs=5e-4)
     assert np.mean(memorization["memorized"]) == pytest.approx(0.840, abs=5e-4)
-    assert {row.decided_by for row in rows if row.reason in ("exact", "near")} == {
-        "published annotation"
-    }
+    assert {row.decided_by for row in rows if row.reason in KINDS} == {"published annotation"}
 
 
 def test_memorization_of_all_examples_becomes_scores(tmp_path):

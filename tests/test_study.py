@@ -248,3 +248,11 @@ def test_the_annotation_is_used_for_cifar100_only():
     assert Study({"duplicates": {"fz_annotation": False}}).annotation == []
     other = {"dataset": {"kind": "cifar10", "name": "c"}, "memorization": {"source": "estimate"}}
     assert Study(other).annotation == []
+
+
+def test_scenes_are_searched_where_their_probabilities_were_checked():
+    assert Study({}).embedding == "network" and Study({}).embedding_source is None
+    assert Study(SMALL).embedding is None
+    asked = {**SMALL, "duplicates": {"embedding": "classical"}}
+    assert Study(asked).embedding == "classical"
+    assert Study({"duplicates": {"embedding": None}}).embedding is None

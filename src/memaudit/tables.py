@@ -122,13 +122,21 @@ _PARSERS: dict[Any, Callable[[str], Any]] = {
 
 
 def column(
-    meaning: str, unit: str = "", *, digits: str = ".4f", name: str = "", default: Any = MISSING
+    meaning: str,
+    unit: str = "",
+    *,
+    digits: str = ".4f",
+    name: str = "",
+    default: Any = MISSING,
+    optional: bool = False,
 ) -> Any:
     """Declare a field of a typed row: a column of its CSV file, with its meaning and unit.
 
-    `digits` is the format of a float; `name` the column's name where it is not the field's.
+    `digits` is the format of a float; `name` the column's name where it is not the field's;
+    `optional` says that files written before the column existed are read, with the default.
     """
-    metadata = {"meaning": meaning, "unit": unit, "digits": digits, "name": name}
+    metadata: dict[str, Any] = {"meaning": meaning, "unit": unit, "digits": digits, "name": name}
+    metadata["optional"] = optional
     return field(metadata=metadata, default=default)
 
 
@@ -187,13 +195,27 @@ def write_rows(path: str | Path, kind: type[Row], rows: Iterable[Row]) -> None:
     write(path, names, ([getattr(row, f.name) for f in fields(kind)] for row in rows), digits)
 
 
+def _header(path: str | Path) -> list[str]:
+    """Return the columns of a CSV file; none if it cannot be read."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            return next(csv.reader(file), [])
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []
+
+
 def read_rows(path: str | Path, kind: type[Row]) -> Rows[Row]:
-    """Read the rows that `write_rows` wrote. Raises AuditError as `read` does."""
-    types = get_type_hints(kind)
-    parsers = {
-        name: _PARSERS[types[one.name]]
+    """Read the rows that `write_rows` wrote. Raises AuditError as `read` does.
+
+    A file of an earlier version may lack optional columns, which then have their defaults.
+    """
+    types, header = get_type_hints(kind), _header(path)
+    known = {
+        name: one
         for name, one in zip(column_names(kind), fields(kind), strict=True)
+        if name in header or not one.metadata["optional"]
     }
-    names = [one.name for one in fields(kind)]
+    parsers = {name: _PARSERS[types[one.name]] for name, one in known.items()}
+    names = [one.name for one in known.values()]
     rows = (kind(**dict(zip(names, row, strict=True))) for row in read(path, parsers))
     return Rows(kind, rows)

@@ -55,6 +55,10 @@ rule duplicates:
         near=study.config.duplicates.near,
         review=study.config.duplicates.review,
         transforms=study.config.duplicates.transforms,
+        embedding=study.embedding,
+        source=study.embedding_source,
+        scene=study.config.duplicates.scene if study.embedding else None,
+        seed=study.config.seed if study.embedding == "network" else None,
     script:
         "../scripts/duplicates.py"
 
@@ -93,6 +97,7 @@ rule leaks:
         "../../envs/memaudit.yaml"
     params:
         judgments=study.config.duplicates.cifair if study.cifair else [],
+        kinds=study.config.duplicates.kinds,
     script:
         "../scripts/leaks.py"
 

@@ -52,12 +52,12 @@ rule summary:
                 "dataset",
                 "memorization",
                 "selection",
-                "duplicates",
                 "subpopulations",
                 "statistics",
                 "recipes",
             )
-        },
+        }
+        | {"duplicates": study.settings["duplicates"] | {"embedding": study.embedding}},
         shards=study.shards_by_arm(study.models),
     script:
         "../scripts/summary.py"

@@ -24,7 +24,8 @@ with job(snakemake.log[0]) as report:
     counts = Counter(row.reason for row in assignments)
     manual = sum(row.decided_by == MANUAL for row in assignments)
     report.say(
-        f"{len(assignments)} selected examples: {counts['exact']} with an exact duplicate and "
-        f"{counts['near']} with a near-duplicate in the test set, {counts['subpopulation']} in a "
+        f"{len(assignments)} selected examples: {counts['exact']} with an exact duplicate, "
+        f"{counts['near']} with a near-duplicate and {counts['scene']} with another photograph of "
+        f"the scene in the test set, {counts['subpopulation']} in a "
         f"subpopulation, {counts['none']} with neither; {manual} decided by manual annotation"
     )

@@ -5,27 +5,45 @@ from memaudit.data.dataset import load
 from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
-    data = load(snakemake.input[0])
+    data, params = load(snakemake.input[0]), snakemake.params
+
+    def progress(done, total):
+        report(f"{done:,} of {total:,} test images compared")
+
     pairs = duplicates.find_duplicates(
         data.train_images,
         data.test_images,
-        near=snakemake.params.near,
+        near=params.near,
         review=0,
-        transforms=snakemake.params.transforms,
-        progress=lambda done, total: report(f"{done:,} of {total:,} test images compared"),
+        per_test=duplicates.SCORED if params.embedding else duplicates.LISTED,
+        transforms=params.transforms,
+        progress=progress,
     )
+    if params.embedding:
+        report.say(f"searching for other photographs of a scene by {params.embedding}")
+        pairs = duplicates.find_scenes(
+            data,
+            pairs,
+            params.embedding,
+            scene=params.scene,
+            seed=params.seed or 0,
+            progress=progress,
+        )
     duplicates.write_pairs(
         pairs,
         snakemake.output.pairs,
         data.train_names or range(data.n_train),
         data.test_names or range(data.n_test),
     )
-    listed = pairs.at_least(snakemake.params.review)
+    listed = pairs.of((pairs.score >= params.review) | (pairs.kind != "candidate"))
     duplicates.write_duplicates(
         listed, snakemake.output.duplicates, data.train_names, data.test_names
     )
-    counts = {kind: len(set(pairs.test[pairs.kind == kind].tolist())) for kind in ("exact", "near")}
+    counts = {
+        kind: len(set(pairs.test[pairs.kind == kind].tolist()))
+        for kind in ("exact", "near", "scene")
+    }
     report.say(
         f"{counts['exact']} test images have an exact duplicate in the training set, "
-        f"{counts['near']} a near-duplicate"
+        f"{counts['near']} a near-duplicate, {counts['scene']} another photograph of the scene"
     )

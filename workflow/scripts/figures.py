@@ -3,7 +3,7 @@
 from memaudit import store, tables
 from memaudit.buckets.assign import Assignment
 from memaudit.data.dataset import load
-from memaudit.duplicates.files import read_scores
+from memaudit.duplicates.files import read_ranked
 from memaudit.figures.drawing import replaced_names
 from memaudit.figures.drops import drops
 from memaudit.figures.examples import influence
@@ -31,10 +31,7 @@ with job(snakemake.log[0]) as report:
             for row in rows
         }
     drops(rows, snakemake.output.drops, accuracies, published=params.published)
-    alike = read_scores(
-        snakemake.input.ranked,
-        data.train_names or range(data.n_train),
-        data.test_names or range(data.n_test),
-    )
+    ranked = read_ranked(snakemake.input.ranked, data)
+    alike = {pair: score for pair, (score, _) in ranked.items()}
     limits = params.near, params.review, params.influence
     similarity(pairs, buckets, alike, *limits, snakemake.output.similarity)

@@ -1,9 +1,9 @@
 """Merge all duplicates of training examples in the test set; list the test examples without one."""
 
 from memaudit.buckets.decisions import Decisions, read_decisions
-from memaudit.buckets.leaks import Leak, leak_free, with_decisions
+from memaudit.buckets.leaks import Leak, counted, leak_free, with_decisions
 from memaudit.data.dataset import load
-from memaudit.duplicates import read_duplicates
+from memaudit.duplicates.files import read_duplicates, read_probabilities
 from memaudit.models.removals import write_examples
 from memaudit.published.annotation import read_annotation, with_annotation
 from memaudit.published.cifair import read_cifair, with_cifair
@@ -13,12 +13,13 @@ from memaudit.tables import write_rows
 with job(snakemake.log[0]) as report:
     files, data = snakemake.input, load(snakemake.input.dataset)
     leaks = with_cifair(
-        read_duplicates(files.duplicates),
+        read_duplicates(files.duplicates, snakemake.params.kinds),
         read_cifair(files.cifair) if files.cifair else [],
         snakemake.params.judgments,
     )
     if files.annotation:
         leaks = with_annotation(leaks, read_annotation(files.annotation), data)
+    leaks = counted(leaks, snakemake.params.kinds, read_probabilities(files.duplicates))
     decisions = Decisions()
     if files.decisions:
         decisions = read_decisions(files.decisions, data.n_train, data.n_test)

@@ -18,7 +18,7 @@ from memaudit.scores.selection import Pair
 from memaudit.tables import Rows, column, documented
 
 LEAKAGE_SHIFT, MEMORIZED = "leakage_shift", "memorized"
-KINDS = ("exact", "near")  # of duplicates, in order of precedence
+KINDS = ("exact", "near", "scene")  # of duplicates, in order of precedence
 _DECIDERS = (MANUAL, PUBLISHED, "rule")  # in order of precedence
 
 
@@ -36,8 +36,9 @@ class Assignment:
     )
     reason: str = column(
         "`exact` (a test example has identical pixels or visually the same picture; `leaks.csv` "
-        "distinguishes them), `near` (near-duplicate in the test set), `subpopulation`, or `none`; "
-        "the first that applies"
+        "distinguishes them), `near` (near-duplicate in the test set), `scene` (a test example "
+        "shows the same object in the same scene), `subpopulation`, or `none`; the first that "
+        "applies"
     )
     test_examples: tuple[int, ...] = column(
         "test examples concerned: its duplicates; for `subpopulation`, those that it influences "
@@ -53,6 +54,12 @@ class Assignment:
         "number of its subpopulation, also where a duplicate is the reason; empty without one. "
         "Numbered after manual annotation, so it may differ from `subpopulations.csv`",
         default=None,
+    )
+    probability: float | None = column(
+        "probability that it has a duplicate: of its most probable one, if the finder decided; "
+        "empty otherwise",
+        default=None,
+        optional=True,
     )
 
 
@@ -84,8 +91,8 @@ def assign(
     -------
     Rows of Assignment
         One row per selected training example, in ascending order; ``to_frame()`` returns them as
-        a DataFrame. Exact duplicates take precedence over near-duplicates, and duplicates over
-        subpopulations.
+        a DataFrame. Exact duplicates take precedence over near-duplicates, these over other
+        photographs of the scene, and duplicates over subpopulations.
 
     References
     ----------
@@ -119,9 +126,11 @@ def assign(
     rows = Rows(Assignment)
     for example, pair in sorted(first.items()):
         kind = next((kind for kind in KINDS if copies[example, kind]), None)
+        known: list[float | None] = []
         if kind:
             reason, tests = kind, {leak.test for leak in copies[example, kind]}
             deciders = {leak.decided_by for leak in copies[example, kind]}
+            known = [leak.probability for leak in copies[example, kind]]
         elif example in group:
             reason, tests = "subpopulation", shared[example] or influenced[example]
             deciders = {MANUAL if example in denied | joined else "rule"}
@@ -138,6 +147,7 @@ def assign(
                 tuple(sorted(tests)),
                 min(deciders, key=_DECIDERS.index),
                 group.get(example),
+                None if None in known else max(known, default=None),  # type: ignore[type-var]
             )
         )
     return rows

@@ -1,7 +1,7 @@
 """Leaks: duplicates between training and test set, after all annotations."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from memaudit.buckets.decisions import DIFFERENT, MANUAL, Decisions
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PUBLISHED = "published annotation"
 ONE_PICTURE = "one_picture"
 # the reason in buckets.csv that a kind of duplicate gives
-REASONS = {"exact": "exact", ONE_PICTURE: "exact", "near": "near"}
+REASONS = {"exact": "exact", ONE_PICTURE: "exact", "near": "near", "scene": "scene"}
 
 
 @documented
@@ -25,20 +25,42 @@ class Leak:
     test: int = column("test example, of any class", "index")
     kind: str = column(
         "`exact` (identical pixels), `one_picture` (visually the same picture, by a published "
-        "annotation) or `near` (near-duplicate)"
+        "annotation), `near` (the same photograph, processed differently) or `scene` (another "
+        "photograph of the same object in the same scene)"
     )
     decided_by: str = column(
         "`rule` (the duplicate finder), `published annotation` (of F&Z's pairs, or ciFAIR) or "
         "`manual annotation`",
         default="rule",
     )
+    probability: float | None = column(
+        "probability that the pair is a duplicate, by the finder; empty if it was annotated",
+        default=None,
+        optional=True,
+    )
+
+
+def counted(
+    leaks: Iterable[Leak],
+    kinds: Collection[str],
+    probability: Mapping[tuple[int, int], float],
+) -> list[Leak]:
+    """Return the leaks whose reason is among `kinds`, those by rule with their `probability`."""
+    return [
+        replace(leak, probability=probability.get((leak.train, leak.test)))
+        if leak.decided_by == "rule"
+        else leak
+        for leak in leaks
+        if REASONS[leak.kind] in kinds
+    ]
 
 
 def with_decisions(duplicates: Iterable[Leak], decisions: Decisions, data: "Dataset") -> list[Leak]:
     """Apply manual annotations to the duplicates; return the leaks, sorted.
 
     The decision "same" makes a pair "exact" if its pixels are identical and "near" otherwise, so
-    that "exact" is always a fact about pixels. "near" makes it "near"; "different" removes it.
+    that "exact" is always a fact about pixels. "near", another photograph, makes it "scene";
+    "different" removes it.
     """
     leaks = {(leak.train, leak.test): leak for leak in duplicates}
     for (train, test), decision in decisions.duplicates.items():
@@ -46,7 +68,7 @@ def with_decisions(duplicates: Iterable[Leak], decisions: Decisions, data: "Data
             leaks.pop((train, test), None)
             continue
         is_identical = (data.train_images[train] == data.test_images[test]).all()
-        kind = "exact" if decision == "same" and is_identical else "near"
+        kind = "scene" if decision != "same" else "exact" if is_identical else "near"
         leaks[train, test] = Leak(train, test, kind, MANUAL)
     return sorted(leaks.values())
 

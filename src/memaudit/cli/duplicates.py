@@ -15,12 +15,14 @@ example:
 
 This reads photos/train/<class>/* and photos/test/<class>/* and writes, for every test image, the
 five training images most likely to show the same photograph, best first, with the columns
-train_path,test_path,score,kind. The kind is exact (identical pixels), near (score of at least
---near) or candidate. A dataset file of a study (data/<name>.h5) can be given instead of a folder;
-images without a file are named by their index.
+train_path,test_path,score,kind,probability. The kind is exact (identical pixels), near (score of
+at least --near), scene (with --scene: another photograph of the same object in the same scene) or
+candidate; the probability is that of a duplicate of any kind. A dataset file of a study
+(data/<name>.h5) can be given instead of a folder; images without a file are named by their index.
 """
 
 NEAR, REVIEW = 0.55, 0.45  # memaudit.duplicates has them, too, but imports torch
+SCENE = 0.5
 TRANSFORMS = ("rotate", "flip", "negative")
 SIZE = 64  # pixels, for images of several sizes
 
@@ -99,7 +101,36 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "270 degrees; takes 4 times as long), flip (upside down; twice as long) and negative "
         "(twice as long). Mirrored, shifted and scaled copies are always searched",
     )
+    add(
+        "--scene",
+        type=float,
+        nargs="?",
+        const=SCENE,
+        metavar="PROBABILITY",
+        help="also search for other photographs of a scene, within each class: kind scene from "
+        "this probability on (%(const)s if not given). Trains a small network first: minutes",
+    )
+    add(
+        "--no-training",
+        action="store_true",
+        help="with --scene: compare by classical features instead; finds fewer",
+    )
+    add(
+        "--embedding",
+        metavar="MODULE:FUNCTION",
+        help="with --scene: compare by an embedding of your own instead; the function takes "
+        "images, uint8 (n, height, width, 3), and returns vectors (n, d)",
+    )
     options = parser.parse_args(arguments)
+    if options.scene is None and (options.no_training or options.embedding):
+        parser.error("--no-training and --embedding need --scene")
+    if options.scene is not None:
+        if options.within_train:
+            parser.error("--scene compares test with training images: omit --within-train")
+        if options.no_training and options.embedding:
+            parser.error("choose one of --no-training and --embedding")
+        if not 0 <= options.scene <= 1:
+            parser.error(f"--scene {options.scene:g}: must be from 0 to 1")
     if options.review is None:
         options.review = min(REVIEW, options.near)
     if not 0 <= options.review <= options.near <= 1:
@@ -125,7 +156,7 @@ def _transforms(text: str) -> list[str]:
 
 def _run(options: argparse.Namespace) -> None:
     from memaudit.data.image_folder import SeveralSizes
-    from memaudit.duplicates import files, finder, summary
+    from memaudit.duplicates import files, finder, scene, summary
 
     print(f"reading {options.folder} ...", file=sys.stderr)
     names = ("train",) if options.within_train else ("train", "test")
@@ -149,13 +180,28 @@ def _run(options: argparse.Namespace) -> None:
         text = summary.summarize_within(pairs, train, **thresholds)
         columns = ("train_path", "other_path")
     else:
+        scored = 0 if options.scene is None else scene.SCORED
+        if scored:
+            settings["review"] = 0.0
         pairs = finder.find_duplicates(
             train.images,
             last.images,
-            per_test=options.per_test,
+            per_test=max(options.per_test, scored),
             content=(train.content, last.content),
             **settings,
         )
+        if scored:
+            print("searching for other photographs of a scene ...", file=sys.stderr)
+            pairs = scene.find_scenes(
+                files.as_dataset(train, last),
+                pairs,
+                "classical" if options.no_training else options.embedding or "network",
+                scene=options.scene,
+                per_test=options.per_test,
+                progress=settings["progress"],
+            )
+            if options.only_review:
+                pairs = pairs.of((pairs.score >= options.review) | (pairs.kind != "candidate"))
         text = summary.summarize(pairs, train, last, **thresholds)
         columns = ("train_path", "test_path")
     files.write_pairs(pairs, options.output, train.names, last.names, columns)

@@ -8,8 +8,11 @@ from memaudit.duplicates.files import read_duplicates, read_sides, write_duplica
 
 # Imported on first use: jobs that only read the finder's files do not import torch.
 _HOME = {
-    **dict.fromkeys(("NEAR", "REVIEW", "Pairs", "find_duplicates", "find_within"), "finder"),
+    **dict.fromkeys(
+        ("LISTED", "NEAR", "REVIEW", "Pairs", "find_duplicates", "find_within"), "finder"
+    ),
     **dict.fromkeys(("summarize", "summarize_within"), "summary"),
+    **dict.fromkeys(("SCORED", "SCENE", "find_scenes"), "scene"),
 }
 __all__ = ["Side", "read_duplicates", "read_sides", "write_duplicates", "write_pairs", *_HOME]
 

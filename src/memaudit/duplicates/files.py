@@ -1,7 +1,7 @@
 """Files of the duplicate finder: images in (a folder or a dataset file), ranked pairs out."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from memaudit.duplicates.finder import Pairs
 
 
+_COLUMNS = ("score", "kind", "probability")
 _LONGEST = 64  # side in pixels to which larger images of one size are scaled; 32 are compared
 
 
@@ -117,17 +118,25 @@ def _from_dataset(path: Path, sides: Sequence[str]) -> list[Side]:
     return read
 
 
+def as_dataset(train: Side, test: Side) -> dataset.Dataset:
+    """Return the two sides as a dataset; the classes are numbered by name."""
+    names = sorted({*train.classes, *test.classes})
+    number = {name: label for label, name in enumerate(names)}
+    labels = [np.array([number[name] for name in side.classes]) for side in (train, test)]
+    return dataset.Dataset(names, train.images, labels[0], test.images, labels[1])
+
+
 def write_duplicates(
     pairs: "Pairs",
     path: str | Path,
     train_names: Sequence[str] = (),
     test_names: Sequence[str] = (),
 ) -> None:
-    """Write ranked pairs as CSV: train, test (indices), score, kind.
+    """Write ranked pairs as CSV: train, test (indices), score, kind, probability.
 
     If the names of all images are given, columns train_path and test_path follow.
     """
-    header, rows = ["train", "test", "score", "kind"], _rows(pairs)
+    header, rows = ["train", "test", *_COLUMNS], _rows(pairs)
     if train_names and test_names:
         header += ["train_path", "test_path"]
         rows = ((*row, train_names[row[0]], test_names[row[1]]) for row in rows)  # type: ignore[misc]
@@ -141,42 +150,50 @@ def write_pairs(
     test_names: Sequence[str],
     columns: tuple[str, str] = ("train_path", "test_path"),
 ) -> None:
-    """Write ranked pairs as CSV by the names of the images: train_path, test_path, score, kind."""
-    rows = (
-        (train_names[train], test_names[test], score, kind)
-        for train, test, score, kind in _rows(pairs)
-    )
-    tables.write(path, [*columns, "score", "kind"], rows, ".4f")
+    """Write ranked pairs as CSV by the names of the images: `columns`, score, kind, probability."""
+    rows = ((train_names[train], test_names[test], *rest) for train, test, *rest in _rows(pairs))
+    tables.write(path, [*columns, *_COLUMNS], rows, ".4f")
 
 
-def _rows(pairs: "Pairs") -> Iterator[tuple[int, int, float, str]]:
-    columns = (pairs.train, pairs.test, pairs.score, pairs.kind)
+def _rows(pairs: "Pairs") -> Iterator[tuple[int, int, float, str, float]]:
+    columns = (pairs.train, pairs.test, *(getattr(pairs, name) for name in _COLUMNS))
     return zip(*(column.tolist() for column in columns), strict=True)
 
 
-def read_duplicates(path: str | Path) -> list[tuple[int, int, str]]:
-    """Read the pairs of kind "exact" or "near" as (train, test, kind)."""
+def read_duplicates(
+    path: str | Path, kinds: Collection[str] = ("exact", "near")
+) -> list[tuple[int, int, str]]:
+    """Read the pairs of the given kinds as (train, test, kind)."""
     rows = tables.read(path, {"train": int, "test": int, "kind": str})
-    return [(train, test, kind) for train, test, kind in rows if kind != "candidate"]
+    return [(train, test, kind) for train, test, kind in rows if kind in kinds]
 
 
-def read_scores(
-    path: str | Path, train_names: Sequence[str], test_names: Sequence[str]
-) -> dict[tuple[int, int], float]:
-    """Read the score of each pair (train, test) that `write_pairs` wrote, by indices.
+def read_probabilities(path: str | Path) -> dict[tuple[int, int], float]:
+    """Read the probability of each pair (train, test) that `write_duplicates` wrote."""
+    columns = {"train": int, "test": int, "probability": float}
+    return {(train, test): chance for train, test, chance in tables.read(path, columns)}
 
-    Takes the names that `write_pairs` took. Raises AuditError for a name that is not among them.
+
+def read_ranked(
+    path: str | Path, data: dataset.Dataset
+) -> dict[tuple[int, int], tuple[float, float]]:
+    """Read score and probability of each pair (train, test) that `write_pairs` wrote, by indices.
+
+    The pairs are those of `data`, by name or index. Raises AuditError for a name that is not in it.
     """
-    kinds = {"train_path": str, "test_path": str, "score": float}
+    kinds = {"train_path": str, "test_path": str, "score": float, "probability": float}
     train, test = (
         {str(name): index for index, name in enumerate(names)}
-        for names in (train_names, test_names)
+        for names in (
+            data.train_names or range(data.n_train),
+            data.test_names or range(data.n_test),
+        )
     )
-    scores = {}
-    for a, b, score in tables.read(path, kinds):
+    found = {}
+    for a, b, score, probability in tables.read(path, kinds):
         if a not in train or b not in test:
             raise AuditError(
                 f"{path}: {a}, {b} is not a pair of this dataset. {store.rebuild_hint(path)}"
             )
-        scores[train[a], test[b]] = score
-    return scores
+        found[train[a], test[b]] = score, probability
+    return found

@@ -12,7 +12,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 # Threads that wait for each other sleep: spinning, they take time from other processes, and under
 # load several times the CPU time of the search. Read when torch is imported first.
@@ -22,12 +22,14 @@ import numpy as np
 import torch
 
 from memaudit.data import mapped
+from memaudit.duplicates.calibration import probability
 from memaudit.duplicates.candidates import find_candidates, fit_whitening, whitened
 from memaudit.duplicates.likeness import score_of, verify
 from memaudit.duplicates.views import square, squares
 
 NEAR = 0.55  # score from which a pair is a near-duplicate (annotated on CIFAR-10)
 REVIEW = 0.45  # score from which a pair is worth annotating
+LISTED = 5  # training images listed per test image
 
 _BLOCK = 250  # test images at a time, at most
 _SIMILARITIES = 1 << 24  # similarities at a time, at most: 64 MiB
@@ -50,21 +52,28 @@ class Pairs:
     score : float32 array
         From 0 (no more similar than any two images) to 1 (identical content).
     kind : str array
-        "exact" (identical pixels), "near" (score at or above `near`) or "candidate" (below).
+        "exact" (identical pixels), "near" (score at or above `near`), "scene" (another photograph
+        of the scene, if these were searched) or "candidate" (none of them).
+    probability : float array
+        Probability that the pair is a duplicate, of either kind (docs/duplicates.md).
     """
 
     train: np.ndarray
     test: np.ndarray
     score: np.ndarray
     kind: np.ndarray
+    probability: np.ndarray
 
     def __len__(self) -> int:
         return len(self.score)
 
+    def of(self, rows: np.ndarray) -> "Pairs":
+        """Return the pairs in `rows`, a mask or an order."""
+        return Pairs(*(getattr(self, field.name)[rows] for field in fields(self)))
+
     def at_least(self, score: float) -> "Pairs":
         """Return the pairs with at least this score."""
-        keep = self.score >= np.float32(score)
-        return Pairs(self.train[keep], self.test[keep], self.score[keep], self.kind[keep])
+        return self.of(self.score >= np.float32(score))
 
 
 def find_duplicates(
@@ -73,7 +82,7 @@ def find_duplicates(
     *,
     near: float = NEAR,
     review: float = REVIEW,
-    per_test: int = 5,
+    per_test: int = LISTED,
     transforms: Sequence[str] = (),
     content: tuple[Sequence[bytes], Sequence[bytes]] = ((), ()),
     progress: Progress | None = None,
@@ -150,7 +159,7 @@ def find_within(
     *,
     near: float = NEAR,
     review: float = REVIEW,
-    per_image: int = 5,
+    per_image: int = LISTED,
     transforms: Sequence[str] = (),
     content: Sequence[bytes] = (),
     progress: Progress | None = None,
@@ -219,7 +228,7 @@ def _search(task: _Task, progress: Progress | None) -> Iterator[tuple[int, dict[
     train_images, test_images = task.train_images, task.test_images
     count = min(max(_CANDIDATES, task.count), len(train_images) - task.among_themselves)
     size = int(np.clip(_SIMILARITIES // len(train_images), 1, _BLOCK))
-    with torch.inference_mode(), _own_cores():
+    with torch.inference_mode(), own_cores():
         whiten = fit_whitening(train_images)
         train_features = torch.cat([whitened(x, whiten) for x in squares(train_images)])
         for start in range(0, len(test_images), size):
@@ -241,7 +250,7 @@ def _search(task: _Task, progress: Progress | None) -> Iterator[tuple[int, dict[
 
 
 @contextmanager
-def _own_cores() -> Iterator[None]:
+def own_cores() -> Iterator[None]:
     """Use no more threads than this process may use cores."""
     before = torch.get_num_threads()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else before
@@ -260,8 +269,9 @@ def _ranked(
     score = np.array(list(found.values()), dtype=np.float32)
     is_exact = np.array([pair in exact for pair in found], dtype=bool)
     kind = np.where(is_exact, "exact", np.where(score >= near, "near", "candidate"))
+    chance = np.where(is_exact, 1.0, probability("score", {"score": score}))
     order = np.lexsort((train, test, ~is_exact, -score))
-    return Pairs(train[order], test[order], score[order], kind[order]).at_least(review)
+    return Pairs(train, test, score, kind, chance).of(order).at_least(review)
 
 
 def _check_numbers(near: float, review: float, name: str, count: int) -> None:

@@ -21,14 +21,18 @@ def summarize(pairs: Pairs, train: Side, test: Side, *, near: float, review: flo
     """
     found = _duplicates(pairs)
     exact = set(pairs.test[pairs.kind == "exact"].tolist())
+    near_ones = set(pairs.test[pairs.kind == "near"].tolist()) - exact
     leaked = set(found.test.tolist())
     unsure = set(pairs.at_least(review).test.tolist()) - leaked
     lines = [
         f"{_count(len(test), 'test image')} compared with {_count(len(train), 'training image')}:",
         f"{len(exact):9,} with an exact duplicate in the training set",
-        f"{len(leaked - exact):9,} more with a near-duplicate (score {near:g} or more)",
+        f"{len(near_ones):9,} more with a near-duplicate (score {near:g} or more)",
         f"{len(unsure):9,} more to inspect (score {review:g} or more)",
     ]
+    if (pairs.kind == "scene").any():
+        scenes = len(leaked - exact - near_ones)
+        lines.insert(3, f"{scenes:9,} more with another photograph of the scene")
     if leaked:
         share = f"{100 * len(leaked) / len(test):.2f}"
         lines.append(
@@ -46,7 +50,7 @@ def summarize(pairs: Pairs, train: Side, test: Side, *, near: float, review: flo
     lines += _last_lines(found, (train, test), review if unsure else None)
     if leaked:
         lines.append(
-            "Report accuracy also without the test images of the pairs of kind exact or near."
+            "Report accuracy also without the test images of the pairs of any kind but candidate."
         )
     return "\n".join(lines)
 
@@ -85,8 +89,7 @@ def summarize_within(pairs: Pairs, side: Side, *, near: float, review: float) ->
 
 def _duplicates(pairs: Pairs) -> Pairs:
     """Return the exact and near-duplicates."""
-    keep = pairs.kind != "candidate"
-    return Pairs(pairs.train[keep], pairs.test[keep], pairs.score[keep], pairs.kind[keep])
+    return pairs.of(pairs.kind != "candidate")
 
 
 def _clusters(

@@ -24,7 +24,7 @@ from memaudit.data.dataset import Dataset
 from memaudit.names import nfc, printable
 
 # Okabe and Ito's colours, distinguishable for colour-blind readers.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
+BLUE, ORANGE, GREEN, GREY, PINK = "#0072B2", "#D55E00", "#009E73", "#7F7F7F", "#CC79A7"
 WIDTH = 9  # inches
 SMALL = 8.5  # font size of axes and legends, in pt
 # Labels of the buckets.

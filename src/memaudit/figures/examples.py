@@ -84,8 +84,9 @@ def duplicate_pairs(
 ) -> None:
     """Draw figure 1 (reason "exact") or 2 ("near"): training images beside their duplicates.
 
-    Shows the twelve pairs with the highest influence; duplicates that are not among the selected
-    `pairs` come last, by memorization.
+    Figure 2 includes other photographs of a scene (reason "scene"), as in the paper. Shows the
+    twelve pairs with the highest influence; duplicates that are not among the selected `pairs` come
+    last, by memorization.
     """
     shown = _copies(pairs, assignments, reason)[:_MOST]
     if not shown:
@@ -112,7 +113,7 @@ def _copies(
     found = [
         (row, test, influence.get((row.example, test)))
         for row in assignments
-        if row.reason == reason
+        if row.reason in (reason, *(("scene",) if reason == "near" else ()))
         for test in row.test_examples
     ]
     return sorted(

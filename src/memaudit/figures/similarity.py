@@ -5,12 +5,13 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from memaudit.buckets.assign import KINDS, Assignment
-from memaudit.figures.drawing import BLUE, GREEN, GREY, ORANGE, SMALL, headed, plain, save
+from memaudit.buckets.assign import Assignment
+from memaudit.figures.drawing import BLUE, GREEN, GREY, ORANGE, PINK, SMALL, headed, plain, save
 from memaudit.scores.selection import Pair
 
 _REASONS = (
-    ("training image has a duplicate in the test set", KINDS, ORANGE, "o"),
+    ("training image has a duplicate in the test set", ("exact", "near"), ORANGE, "o"),
+    ("another photograph of its scene is in the test set", ("scene",), PINK, "D"),
     ("training image in a subpopulation", ("subpopulation",), GREEN, "^"),
     ("neither", ("none",), BLUE, "s"),
 )
@@ -35,6 +36,8 @@ def similarity(
     figure, axis = plt.subplots(figsize=(8, 5.4), layout="constrained")
     for label, kinds, colour, marker in _REASONS:
         of = [pair for pair in pairs if reasons[pair.train] in kinds]
+        if not of and kinds == ("scene",):
+            continue
         places = [scores.get((p.train, p.test), _beside(p.train)) for p in of]
         values = [pair.influence for pair in of]
         missing = sum((p.train, p.test) not in scores for p in of)

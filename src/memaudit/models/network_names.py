@@ -26,7 +26,7 @@ def check_name(name: str) -> None:
         )
 
 
-def network_source(name: str, folder: str | Path = ".") -> str | None:
+def network_source(name: str, folder: str | Path = ".", what: str = "network") -> str | None:
     """Return the sha256 of the file that defines a user's network; None for a shipped network.
 
     The module is looked for in `folder` (the study's), then among the installed packages. Nothing
@@ -36,11 +36,11 @@ def network_source(name: str, folder: str | Path = ".") -> str | None:
     """
     if name in NETWORKS:
         return None
-    path = source_path(name, folder)
+    path = source_path(name, folder, what)
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def source_path(name: str, folder: str | Path = ".") -> Path:
+def source_path(name: str, folder: str | Path = ".", what: str = "network") -> Path:
     """Return the file of the module in `name` (package.module:function)."""
     importlib.invalidate_caches()
     module = name.partition(":")[0]
@@ -54,7 +54,7 @@ def source_path(name: str, folder: str | Path = ".") -> Path:
         spec = PathFinder.find_spec(top, locations) if locations else None
     if spec is None or not _is_source(spec):
         raise AuditError(
-            f"network {name}: module {module} not found in {Path(folder).resolve()} or among the "
+            f"{what} {name}: module {module} not found in {Path(folder).resolve()} or among the "
             f"installed packages; create {module.replace('.', '/')}.py or correct the name"
         )
     return Path(str(spec.origin))

@@ -21,7 +21,8 @@ from memaudit.models.preactivation import PreActivationResNet50
 CIFAR_MEAN, CIFAR_SD = (0.507, 0.487, 0.441), (0.267, 0.256, 0.276)
 
 
-def _conv_bn(width_in: int, width_out: int, stride: int = 1, size: int = 3) -> nn.Sequential:
+def conv_bn(width_in: int, width_out: int, stride: int = 1, size: int = 3) -> nn.Sequential:
+    """Return a convolution with batch norm and ReLU."""
     return nn.Sequential(
         nn.Conv2d(width_in, width_out, size, stride=stride, padding=1, bias=False),
         nn.BatchNorm2d(width_out),
@@ -67,9 +68,9 @@ class _Residual(nn.Module):
 def tiny(classes: int) -> nn.Module:
     """Three 3x3 convolutions of stride 2 with batch norm: a CPU trains it in seconds at 16x16."""
     return nn.Sequential(
-        _conv_bn(3, 16, stride=2),
-        _conv_bn(16, 32, stride=2),
-        _conv_bn(32, 64, stride=2),
+        conv_bn(3, 16, stride=2),
+        conv_bn(16, 32, stride=2),
+        conv_bn(32, 64, stride=2),
         nn.AdaptiveAvgPool2d(2),
         nn.Flatten(),
         nn.Linear(64 * 4, classes),
@@ -85,11 +86,11 @@ def small(classes: int) -> nn.Module:
     stem, middle, last = 40, 80, 192
     return nn.Sequential(
         _Normalize(),
-        _conv_bn(3, stem, stride=2, size=4),
+        conv_bn(3, stem, stride=2, size=4),
         _conv_pool(stem, middle),
-        _Residual(_conv_bn(middle, middle)),
+        _Residual(conv_bn(middle, middle)),
         _conv_pool(middle, last),
-        _Residual(_conv_bn(last, last)),
+        _Residual(conv_bn(last, last)),
         nn.AdaptiveMaxPool2d(1),
         nn.Flatten(),
         nn.Linear(last, classes),
@@ -102,16 +103,16 @@ def resnet9(classes: int) -> nn.Module:
     Widths and order as in FFCV's CIFAR-10 example.
     """
     return nn.Sequential(
-        _conv_bn(3, 64),
+        conv_bn(3, 64),
         nn.Sequential(
             nn.Conv2d(64, 128, 5, stride=2, padding=2, bias=False),
             nn.BatchNorm2d(128),
             nn.ReLU(inplace=True),
         ),
-        _Residual(nn.Sequential(_conv_bn(128, 128), _conv_bn(128, 128))),
-        _conv_bn(128, 256),
+        _Residual(nn.Sequential(conv_bn(128, 128), conv_bn(128, 128))),
+        conv_bn(128, 256),
         nn.MaxPool2d(2),
-        _Residual(nn.Sequential(_conv_bn(256, 256), _conv_bn(256, 256))),
+        _Residual(nn.Sequential(conv_bn(256, 256), conv_bn(256, 256))),
         nn.Sequential(
             nn.Conv2d(256, 128, 3, bias=False), nn.BatchNorm2d(128), nn.ReLU(inplace=True)
         ),
@@ -159,7 +160,7 @@ def build(name: str, classes: int, seed: int) -> nn.Module:
 
     Raises AuditError when a network of the user's own cannot be built.
     """
-    function = _SHIPPED.get(name) or _own(name)
+    function = _SHIPPED.get(name) or own_function(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
@@ -167,33 +168,38 @@ def build(name: str, classes: int, seed: int) -> nn.Module:
         except Exception as error:
             if name in NETWORKS:
                 raise
-            raise _failed(name, f"{name.partition(':')[2]}({classes}) failed", error) from error
+            raise failed(
+                "network", name, f"{name.partition(':')[2]}({classes}) failed", error
+            ) from error
     if not isinstance(network, nn.Module):
         raise AuditError(f"network {name}: returned {type(network).__name__}, not torch.nn.Module")
     return network
 
 
-def _own(name: str) -> Callable[[int], nn.Module]:
-    """Import the function package.module:function from the working folder or the environment."""
+def own_function(name: str, what: str = "network") -> Callable[..., Any]:
+    """Import the function package.module:function from the working folder or the environment.
+
+    `what` is what the function is for, in errors.
+    """
     try:
         check_name(name)
     except ValueError as error:
         raise AuditError(str(error)) from None
-    source = source_path(name)
+    source = source_path(name, what=what)
     module_name, _, function_name = name.partition(":")
     if (folder := str(Path.cwd())) not in sys.path:
         sys.path.append(folder)  # last, so that files of the study shadow no library
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
-        raise _failed(name, f"importing {source} failed", error) from error
+        raise failed(what, name, f"importing {source} failed", error) from error
     if module.__file__ is None or not source.samefile(module.__file__):
         raise AuditError(
-            f"network {name}: {module_name} is also the name of {module.__file__}; rename {source}"
+            f"{what} {name}: {module_name} is also the name of {module.__file__}; rename {source}"
         )
     function = getattr(module, function_name, None)
     if not callable(function):
-        raise AuditError(f"network {name}: {source} has no function {function_name}")
+        raise AuditError(f"{what} {name}: {source} has no function {function_name}")
     return function  # type: ignore[no-any-return]
 
 
@@ -210,7 +216,7 @@ def check(name: str, network: nn.Module, classes: int, images: torch.Tensor) -> 
         with torch.no_grad():
             output = network(images)
     except Exception as error:
-        raise _failed(name, f"cannot process images of {size} pixels", error) from error
+        raise failed("network", name, f"cannot process images of {size} pixels", error) from error
     expected = (len(images), classes)
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
     if shape != expected:
@@ -224,6 +230,7 @@ def check(name: str, network: nn.Module, classes: int, images: torch.Tensor) -> 
             )
 
 
-def _failed(name: str, what: str, error: Exception) -> AuditError:
+def failed(kind: str, name: str, what: str, error: Exception) -> AuditError:
+    """Return the error that `what` of a user's function, a network or an embedding, raised."""
     reason = str(error).strip().split("\n")[0]
-    return AuditError(f"network {name}: {what} ({type(error).__name__}: {reason})")
+    return AuditError(f"{kind} {name}: {what} ({type(error).__name__}: {reason})")

@@ -20,6 +20,7 @@ JUDGMENTS = ("exact", "near", "similar", "different")
 # the annotation's "exact" means visually the same picture, not identical pixels
 KINDS = {"exact": ONE_PICTURE, "near": "near"}
 NEAR_KINDS = ("same_photograph", "same_scene", "unclear")
+SCENE = NEAR_KINDS[1]
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,24 @@ def read_annotation(path: str | Path) -> list[AnnotatedPair]:
     return [AnnotatedPair(*row) for row in tables.read(path, columns, remedy=REMEDY)]
 
 
+def judged_pairs(path: str | Path, data: Dataset) -> dict[tuple[int, int], bool]:
+    """Return whether each annotated pair (train, test) is a duplicate; none for other data."""
+    if data.digest() != CIFAR100_DIGEST:
+        return {}
+    return {(pair.train, pair.test): pair.judgment in KINDS for pair in read_annotation(path)}
+
+
 def with_annotation(
     leaks: Iterable[Leak], annotation: Iterable[AnnotatedPair], data: Dataset
 ) -> list[Leak]:
     """Merge duplicates with the annotation, which takes precedence; unchanged for other data."""
     if data.digest() != CIFAR100_DIGEST:
         return list(leaks)
-    judged = {(pair.train, pair.test): pair.judgment for pair in annotation}
+    judged = {(pair.train, pair.test): pair for pair in annotation}
     merged = [leak for leak in leaks if (leak.train, leak.test) not in judged]
     merged += [
-        Leak(*pair, KINDS[word], PUBLISHED) for pair, word in judged.items() if word in KINDS
+        Leak(*key, "scene" if pair.near_kind == SCENE else KINDS[pair.judgment], PUBLISHED)
+        for key, pair in judged.items()
+        if pair.judgment in KINDS
     ]
     return sorted(merged)

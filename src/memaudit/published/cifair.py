@@ -84,6 +84,6 @@ def with_cifair(
         if known and known.kind == "exact":
             merged[train, test] = known
         elif word in judgments:
-            kind = ONE_PICTURE if word == "exact" else "near"
+            kind = {"exact": ONE_PICTURE, "very similar": "scene"}.get(word, "near")
             merged[train, test] = Leak(train, test, kind, PUBLISHED)
     return sorted(merged.values())

@@ -341,6 +341,39 @@ class Duplicates(_Section):
         "(twice as long). `[]`: nothing.",
         [],
     )
+    kinds: Annotated[list[Literal["exact", "near", "scene"]], Unique] = _key(
+        "Which duplicates count as leakage: `exact`, `near` (the same photograph, processed "
+        "differently), `scene` (another photograph of the same object in the same scene). The "
+        "paper counts all. Manual annotations of your own always count.",
+        ["exact", "near", "scene"],
+        rebuilds="buckets, the removals that change",
+    )
+    embedding: (
+        Annotated[
+            str,
+            Field(
+                pattern=r"^(auto|network|classical|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
+                json_schema_extra={
+                    "allowed": "auto, network, classical or package.module:function"
+                },
+            ),
+        ]
+        | None
+    ) = _key(
+        "How other photographs of a scene are searched, within a class "
+        "([evaluation](../docs/duplicates.md#other-photographs-of-a-scene)): `network`: by a small "
+        "network trained on the training images (minutes); `classical`: without training, finds "
+        "fewer; `package.module:function`: by an embedding of your own. `null`: not at all. "
+        "`auto`: `network` for CIFAR-10 and CIFAR-100, `null` for other datasets, for which the "
+        "probabilities have not been checked.",
+        "auto",
+    )
+    scene: float = _key(
+        "Probability from which a pair is of kind `scene`.",
+        0.5,
+        ge=0,
+        le=1,
+    )
     cifair: Annotated[list[Literal["exact", "near", "very similar"]], Unique] = _key(
         "For CIFAR-10 and CIFAR-100: ciFAIR's manual annotations that count as duplicates, "
         "besides the detector; an annotation overrides the detector. `[]`: none. Ignored for "

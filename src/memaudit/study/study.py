@@ -13,6 +13,7 @@ from memaudit import store
 from memaudit.data.cifar import data_files, forms, locate
 from memaudit.data.fetch import Source, read_sources
 from memaudit.errors import AuditError
+from memaudit.models.network_names import network_source
 from memaudit.models.removals import CONTROL
 from memaudit.models.shards import chunk_names
 from memaudit.study.checks import read_config
@@ -121,6 +122,20 @@ class Study:
         """The files that are read at `cifar`."""
         known = forms(self.config.dataset.kind, self.remote_files)
         return [str(file) for file in data_files(Path(self.cifar), known)] if self.cifar else []
+
+    @property
+    def embedding(self) -> str | None:
+        """What other photographs of a scene are searched by; None if they are not."""
+        embedding = self.config.duplicates.embedding
+        if embedding == "auto":
+            return "network" if self.config.dataset.kind in ("cifar10", "cifar100") else None
+        return embedding
+
+    @property
+    def embedding_source(self) -> str | None:
+        """The checksum of the file that defines an embedding of the user's own."""
+        name = self.embedding or ""
+        return network_source(name, what="embedding") if ":" in name else None
 
     @property
     def annotation(self) -> Files:

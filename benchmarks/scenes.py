@@ -1,0 +1,256 @@
+"""Evaluate and fit the probability of another photograph of a scene, on annotated pairs.
+
+    python benchmarks/scenes.py data/cifar100.h5 [--fit]
+
+Takes the 1,015 pairs of CIFAR-100 that Feldman and Zhang published, as annotated in
+data/annotations. Computes the evidence of `memaudit.duplicates.scene` for them (minutes, the
+training of the small network included) and writes it with the folds and the cross-validated
+probabilities to benchmarks/results/scene_pairs.csv. Without a dataset the evidence is read from
+that file, and only the regressions are fitted again. Prints the measures of docs/duplicates.md.
+--fit writes the coefficients fitted to all pairs to src/memaudit/duplicates/calibration.json.
+
+Nested cross-validation by test image: the terms and the penalty of the regression are chosen by
+average precision in folds of the training part of each outer fold, then fitted to that part and
+applied to the outer fold.
+"""
+
+import argparse
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize
+
+ROOT = Path(__file__).parents[1]
+PAIRS = ROOT / "data/annotations/cifar100_fz_pairs.csv"
+RESULT = Path(__file__).parent / "results/scene_pairs.csv"
+FITTED = ROOT / "src/memaudit/duplicates/calibration.json"
+FOLDS = 10
+KINDS = ("network", "classical", "score")
+# terms of a regression: a tuple shares one weight
+MODELS = {
+    "network": (
+        (("global", "cells", "patches"), "score", "white"),
+        ("global", "cells", "patches", "score", "white"),
+        ("global", "cells", "patches", "score"),
+    ),
+    "classical": (
+        (("global", "patches"), "score", "white"),
+        ("global", "patches", "score", "white"),
+        ("global", "patches", "score"),
+    ),
+    "score": (("score",),),
+}
+PENALTIES = (0.3, 3.0, 30.0)
+
+
+def evidence(path: Path) -> list[dict[str, float]]:
+    """Return the terms of F&Z's pairs with the features of a network and classical ones."""
+    from memaudit.data.dataset import load
+    from memaudit.duplicates import find_duplicates, scene
+    from memaudit.duplicates.features import features_of
+
+    data = load(path)
+    with open(PAIRS, newline="") as file:
+        rows = [
+            {"train": int(row["train"]), "test": int(row["test"]), **row_of(row)}
+            for row in csv.DictReader(file)
+        ]
+    tests = np.unique([row["test"] for row in rows])
+    place = {test: k for k, test in enumerate(tests.tolist())}
+    part = replace(data, test_images=data.test_images[tests], test_labels=data.test_labels[tests])
+    found = find_duplicates(part.train_images, part.test_images, review=0, per_test=scene.SCORED)
+    known = zip(found.train.tolist(), found.test.tolist(), strict=True)
+    score = dict(zip(known, found.score.tolist(), strict=True))
+    listed = score | {
+        (row["train"], place[row["test"]]): score.get((row["train"], place[row["test"]]), 1e-6)
+        for row in rows
+    }
+    for kind in KINDS[:2]:
+        terms = scene.gather(part, features_of(kind, data, seed=0), listed)
+        at = zip(terms.train.tolist(), terms.test.tolist(), strict=True)
+        at = {pair: k for k, pair in enumerate(at)}
+        for row in rows:
+            k = at[row["train"], place[row["test"]]]
+            for name, values in terms.terms.items():
+                own = name if name in ("score", "white") else f"{kind}_{name}"
+                row[own] = float(values[k])
+    return rows
+
+
+def row_of(row: dict[str, str]) -> dict[str, object]:
+    return {"duplicate": int(row["final"] in ("exact", "near")), "near_kind": row["near_kind"]}
+
+
+def matrix(rows: list[dict[str, float]], kind: str, terms: tuple) -> np.ndarray:
+    """Return the terms of a regression (pairs, terms)."""
+
+    def column(name: str) -> np.ndarray:
+        own = name if name in ("score", "white") else f"{kind}_{name}"
+        return np.array([float(row[own]) for row in rows])
+
+    return np.column_stack(
+        [sum(map(column, name)) if isinstance(name, tuple) else column(name) for name in terms]
+    )
+
+
+def fit(x: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
+    """Return weights and intercept of a logistic regression with a ridge on standardised terms."""
+    mean, scale = x.mean(0), x.std(0) + 1e-9
+    z = np.column_stack([(x - mean) / scale, np.ones(len(x))])
+
+    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
+        logit = z @ w
+        ridge = penalty * np.r_[w[:-1], 0]
+        value = np.logaddexp(0, logit).sum() - y @ logit + 0.5 * ridge @ w
+        return value, z.T @ (1 / (1 + np.exp(-logit)) - y) + ridge
+
+    w = minimize(loss, np.zeros(z.shape[1]), jac=True, method="L-BFGS-B").x
+    slope = w[:-1] / scale
+    return np.r_[slope, w[-1] - slope @ mean]
+
+
+def apply(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-(x @ w[:-1] + w[-1])))
+
+
+def folds_of(tests: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Return the fold of each pair, so that all pairs of a test image are in one."""
+    unique, place = np.unique(tests, return_inverse=True)
+    return np.random.default_rng(seed).permutation(len(unique))[place] % count
+
+
+def chosen(rows: list[dict[str, float]], kind: str, y: np.ndarray, tests: np.ndarray) -> tuple:
+    """Return the terms and penalty with the best cross-validated average precision."""
+    best = None
+    for terms in MODELS[kind]:
+        x = matrix(rows, kind, terms)
+        for penalty in PENALTIES:
+            p = np.empty(len(y))
+            fold = folds_of(tests, 5, seed=1)
+            for k in range(5):
+                p[fold == k] = apply(x[fold == k], fit(x[fold != k], y[fold != k], penalty))
+            value = average_precision(y, p)
+            if best is None or value > best[0] + 1e-4:
+                best = (value, terms, penalty)
+    return best[1:]
+
+
+def cross_validated(rows: list[dict[str, float]], kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the nested cross-validated probability and the fold of each pair."""
+    y = np.array([int(row["duplicate"]) for row in rows])
+    tests = np.array([int(row["test"]) for row in rows])
+    fold, p = folds_of(tests, FOLDS, seed=0), np.empty(len(y))
+    for k in range(FOLDS):
+        own = [row for row, f in zip(rows, fold, strict=True) if f != k]
+        out = [row for row, f in zip(rows, fold, strict=True) if f == k]
+        terms, penalty = chosen(own, kind, y[fold != k], tests[fold != k])
+        w = fit(matrix(own, kind, terms), y[fold != k], penalty)
+        p[fold == k] = apply(matrix(out, kind, terms), w)
+    return p, fold
+
+
+def average_precision(y: np.ndarray, p: np.ndarray) -> float:
+    hits = y[np.argsort(-p, kind="stable")]
+    return float((np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits == 1].mean())
+
+
+def recall_at(y: np.ndarray, p: np.ndarray, precision: float) -> float:
+    """Return the largest recall at a precision of at least `precision`."""
+    hits = np.cumsum(y[np.argsort(-p, kind="stable")])
+    good = hits / np.arange(1, len(hits) + 1) >= precision
+    return float(hits[good].max(initial=0) / y.sum())
+
+
+def interval(y, p, tests, measure, draws: int = 500) -> tuple[float, float]:
+    """Return the 95% percentile interval of a measure, by resampling test images."""
+    unique, place = np.unique(tests, return_inverse=True)
+    members = [np.flatnonzero(place == k) for k in range(len(unique))]
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(draws):
+        index = np.concatenate([members[k] for k in rng.integers(0, len(unique), len(unique))])
+        found.append(measure(y[index], p[index]))
+    low, high = np.quantile(found, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def report(rows: list[dict[str, float]]) -> None:
+    y = np.array([int(row["duplicate"]) for row in rows])
+    kinds = np.array([row["near_kind"] for row in rows])
+    tests, trains = (np.array([int(row[name]) for row in rows]) for name in ("test", "train"))
+    leaking = set(trains[y == 1].tolist())
+    measures = {
+        "average precision": average_precision,
+        "recall at precision 0.9": lambda y, p: recall_at(y, p, 0.9),
+        "recall at precision 0.95": lambda y, p: recall_at(y, p, 0.95),
+        "recall at precision 0.8": lambda y, p: recall_at(y, p, 0.8),
+    }
+    for kind in KINDS:
+        p = np.array([float(row[f"p_{kind}"]) for row in rows])
+        print(f"\n{kind}")
+        for name, measure in measures.items():
+            low, high = interval(y, p, tests, measure)
+            print(f"  {name}: {measure(y, p):.3f} ({low:.3f} to {high:.3f})")
+        for least in (0.3, 0.5, 0.6, 0.7, 0.8):
+            called = p >= least
+            found = set(trains[called].tolist())
+            precision, recall = y[called].mean(), y[called].sum() / y.sum()
+            print(
+                f"  p >= {least}: precision {precision:.2f}, recall {recall:.2f}; examples "
+                f"{len(found & leaking)} of {len(leaking)}, {len(found - leaking)} wrong; "
+                + ", ".join(
+                    f"{name} {called[kinds == name].sum()} of {(kinds == name).sum()}"
+                    for name in ("same_photograph", "same_scene", "unclear")
+                )
+            )
+        for low, high in ((0, 0.1), (0.1, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 1.01)):
+            among = (p >= low) & (p < high)
+            if among.any():
+                print(
+                    f"  {low} to {min(high, 1)}: {among.sum()} pairs, mean p "
+                    f"{p[among].mean():.2f}, duplicates {y[among].mean():.2f}"
+                )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("dataset", type=Path, nargs="?", help="data/cifar100.h5")
+    parser.add_argument("--fit", action="store_true", help="write the coefficients")
+    options = parser.parse_args()
+    if options.dataset:
+        rows = evidence(options.dataset)
+    else:
+        with open(RESULT, newline="") as file:
+            rows = list(csv.DictReader(file))
+    coefficients = {}
+    y = np.array([int(row["duplicate"]) for row in rows])
+    tests = np.array([int(row["test"]) for row in rows])
+    for kind in KINDS:
+        p, fold = cross_validated(rows, kind)
+        for row, value, own in zip(rows, p, fold, strict=True):
+            row[f"p_{kind}"], row["fold"] = f"{value:.4f}", int(own)
+        terms, penalty = chosen(rows, kind, y, tests)
+        w = fit(matrix(rows, kind, terms), y, penalty)
+        named = {"intercept": w[-1]}
+        for name, value in zip(terms, w[:-1], strict=True):
+            named |= dict.fromkeys(name if isinstance(name, tuple) else (name,), value)
+        print(kind, terms, penalty, {name: round(value, 3) for name, value in named.items()})
+        coefficients[kind] = {name: round(float(value), 4) for name, value in named.items()}
+    RESULT.parent.mkdir(exist_ok=True)
+    with open(RESULT, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()})
+    report(rows)
+    if options.fit:
+        known = json.loads(FITTED.read_text())
+        known["coefficients"] |= coefficients
+        FITTED.write_text(json.dumps(known, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Other photographs of a scene: similarities relative to the class, matching, probabilities."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from test_duplicates import scenes, to_uint8
+
+from memaudit.data.dataset import Dataset
+from memaudit.duplicates import calibration, features, find_duplicates, find_scenes, scene
+from memaudit.duplicates.matching import match
+from memaudit.errors import AuditError
+
+SIDE, WIDE = 32, 48
+SHOTS = 6  # test images that show a scene of a training image from another place
+
+OWN = """
+import numpy as np
+
+def means(images):
+    cells = images.reshape(len(images), 4, 8, 4, 8, 3).mean((2, 4))
+    return cells.reshape(len(images), -1) / 255
+
+def ragged(images):
+    return np.zeros((len(images), 2, 2))
+
+def broken(images):
+    raise OSError("no weights")
+"""
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Two classes of 40 training images; test images 0 to 5 show scenes of training images 0 to 5.
+
+    The second photograph is displaced by 6 pixels in both directions, more than the duplicate
+    finder searches. Test image 6 is training image 40, of the other class.
+    """
+    wide = to_uint8(scenes(np.random.default_rng(3), 80, WIDE))
+    train = wide[:, 4 : 4 + SIDE, 4 : 4 + SIDE]
+    other = wide[:SHOTS, 10 : 10 + SIDE, 10 : 10 + SIDE]
+    strangers = to_uint8(scenes(np.random.default_rng(4), 14, SIDE))
+    test = np.concatenate([other, train[40:41], strangers])
+    labels = np.repeat([0, 1], 40)
+    test_labels = np.array([0] * SHOTS + [0] + [0] * 7 + [1] * 7)
+    return Dataset(["a", "b"], train, labels, test, test_labels)
+
+
+@pytest.fixture(scope="module")
+def pairs(data):
+    return find_duplicates(data.train_images, data.test_images, review=0, per_test=scene.SCORED)
+
+
+def test_relative_to_the_class_by_hand():
+    # the mean of ranks 3 to 8 of the others: without 9, of 6 5 4 3 2 1; without 6, of 5 4 3 2 1 0
+    values = np.array([9.0, 7, 8, 6, 5, 4, 3, 2, 1, 0])
+    found = scene.relative(values) * values.std()
+    assert found[0] == pytest.approx(9 - np.mean([6, 5, 4, 3, 2, 1]))
+    assert found[3] == pytest.approx(6 - np.mean([7, 5, 4, 3, 2, 1]))
+    assert found[-1] == pytest.approx(0 - np.mean([7, 6, 5, 4, 3, 2]))
+    assert scene.relative(np.array([1.0, 0, 0, 0]))[0] > 1
+    one = np.zeros(3000)
+    one[0] = 1
+    assert scene.relative(one)[0] == 14  # the bound
+
+
+def test_matching_is_the_mean_distance_to_the_nearest_part():
+    rng = np.random.default_rng(0)
+    test, train = rng.normal(size=(2, 5, 3)), rng.normal(size=(4, 7, 3))
+    found = match(*(torch.tensor(x, dtype=torch.float32) for x in (test, train)))
+    apart = ((test[:, None, :, None] - train[None, :, None, :]) ** 2).sum(-1)
+    assert found.numpy() == pytest.approx(-apart.min(3).mean(2).min(0), abs=1e-5)
+
+
+@pytest.mark.parametrize("embedding", ["classical", "network"])
+def test_another_photograph_of_a_scene_is_found(data, pairs, embedding, monkeypatch):
+    """The finder misses most; within the class, the scene's training image is the best one."""
+    monkeypatch.setattr(features, "RECIPE", replace(features.RECIPE, epochs=1, batch_size=16))
+    assert len(set(pairs.test[pairs.kind == "near"].tolist()) & set(range(SHOTS))) <= 1
+    found = find_scenes(data, pairs, embedding, scene=0.5)
+    assert set(found.kind.tolist()) <= {"exact", "near", "scene", "candidate"}
+    assert (found.train[0], found.test[0], found.kind[0]) == (40, 6, "exact")
+    best = [found.of(found.test == test) for test in range(data.n_test)]
+    chances = [pairs.probability.max() for pairs in best]
+    right = [pairs.train[0] == test for test, pairs in enumerate(best[:SHOTS])]
+    assert sum(right) >= SHOTS - 2
+    assert np.sort(chances[:SHOTS])[1] > max(chances[SHOTS + 1 :])
+    scenes_ = found.of(found.kind == "scene")
+    assert (data.train_labels[scenes_.train] == data.test_labels[scenes_.test]).all()
+    assert (scenes_.probability >= 0.5).all()
+    assert (found.of(found.kind == "candidate").probability < 0.5).all()
+    assert found.probability[0] == 1 and (np.diff(found.probability[1:]) <= 0).all()
+    assert max(np.unique(found.test, return_counts=True)[1]) <= 11
+
+
+def test_network_features_depend_on_the_seed_alone(data, monkeypatch):
+    monkeypatch.setattr(features, "RECIPE", replace(features.RECIPE, epochs=1, batch_size=16))
+    found = [features.features_of("network", data, seed) for seed in (0, 0, 1)]
+    with torch.inference_mode():
+        one, same, other = (each.vectors(data.test_images) for each in found)
+    assert torch.equal(one, same) and not torch.equal(one, other)
+    assert one.norm(dim=1).numpy() == pytest.approx(1, abs=1e-4)
+
+
+def test_an_embedding_of_ones_own(data, pairs, tmp_path, monkeypatch):
+    (tmp_path / "embeddings.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = find_scenes(data, pairs, "embeddings:means", scene=0.5)
+    assert (found.train[0], found.test[0]) == (40, 6) and len(found) > len(data.test_images)
+    for name, message in {
+        "ragged": r"embedding embeddings:ragged: returned \(\d+, 2, 2\) for \d+ images",
+        "broken": r"embedding embeddings:broken: failed \(OSError: no weights\)",
+        "none": r"embedding embeddings:none: .*embeddings\.py has no function none",
+    }.items():
+        with pytest.raises(AuditError, match=message):
+            find_scenes(data, pairs, f"embeddings:{name}")
+    with pytest.raises(AuditError, match="embedding nowhere:f: module nowhere not found"):
+        find_scenes(data, pairs, "nowhere:f")
+
+
+def test_classes_that_are_too_small_have_no_candidates(data, pairs):
+    few = replace(data, train_labels=np.where(np.arange(80) < 3, 2, 1), class_names=["a", "b", "c"])
+    found = find_scenes(few, pairs, "classical", scene=0.0)
+    assert set(data.test_labels[found.test[found.kind == "scene"]].tolist()) <= {1}
+
+
+@pytest.mark.parametrize("kind", ["score", "classical", "network", "embedding"])
+def test_more_evidence_makes_a_pair_more_probable(kind):
+    terms = {"score": np.array([0, 0.5, 1])}
+    if kind != "score":
+        terms |= {name: np.array([0.0, 2, 4]) for name in ("global", "patches")}
+    chance = calibration.probability(kind, terms)
+    assert 0 < chance[0] < chance[1] < chance[2] < 1
