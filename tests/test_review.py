@@ -15,19 +15,20 @@ from memaudit.review import (
     Candidate,
     Group,
     as_groups,
+    by_gain,
     read_candidates,
     read_scores,
+    with_selected,
     write_page,
 )
 from memaudit.tables import read_rows
 
-NEAR = 0.6
-# In the order in which the page shows them: nearest to the threshold first.
+# In the order in which the page shows them: those whose annotation changes most first.
 PAIRS = [
-    Candidate(9, 4, 0.58, "candidate"),
-    Candidate(10, 2, 0.7, "near"),
-    Candidate(2, 30, 0.81, "near"),
-    Candidate(5, 7, 1.0, "exact"),
+    Candidate(9, 4, 0.58, "candidate", 0.5),
+    Candidate(10, 2, 0.7, "near", 0.75),
+    Candidate(2, 30, 0.81, "near", 0.9),
+    Candidate(5, 7, 1.0, "exact", 1.0),
 ]
 GROUPS = [
     Group(0, (3, 11, 12, 40), (5, 8, 10), (7, 7, None, 9), (0.9, 0.9, 0.1, 0.4)),
@@ -63,7 +64,6 @@ def write(path, dataset, study="a study", pairs=PAIRS, groups=GROUPS):
         dataset,
         pairs,
         groups,
-        near=NEAR,
         memorization=MEMORIZATION,
         influence=INFLUENCE,
         selected=[9, 3],
@@ -78,7 +78,7 @@ def content(path):
 
 
 def test_sheets_hold_every_image(dataset, tmp_path):
-    many = [Candidate(k % 50, k % 31, 0.5, "candidate") for k in range(1550)]
+    many = [Candidate(k % 50, k % 31, 0.5, "candidate", 0.5) for k in range(1550)]
     big = replace(dataset, train_images=dataset.train_images.repeat(8, 1).repeat(8, 2))
     big = replace(big, test_images=dataset.test_images.repeat(8, 1).repeat(8, 2))
     found = content(write(tmp_path / "index.html", big, pairs=many))
@@ -117,7 +117,7 @@ def test_examples_of_another_dataset_are_refused(dataset, tmp_path):
     with pytest.raises(
         AuditError, match="name test example 31, but the dataset has examples 0 to 30"
     ):
-        write(page, dataset, pairs=[Candidate(0, 31, 0.5, "near")])
+        write(page, dataset, pairs=[Candidate(0, 31, 0.5, "near", 0.9)])
     assert page.read_text() == before
 
 
@@ -137,6 +137,34 @@ def test_the_digest_covers_items_and_images(dataset, tmp_path):
     assert len({known, *others}) == 5
 
 
+def test_every_selected_pair_is_an_item():
+    ranked = {(7, 7): (0.3, 0.1), (9, 4): (0.58, 0.5)}
+    selected = dict.fromkeys([(9, 4), (7, 7), (8, 8), (5, 7)])
+    found = with_selected(PAIRS, selected, ranked, by_score=False)
+    assert found[:4] == PAIRS and found[4] == Candidate(7, 7, 0.3, "selected", 0.1)
+    assert (found[5].train, found[5].test, found[5].score, len(found)) == (8, 8, None, 6)
+    assert 0 < found[5].probability < 0.3
+    # by the score alone: of selected pairs more are duplicates than of others
+    scored = with_selected(PAIRS, selected, ranked, by_score=True)
+    assert scored[1:4] == PAIRS[1:] and scored[5] == found[5]
+    assert found[5].probability < scored[4].probability < scored[0].probability
+
+
+def test_pairs_are_ordered_by_what_their_annotation_changes():
+    chances = {(1, 1): 0.5, (2, 2): 0.95, (3, 3): 0.5, (4, 4): 0.5, (5, 5): 0.5, (6, 6): 0.5}
+    chances |= {(6, 7): 1.0, (8, 8): 0.5}
+    items = [Candidate(*pair, 0.5, "candidate", chance) for pair, chance in chances.items()]
+    order = by_gain(
+        items,
+        influence={(5, 5): 0.6},
+        selected={1, 2, 3, 5, 6, 8},
+        grouped={3},
+        settled={(8, 8): False},
+    )
+    # influence; undecided; the bucket is certain; not selected; certain; another pair decides
+    assert [pair.train for pair in order] == [5, 1, 3, 2, 4, 6, 6, 8]
+
+
 def test_groups_are_read_from_rows_of_members(tmp_path):
     path = tmp_path / "subpopulations.csv"
     path.write_text(
@@ -149,12 +177,14 @@ def test_groups_are_read_from_rows_of_members(tmp_path):
 
 def test_pairs_are_read_and_other_columns_ignored(tmp_path):
     path = tmp_path / "duplicates.csv"
-    path.write_text("train,test,score,kind,train_path\n9,4,0.58,candidate,x/y.png\n")
+    path.write_text(
+        "train,test,score,kind,probability,train_path\n9,4,0.58,candidate,0.5,x/y.png\n"
+    )
     assert read_candidates(path) == PAIRS[:1]
     path.write_text("train,test,score\n9,4,0.58\n")
     with pytest.raises(AuditError, match=r"duplicates\.csv: there is no column 'kind'"):
         read_candidates(path)
-    path.write_text("train,test,score,kind\n1,2,0.5,near\n9,four,0.58,candidate\n")
+    path.write_text("train,test,score,kind,probability\n1,2,0.5,near,1\n9,four,0.5,candidate,1\n")
     with pytest.raises(AuditError, match=r"duplicates\.csv, line 3: .*'four'"):
         read_candidates(path)
     with pytest.raises(AuditError, match="file not found"):

@@ -12,6 +12,8 @@ import pytest
 from browser import Page, resize
 from test_review import PAIRS, content, noise, write
 
+from memaudit.review import Candidate
+
 
 @pytest.fixture(scope="module")
 def dataset(small_dataset):
@@ -103,6 +105,22 @@ def test_undo_reverts_one_step(page):
     assert page.counts.startswith("6 of 6")
     page.press("u")
     assert page.text("#status") == "Nothing to undo."
+
+
+def test_pairs_of_a_test_image_are_annotated_at_once(chromium, dataset, tmp_path):
+    pairs = [PAIRS[0], Candidate(11, 4, None, "selected", 0.25), *PAIRS[1:]]
+    path = tmp_path / "page" / "index.html"
+    page = Page(chromium, write(path, dataset, study=tmp_path.name, pairs=pairs))
+    assert page.text("#uncertainty") == "0.5 ± 0.5 of 2 selected examples have a duplicate"
+    assert page.text("#siblings p").endswith("annotates all 2 without annotation):")
+    assert page.text("#siblings figcaption") == "train 11\nprobability 0.25"
+    page.press("D")
+    assert page.text("#status") == "Test 4: 2 pairs different." and page.shown == (10, 2)
+    assert page.counts == "5 of 7 left same 0 near 0 different 2 skip 0"
+    assert page.text("#uncertainty").startswith("0.0 ± 0.0 of 2")
+    assert page.text("#uncertainty").endswith("; you may stop")
+    page.press("u")
+    assert page.counts.startswith("7 of 7 left") and page.shown == (9, 4)
 
 
 def test_filters_orders_and_jumps(page):

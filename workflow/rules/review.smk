@@ -5,6 +5,8 @@ rule review:
     input:
         dataset=study.dataset,
         duplicates=f"{study.results}/duplicates.csv",
+        ranked=f"{study.results}/ranked_pairs.csv",
+        annotation=study.annotation,
         groups=f"{study.results}/subpopulations.csv",
         pairs=f"{study.results}/selected_pairs.csv",
         scores=study.scores,
@@ -18,7 +20,7 @@ rule review:
         "../../envs/memaudit.yaml"
     params:
         study=study.name,
-        near=study.config.duplicates.near,
-        review=study.config.duplicates.review,
+        by=study.config.subpopulations.by,
+        embedding=study.embedding,
     script:
         "../scripts/review.py"

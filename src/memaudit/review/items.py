@@ -1,14 +1,15 @@
 """The items to annotate: candidate duplicate pairs, and groups of training examples."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from memaudit import tables
 from memaudit.buckets.subpopulations import Member
+from memaudit.duplicates.calibration import probability
 from memaudit.scores.facade import Scores
 
 
@@ -16,13 +17,16 @@ from memaudit.scores.facade import Scores
 class Candidate:
     """A training and a test example that may be duplicates.
 
-    `score` is the duplicate finder's, 0 to 1 (identical); `kind` is "exact", "near" or "candidate".
+    `score` is the duplicate finder's, 0 to 1 (identical), or None if it is not among the pairs that
+    the finder ranked; `kind` is "exact", "near", "scene", "candidate" or, for a selected pair that
+    the finder does not list, "selected". `probability` is that of a duplicate.
     """
 
     train: int
     test: int
-    score: float
+    score: float | None
     kind: str
+    probability: float
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,72 @@ class Group:
 
 
 def read_candidates(path: str | Path) -> list[Candidate]:
-    """Read pairs from a CSV with columns train, test, score, kind; others are ignored."""
-    columns = {"train": int, "test": int, "score": float, "kind": str}
+    """Read pairs from a CSV with columns train, test, score, kind, probability, and others."""
+    columns = {"train": int, "test": int, "score": float, "kind": str, "probability": float}
     return [Candidate(*row) for row in tables.read(path, columns)]
+
+
+def with_selected(
+    candidates: Sequence[Candidate],
+    selected: Collection[tuple[int, int]],
+    ranked: Mapping[tuple[int, int], tuple[float, float]],
+    by_score: bool,
+) -> list[Candidate]:
+    """Add the selected pairs (train, test) that are not among the candidates.
+
+    `ranked` has score and probability of the pairs that the finder ranked. Selected pairs are
+    duplicates more often than others of the same score, since an influence is evidence: if the
+    probabilities are `by_score` alone, and for pairs that are not ranked, theirs are those fitted
+    to selected pairs.
+    """
+
+    def chance(score: float | None, known: float) -> float:
+        if score is not None and not by_score:
+            return known
+        return float(probability("selected", {"score": np.array(score or 0.0)}))
+
+    found = [
+        replace(pair, probability=chance(pair.score, pair.probability))
+        if (pair.train, pair.test) in selected and pair.kind != "exact"
+        else pair
+        for pair in candidates
+    ]
+    listed = {(pair.train, pair.test) for pair in candidates}
+    for pair in dict.fromkeys(selected):
+        if pair not in listed:
+            score, known = ranked.get(pair, (None, 0.0))
+            found.append(Candidate(*pair, score, "selected", chance(score, known)))
+    return found
+
+
+def by_gain(
+    candidates: Iterable[Candidate],
+    influence: Mapping[tuple[int, int], float],
+    selected: Collection[int],
+    grouped: Collection[int],
+    settled: Collection[tuple[int, int]],
+) -> list[Candidate]:
+    """Return the candidates in the order in which their annotation changes most.
+
+    A decision matters if it is open (probability near one half), if no other pair makes the
+    training example a leak anyway, if the example is selected, and most if it is in no
+    subpopulation (`grouped`), so that it decides the bucket; and with its influence. Pairs that
+    another annotation settled come last.
+    """
+    candidates = list(candidates)
+    clean: dict[int, float] = defaultdict(lambda: 1.0)  # probability of no duplicate, by example
+    for pair in candidates:
+        clean[pair.train] *= 1 - min(pair.probability, 0.999)
+
+    def gain(pair: Candidate) -> float:
+        if (pair.train, pair.test) in settled:
+            return 0.0
+        chance = min(pair.probability, 0.999)
+        flips = chance * clean[pair.train]  # p (1 - p), times that no other pair decides
+        weight = 0.1 if pair.train not in selected else 0.4 if pair.train in grouped else 1.0
+        return flips * weight * (0.5 + max(0.0, influence.get((pair.train, pair.test), 0.0)))
+
+    return sorted(candidates, key=lambda pair: (-gain(pair), pair.test, pair.train))
 
 
 def as_groups(members: Iterable[Member]) -> list[Group]:

@@ -26,7 +26,7 @@ def write_page(
     candidates: Sequence[Candidate],
     groups: Sequence[Group],
     *,
-    near: float,
+    settled: Mapping[tuple[int, int], bool] | None = None,
     memorization: Mapping[int, float] | None = None,
     influence: Mapping[tuple[int, int], float] | None = None,
     selected: Sequence[int] = (),
@@ -42,9 +42,9 @@ def write_page(
     dataset : Dataset
         The images.
     candidates, groups
-        The items to annotate.
-    near : float, 0 to 1
-        Score from which the duplicate finder calls a pair near; the pairs closest to it come first.
+        The items to annotate, in the order in which they are shown.
+    settled : mapping, optional
+        Whether a pair (training, test) is a duplicate, where a published annotation says so.
     memorization : mapping, optional
         Memorization by training example, where known.
     influence : mapping, optional
@@ -59,12 +59,11 @@ def write_page(
         existing page is kept then.
     """
     path = Path(path)
-    candidates = sorted(candidates, key=lambda c: (abs(c.score - near), c.test, c.train))
     _check(dataset, candidates, groups)
     shown = _examples(candidates, groups)
     images = [getattr(dataset, f"{side}_images")[index] for side, index in shown]
     sheets = write_sheets(images, path.parent / "images")
-    memorization, influence = memorization or {}, influence or {}
+    memorization, influence, settled = memorization or {}, influence or {}, settled or {}
     examples: dict[str, dict[int, dict[str, Any]]] = {"train": {}, "test": {}}
     chosen = set(selected)
     for place, (side, index) in enumerate(shown):
@@ -82,12 +81,15 @@ def write_page(
         "study": study,
         "dataset": dataset.digest(),
         "digest": _digest(study, dataset, candidates, groups),
-        "near": near,
         "classes": dataset.class_names,
         "sheets": asdict(sheets),
         **examples,
         "pairs": [
-            {**asdict(pair), "influence": _rounded(influence.get((pair.train, pair.test)))}
+            {
+                **asdict(pair),
+                "influence": _rounded(influence.get((pair.train, pair.test))),
+                "settled": settled.get((pair.train, pair.test)),
+            }
             for pair in candidates
         ],
         "groups": [_group(group, influence) for group in groups],

@@ -49,10 +49,10 @@ const items = new Map([...pairItems, ...groupItems].map((item) => [item.key, ite
 
 const byInfluence = (a, b) => (b.influence ?? -Infinity) - (a.influence ?? -Infinity) || 0;
 const ORDERS = {
-  threshold: (a, b) => Math.abs(a.score - content.near) - Math.abs(b.score - content.near),
-  best: (a, b) => b.score - a.score,
+  decision: () => 0, // the order of the page
+  best: (a, b) => b.probability - a.probability || b.score - a.score,
   influence: byInfluence,
-  test: (a, b) => a.tests[0] - b.tests[0] || b.score - a.score,
+  test: (a, b) => a.tests[0] - b.tests[0] || b.probability - a.probability,
 };
 
 /* Return all items in an order; groups, which have no score, follow the pairs. */
@@ -64,7 +64,7 @@ function ordered(order) {
 function matches(item, filters) {
   const { show, decided, label, selected } = filters;
   if (show === "pairs" ? item.item !== "duplicate" : show === "groups" ? item.item !== "group" : false) return false;
-  if (["exact", "near", "candidate"].includes(show) && item.kind !== show) return false;
+  if (["exact", "near", "scene", "candidate", "selected"].includes(show) && item.kind !== show) return false;
   const decision = state.decisions.get(item.key);
   if (decided === "no" ? decision : decided !== "all" && decision !== decided) return false;
   if (selected && !item.trains.some((index) => content.train[index].selected)) return false;
@@ -191,6 +191,25 @@ function decide(decision) {
   change([[item.key, decision]], true);
 }
 
+/* Pairs with the same test image as an item, itself included. */
+function sameTest(item) {
+  return item?.item === "duplicate" ? pairItems.filter((other) => other.test === item.test) : [];
+}
+
+/* Decide all pairs of the shown test image that have no decision yet, as one step. */
+function decideAll(decision) {
+  const item = current();
+  const undecided = sameTest(item).filter((other) => !state.decisions.has(other.key));
+  if (!undecided.length) return say("All pairs of this test image are annotated.");
+  say(`Test ${item.test}: ${undecided.length} ${undecided.length > 1 ? "pairs" : "pair"} ${decision}.`);
+  const keys = new Set(undecided.map(({ key }) => key));
+  const at = state.list.indexOf(item);
+  const following = [...state.list.slice(at + 1), ...state.list.slice(0, at)];
+  const next = following.find(({ key }) => !keys.has(key) && !state.decisions.has(key));
+  if (next) state.at = next.key;
+  return change([...keys].map((key) => [key, decision]), true);
+}
+
 /* Return the next item without a decision, cyclically, or else the next item. */
 function nextUndecided() {
   const at = state.list.indexOf(current());
@@ -299,9 +318,36 @@ function showProgress() {
     return entry;
   });
   $("counts").replaceChildren(element("span", left ? `${left} of ${items.size} left` : `all ${items.size} annotated`), ...legend);
+  showUncertainty();
   $("export").textContent = state.unexported.size ? `Export (${state.unexported.size} new)` : "Export";
   $("export").classList.toggle("waiting", state.unexported.size > 0);
   document.title = `${items.size - left}/${items.size} Review: ${content.study}`;
+}
+
+const SELECTED = Object.keys(content.train).filter((index) => content.train[index].selected).length;
+const ENOUGH = 0.01; // of the selected examples: a standard deviation below which one may stop
+
+/* Probability that a pair is a duplicate, after its annotation. */
+function chance({ key, settled, probability }) {
+  const decision = state.decisions.get(key);
+  if (decision && decision !== "skip") return decision === "different" ? 0 : 1;
+  return settled === null ? probability : Number(settled);
+}
+
+/* Expected number of selected examples with a duplicate, and its standard deviation. */
+function showUncertainty() {
+  const clean = new Map(); // selected training example -> probability of no duplicate
+  for (const item of pairItems)
+    if (content.train[item.train].selected) clean.set(item.train, (clean.get(item.train) ?? 1) * (1 - chance(item)));
+  let expected = 0, variance = 0;
+  for (const none of clean.values()) {
+    expected += 1 - none;
+    variance += none * (1 - none);
+  }
+  const deviation = Math.sqrt(variance);
+  $("uncertainty").hidden = !SELECTED;
+  const enough = deviation < ENOUGH * SELECTED ? "; you may stop" : "";
+  $("uncertainty").textContent = `${expected.toFixed(1)} ± ${deviation.toFixed(1)} of ${SELECTED} selected examples have a duplicate${enough}`;
 }
 
 function showItem() {
@@ -309,6 +355,7 @@ function showItem() {
   const item = current();
   $("pair").hidden = item?.item !== "duplicate";
   $("group").hidden = item?.item !== "group";
+  showSiblings(item);
   $("empty").hidden = Boolean(item);
   for (const button of document.querySelectorAll("[data-view], #mirror")) button.hidden = item?.item !== "duplicate";
   for (const button of document.querySelectorAll("[data-decision]")) {
@@ -356,8 +403,9 @@ function facts(item) {
     if (item.influence !== null) fact("highest influence", decimals(item.influence));
   } else {
     fact("found as", item.kind);
-    fact("score", decimals(item.score));
-    fact(`near from ${decimals(content.near)}`);
+    fact("probability", decimals(item.probability));
+    if (item.score !== null) fact("score", decimals(item.score));
+    if (item.settled !== null) fact("decided by a published annotation");
     if (classes.length > 1) fact("≠ classes differ", undefined, "warn");
   }
   const decision = state.decisions.get(item.key);
@@ -404,6 +452,28 @@ function showPair(item) {
     ]);
   }
   showCompared(item);
+}
+
+/* The other training images that may be duplicates of the test image. */
+function showSiblings(item) {
+  const others = sameTest(item).filter((other) => other !== item);
+  $("siblings").hidden = !others.length;
+  if (!others.length) return;
+  const undecided = sameTest(item).filter((other) => !state.decisions.has(other.key)).length;
+  $("siblings").firstElementChild.textContent =
+    `Also compared with this test image (Shift with s, n or d annotates all ${undecided} without annotation):`;
+  $("siblings").lastElementChild.replaceChildren(
+    ...others.map((other) => {
+      const decision = state.decisions.get(other.key);
+      const node = tile("train", other.train, null, [decision ?? `probability ${decimals(other.probability)}`]);
+      node.addEventListener("click", () => {
+        state.at = other.key;
+        keep();
+        refresh();
+      });
+      return node;
+    }),
+  );
 }
 
 /* The third picture: both images, alternating or superimposed. */
@@ -607,6 +677,7 @@ const KEYS = {
   i: () => $("file").click(),
   "?": () => $("manual").showModal(),
 };
+["S", "N", "D"].forEach((key, i) => (KEYS[key] = () => decideAll(DECISIONS[i])));
 ["s1", "n2", "d3", "k4"].forEach((keys, i) => [...keys].forEach((key) => (KEYS[key] = () => decide(DECISIONS[i]))));
 
 document.addEventListener("keydown", (event) => {
@@ -614,7 +685,9 @@ document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, select, textarea");
   if (event.key === "Escape" && typing) return $("item").focus();
   if (typing) return;
-  const action = KEYS[event.key] || KEYS[event.key.toLowerCase()];
+  // with caps lock, a letter without shift is a small one
+  const key = event.key.length === 1 && !event.shiftKey ? event.key.toLowerCase() : event.key;
+  const action = KEYS[key] || KEYS[key.toLowerCase()];
   if (!action) return;
   event.preventDefault();
   action();
