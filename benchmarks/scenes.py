@@ -10,7 +10,7 @@ that file, and only the regressions are fitted again. Prints the measures of doc
 --fit writes the coefficients fitted to all pairs to src/memaudit/duplicates/calibration.json.
 
 Nested cross-validation by test image: the terms and the penalty of the regression are chosen by
-average precision in folds of the training part of each outer fold, then fitted to that part and
+likelihood in folds of the training part of each outer fold, then fitted to that part and
 applied to the outer fold.
 """
 
@@ -43,7 +43,7 @@ MODELS = {
     ),
     "score": (("score",),),
 }
-PENALTIES = (0.3, 3.0, 30.0)
+PENALTIES = (0.3, 1.0, 3.0)
 
 
 def evidence(path: Path) -> list[dict[str, float]]:
@@ -64,10 +64,8 @@ def evidence(path: Path) -> list[dict[str, float]]:
     found = find_duplicates(part.train_images, part.test_images, review=0, per_test=scene.SCORED)
     known = zip(found.train.tolist(), found.test.tolist(), strict=True)
     score = dict(zip(known, found.score.tolist(), strict=True))
-    listed = score | {
-        (row["train"], place[row["test"]]): score.get((row["train"], place[row["test"]]), 1e-6)
-        for row in rows
-    }
+    own = [(row["train"], place[row["test"]]) for row in rows]
+    listed = score | {pair: max(score.get(pair, 0.0), 1e-6) for pair in own}  # candidates anyway
     for kind in KINDS[:2]:
         terms = scene.gather(part, features_of(kind, data, seed=0), listed)
         at = zip(terms.train.tolist(), terms.test.tolist(), strict=True)
@@ -123,7 +121,7 @@ def folds_of(tests: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def chosen(rows: list[dict[str, float]], kind: str, y: np.ndarray, tests: np.ndarray) -> tuple:
-    """Return the terms and penalty with the best cross-validated average precision."""
+    """Return the terms and penalty with the best cross-validated likelihood."""
     best = None
     for terms in MODELS[kind]:
         x = matrix(rows, kind, terms)
@@ -132,7 +130,7 @@ def chosen(rows: list[dict[str, float]], kind: str, y: np.ndarray, tests: np.nda
             fold = folds_of(tests, 5, seed=1)
             for k in range(5):
                 p[fold == k] = apply(x[fold == k], fit(x[fold != k], y[fold != k], penalty))
-            value = average_precision(y, p)
+            value = np.log(np.where(y == 1, p, 1 - p)).mean()
             if best is None or value > best[0] + 1e-4:
                 best = (value, terms, penalty)
     return best[1:]
@@ -238,7 +236,11 @@ def main() -> None:
         for name, value in zip(terms, w[:-1], strict=True):
             named |= dict.fromkeys(name if isinstance(name, tuple) else (name,), value)
         print(kind, terms, penalty, {name: round(value, 3) for name, value in named.items()})
-        coefficients[kind] = {name: round(float(value), 4) for name, value in named.items()}
+        kept = "selected" if kind == "score" else kind
+        coefficients[kept] = {name: round(float(value), 4) for name, value in named.items()}
+    network = coefficients["network"]
+    together = round(network["global"] + network["cells"], 4)
+    coefficients["embedding"] = {**network, "global": together, "cells": 0.0}
     RESULT.parent.mkdir(exist_ok=True)
     with open(RESULT, "w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")

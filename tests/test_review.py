@@ -161,7 +161,7 @@ def test_pairs_are_ordered_by_what_their_annotation_changes():
         grouped={3},
         settled={(8, 8): False},
     )
-    # influence; undecided; the bucket is certain; not selected; certain; another pair decides
+    # influence; uncertain; the bucket is certain; not selected; certain; another pair decides
     assert [pair.train for pair in order] == [5, 1, 3, 2, 4, 6, 6, 8]
 
 

@@ -199,10 +199,10 @@ function sameTest(item) {
 /* Decide all pairs of the shown test image that have no decision yet, as one step. */
 function decideAll(decision) {
   const item = current();
-  const undecided = sameTest(item).filter((other) => !state.decisions.has(other.key));
-  if (!undecided.length) return say("All pairs of this test image are annotated.");
-  say(`Test ${item.test}: ${undecided.length} ${undecided.length > 1 ? "pairs" : "pair"} ${decision}.`);
-  const keys = new Set(undecided.map(({ key }) => key));
+  const open = sameTest(item).filter((other) => !state.decisions.has(other.key));
+  if (!open.length) return say("All pairs of this test image are annotated.");
+  say(`Test ${item.test}: ${open.length} ${open.length > 1 ? "pairs" : "pair"} ${decision}.`);
+  const keys = new Set(open.map(({ key }) => key));
   const at = state.list.indexOf(item);
   const following = [...state.list.slice(at + 1), ...state.list.slice(0, at)];
   const next = following.find(({ key }) => !keys.has(key) && !state.decisions.has(key));
@@ -459,9 +459,9 @@ function showSiblings(item) {
   const others = sameTest(item).filter((other) => other !== item);
   $("siblings").hidden = !others.length;
   if (!others.length) return;
-  const undecided = sameTest(item).filter((other) => !state.decisions.has(other.key)).length;
+  const open = sameTest(item).filter((other) => !state.decisions.has(other.key)).length;
   $("siblings").firstElementChild.textContent =
-    `Also compared with this test image (Shift with s, n or d annotates all ${undecided} without annotation):`;
+    `Also compared with this test image (Shift with s, n or d annotates all ${open} without annotation):`;
   $("siblings").lastElementChild.replaceChildren(
     ...others.map((other) => {
       const decision = state.decisions.get(other.key);
