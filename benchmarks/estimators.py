@@ -260,7 +260,7 @@ def draw(rows: list[dict[str, str]], path: Path) -> None:
         plain,
     )
 
-    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 4), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 4), layout="constrained")
     for axis, (images, sizes) in zip(axes, SIZES.items(), strict=True):
         for estimator, design, colour, marker in (
             ("margins", "dealt", BLUE, "o"),

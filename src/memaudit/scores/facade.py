@@ -132,7 +132,7 @@ class Scores:
         train_labels: "ArrayLike",
         test_labels: "ArrayLike",
     ) -> "Scores":
-        """Estimate the same scores from margins, which takes about a third of the models.
+        """Estimate the same scores from margins, which takes fewer models.
 
         Parameters
         ----------

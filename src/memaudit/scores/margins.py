@@ -1,4 +1,4 @@
-"""Estimate memorization and influence from the margins of models, with a third of the models.
+"""Estimate memorization and influence from the margins of models, with fewer models.
 
 The quantities are those of Feldman & Zhang (2020), equation 1: differences of the probability that
 a prediction is correct. A prediction is correct where its margin (logit of the true class minus the

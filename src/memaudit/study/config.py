@@ -265,7 +265,7 @@ class Memorization(_Section):
     estimator: Literal["margins", "difference"] = _key(
         "How scores are estimated from the subset models. `difference`: F&Z's difference of "
         "accuracies. `margins`: the same quantities from the margins of the predictions, from "
-        "about a third of the models ([how](../docs/estimator.md)). Not used for published scores.",
+        "fewer models ([how many](../docs/estimator.md)). Not used for published scores.",
         "difference",
         rebuilds="scores and everything after them",
     )
