@@ -1,11 +1,16 @@
 """Datasets in .npz files, as MedMNIST and Keras write them."""
 
+import csv
+import re
+
 import numpy as np
 import pytest
 import yaml
+from conftest import ROOT
 
 from memaudit.cli import main
 from memaudit.data.arrays import ArrayFile, read_arrays
+from memaudit.duplicates.files import read_sides
 from memaudit.errors import AuditError
 from memaudit.study.checks import read_config
 from memaudit.study.images import image_side, n_images
@@ -65,6 +70,30 @@ def test_images_are_scaled_to_a_square(medmnist, saved):
     assert data.train_images.shape == (30, 20, 20, 3) and (data.test_images[0] == 77).all()
 
 
+def test_the_duplicate_finder_reads_them(medmnist, saved):
+    train, test = read_sides(saved(medmnist))
+    assert (len(train), len(test)) == (30, 9) and test.classes[:3] == ["5", "2", "9"]
+    assert np.array_equal(test.images[..., 0], medmnist["test_images"])
+
+
+def test_the_published_digits_are_those_of_the_configuration():
+    """The table of docs/digits is that of its table2.csv, and of the shipped digits."""
+    config = yaml.safe_load((ROOT / "config/digits.yaml").read_text())["dataset"]["arrays"]
+    data = read_arrays(ROOT / config["path"], image_size=config["image_size"])
+    assert (data.n_train, data.n_test, len(data.class_names)) == (300, 1497, 10)
+    assert data.train_images.shape[1:] == (16, 16, 3)
+    page = (ROOT / "docs/digits/README.md").read_text()
+    with open(ROOT / "docs/digits/table2.csv", newline="") as file:
+        for row in list(csv.DictReader(file))[:4]:
+            values = [f"{float(row[key]):.2f}" for key in ("drop", "excess_drop")]
+            assert re.search(
+                rf"\| {re.escape(row['row'])} \| {row['n_removed']} \| {values[0]} "
+                rf"\| [\d.]+ \| {values[1]} ",
+                page,
+            )
+    assert (ROOT / "docs/digits/answer.md").read_text().split("\n\n")[0] in page
+
+
 @pytest.mark.parametrize("labels", [(), (1,)])
 def test_keras(saved, labels):
     arrays = {}
@@ -121,6 +150,7 @@ def test_a_study_is_proposed(medmnist, saved, tmp_path, monkeypatch, capsys):
     assert "12 x 10 pixels, all" in out and "6 validation images are left out" in out
     text = (tmp_path / "study.yaml").read_text()
     dataset = read_config(yaml.safe_load(text)).dataset
+    assert read_config(yaml.safe_load(text)).subpopulations.by == "rule"  # gray images
     assert (dataset.kind, dataset.name, dataset.arrays.path) == ("arrays", "mine", "mine.npz")
     assert (n_images(dataset, "train"), n_images(dataset, "test")) == (30, 9)
     assert image_side(dataset) == 16

@@ -18,7 +18,8 @@ five training images most likely to show the same photograph, best first, with t
 train_path,test_path,score,kind,probability. The kind is exact (identical pixels), near (score of
 at least --near), scene (with --scene: another photograph of the same object in the same scene) or
 candidate; the probability is that of a duplicate of any kind. A dataset file of a study
-(data/<name>.h5) can be given instead of a folder; images without a file are named by their index.
+(data/<name>.h5) or an .npz file can be given instead of a folder; images without a file are named
+by their index.
 """
 
 NEAR, REVIEW = 0.55, 0.45  # memaudit.duplicates has them, too, but imports torch
@@ -45,7 +46,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add(
-        "folder", type=Path, help="folder with train/<class>/* and test/<class>/*, or a .h5 dataset"
+        "folder",
+        type=Path,
+        help="folder with train/<class>/* and test/<class>/*, or an .h5 or .npz file",
     )
     add(
         "--output",

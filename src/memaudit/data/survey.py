@@ -44,6 +44,11 @@ class Survey:
         return "arrays" if self.root.suffix == ".npz" else "image_folder"
 
     @property
+    def is_gray(self) -> bool:
+        """Whether all images are gray by their mode."""
+        return all(mode in ("1", "L", "LA") or mode.startswith("I") for mode in self.modes)
+
+    @property
     def classes(self) -> list[str]:
         """Names of all classes."""
         return sorted(set(self.counts["train"]) | set(self.counts["test"]))

@@ -10,6 +10,7 @@ import numpy as np
 
 from memaudit import store, tables
 from memaudit.data import dataset, image_folder
+from memaudit.data.arrays import read_arrays
 from memaudit.data.image_folder import SeveralSizes, Side
 from memaudit.data.images import Report, Scale, raise_faults, read_image, viewed_size
 from memaudit.errors import AuditError
@@ -28,10 +29,11 @@ def read_sides(
     sides: Sequence[str] = ("train", "test"),
     report: Report = print,
 ) -> list[Side]:
-    """Read the images of `sides` from a folder or from a dataset file.
+    """Read the images of `sides` from a folder, from a dataset file or from an .npz file.
 
     `path` is a folder with `train/<class>/*` and `test/<class>/*`, or a dataset file
-    (`memaudit.store.DATASET`) whose name ends in `.h5`. Images are named by their file, relative to
+    (`memaudit.store.DATASET`) whose name ends in `.h5`, or a file of arrays
+    (`memaudit.data.arrays`) whose name ends in `.npz`. Images are named by their file, relative to
     the folder, or by their index. The sides may have different classes. `image_size` (pixels)
     brings the images of a folder to a square: the shorter side is scaled to it, the centre cropped.
     Without it they must have one size, and keep their proportions if scaled to 64 pixels. Images
@@ -44,12 +46,14 @@ def read_sides(
     if path.suffix == ".h5":
         if image_size is not None:
             raise AuditError(f"{path}: --image-size applies to folders only; omit it")
-        return _from_dataset(path, sides)
+        return _from_dataset(path, dataset.load(path), sides)
+    if path.suffix == ".npz":
+        return _from_dataset(path, read_arrays(path, image_size=image_size), sides)
     if not path.is_dir():
         what = "this is a file" if path.exists() else "directory not found"
         raise AuditError(
-            f"{path}: {what}; name a folder with train/<class>/* and test/<class>/*, or a dataset "
-            "file (.h5)"
+            f"{path}: {what}; name a folder with train/<class>/* and test/<class>/*, a dataset "
+            "file (.h5) or arrays (.npz)"
         )
     faults: list[str] = []
     files = {side: image_folder.class_files(path / side, faults) for side in sides}
@@ -106,8 +110,7 @@ def _digest(image: np.ndarray) -> bytes:
     return hashlib.blake2b(f"{image.shape}".encode() + image.tobytes()).digest()
 
 
-def _from_dataset(path: Path, sides: Sequence[str]) -> list[Side]:
-    data = dataset.load(path)
+def _from_dataset(path: Path, data: dataset.Dataset, sides: Sequence[str]) -> list[Side]:
     read = []
     for side in sides:
         images, labels = getattr(data, f"{side}_images"), getattr(data, f"{side}_labels")

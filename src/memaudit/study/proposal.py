@@ -28,6 +28,7 @@ class Proposal:
     name: str
     kind: str
     path: str
+    is_gray: bool
     image_size: int
     per_class: int | None
     network: str
@@ -128,6 +129,7 @@ def _sized(
         name=name or dataset_name(option.found.root.resolve().name.removesuffix(".npz")),
         kind=option.found.kind,
         path=str(option.found.root),
+        is_gray=option.found.is_gray,
         image_size=option.image_size,
         per_class=option.per_class,
         network=option.network,
