@@ -47,3 +47,19 @@ def test_a_damaged_cell_is_named(tmp_path):
     (tmp_path / "rows.csv").write_text("name,n,p,share,is_known,best,examples\na,1,1,1,perhaps,,\n")
     with pytest.raises(AuditError, match=r"rows.csv, line 2: is_known is 'perhaps'"):
         tables.read_rows(tmp_path / "rows.csv", Row)
+
+
+def test_a_file_written_before_a_column_existed_is_read(tmp_path):
+    @dataclass(frozen=True)
+    class Later:
+        name: str = tables.column("the name")
+        chance: float | None = tables.column("its chance", default=None, optional=True)
+
+    path = tmp_path / "rows.csv"
+    path.write_text("name\na\n")
+    assert tables.read_rows(path, Later) == [Later("a")]
+    path.write_text("name,chance\na,0.25\n")
+    assert tables.read_rows(path, Later) == [Later("a", 0.25)]
+    path.write_text("chance\n0.25\n")
+    with pytest.raises(AuditError, match="no column 'name'"):
+        tables.read_rows(path, Later)
