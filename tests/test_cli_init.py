@@ -61,6 +61,15 @@ def test_it_writes_a_valid_study_and_prints_its_cost(photos, capsys):
     assert differing == {"weight_decay"}
 
 
+def test_a_path_with_a_line_break(photos, capsys):
+    photos.rename("photos\nof mine")
+    assert main(["init", "photos\nof mine"]) == 1
+    said = capsys.readouterr()
+    assert said.out.startswith("photos\\nof mine: 24 training images")
+    assert "line breaks and control characters are not allowed" in said.err
+    assert not (photos.parent / "study.yaml").exists()
+
+
 def test_it_overwrites_nothing(photos, capsys):
     (photos.parent / "study.yaml").write_text("mine")
     init(status=1)

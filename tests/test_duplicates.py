@@ -318,6 +318,16 @@ def test_flat_images_of_any_size_are_not_near(side):
     assert "near" not in find_within(test).kind
 
 
+@pytest.mark.parametrize(("side", "frame"), [(32, 1), (224, 1), (224, 20)])
+def test_flat_images_in_a_frame_are_not_near(side, frame):
+    rng = np.random.default_rng(11)
+    train, test = (np.full((count, side, side, 3), 255, np.uint8) for count in (30, 10))
+    inner = slice(frame, side - frame)
+    for images in (train, test):
+        images[:, inner, inner] = rng.integers(0, 255, (len(images), 1, 1, 3))
+    assert "near" not in find_duplicates(train, test).kind
+
+
 def test_many_identical_images_make_few_pairs():
     rng = np.random.default_rng(10)
     train, test = (np.zeros((count, 16, 16, 3), np.uint8) for count in (600, 30))

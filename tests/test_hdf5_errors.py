@@ -258,3 +258,16 @@ def test_the_remedy_for_damage_begins_with_what_is_lost(path):
         file.truncate(3000)
     message = failed(lambda: load("data.h5"))
     assert "No model is lost as long as the images" in message.partition("To rebuild")[0]
+
+
+def test_a_pipe_is_not_waited_for(path):
+    path.unlink()
+    os.mkfifo(path)
+    assert "(not a file)" in failed()
+
+
+def test_a_link_to_a_disk_that_is_not_there(path):
+    path.rename(path.with_name("elsewhere.h5"))
+    path.symlink_to("/archive/shard.h5")
+    message = failed()
+    assert "/archive/shard.h5, is not there. Mount" in message and "rm " not in message

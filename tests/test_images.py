@@ -93,6 +93,12 @@ def test_signed_16_bits_are_shifted(tmp_path):
     assert (gray(tiff(tmp_path, values, sample_format=2)) == SMOOTH).all()
 
 
+def test_signed_8_bits_are_refused(write):
+    file = write(SMOOTH.astype(np.uint8), "a.tif", tiffinfo={339: 2})
+    with pytest.raises(AuditError, match=r"a\.tif: signed 8-bit pixels are not read"):
+        read_image(file)
+
+
 def test_16_bits_with_white_as_zero_are_inverted(tmp_path):
     """Pillow inverts 8 bits only."""
     values = 65535 - SMOOTH.astype(np.uint16) * 257
@@ -552,3 +558,20 @@ def test_mutated_files_are_read_or_named(tmp_path):
             else:
                 assert picture.pixels.dtype == np.uint8 and picture.pixels.shape[2] == 3
     assert 20 < len(reader.faults) < 180
+
+
+def test_a_changed_byte_in_a_png_is_noticed(write):
+    file = write(Image.fromarray(SMOOTH.astype(np.uint8)).convert("P"))
+    whole = file.read_bytes()
+    for place in range(8, len(whole) - 12, 3):
+        content = bytearray(whole)
+        content[place] ^= 16
+        file.write_bytes(content)
+        with pytest.raises(AuditError, match=r"a\.png: "):
+            read_image(file)
+
+
+def test_an_empty_file_is_called_empty(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(AuditError, match=r"a\.jpg: an empty file; replace or remove it"):
+        read_image(tmp_path / "a.jpg")

@@ -181,7 +181,7 @@ def check_writable(path: str | Path) -> None:
     with _os_errors(path):
         target = _destination(path)
         if isinstance(target, int):
-            os.fstat(target)
+            os.write(target, b"")  # fails if it is not open for writing
         elif _is_regular(target):
             if target.exists() and not os.access(target, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -510,6 +510,9 @@ def _seal(digest: str) -> bytes:
 
 def _check_seal(path: str | Path) -> None:
     """Verify the checksum; raises ValueError for damage, _InUseError for the flag of a writer."""
+    mode = Path(path).stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a pipe would wait for a writer
+        raise ValueError("not a file")
     with open(path, "rb") as file:
         head = file.read(SEAL_BYTES)
         is_sealed = head.startswith(b"memaudit sha256 ")
@@ -625,6 +628,11 @@ def _explained(
     elif not remedy:
         losses = [loss for of, loss in LOSSES if of is contract]
         remedy = " ".join([*losses, rebuild_hint(path)])
+    if isinstance(error, FileNotFoundError) and Path(path).is_symlink():
+        return UnreadableError(
+            f"{path}: the file that this link leads to, {Path(path).readlink()}, is not there. "
+            "Mount its disk or restore it, and run again"
+        )
     if isinstance(error, FileNotFoundError):
         return AuditError(f"{path}: file not found. {remedy}")
     what = " ".join(str(error).split())

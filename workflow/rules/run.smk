@@ -135,20 +135,28 @@ def until_names():
     """Return the arguments of --until; Snakemake keeps them from a workflow while it is parsed."""
     names, is_until = [], False
     for argument in sys.argv[1:]:
-        if argument.startswith("-"):
-            option, _, value = argument.partition("=")
-            is_until = option in ("--until", "-U")
-            names += [value] if is_until and value else []
+        # -U, also with flags before it or the value behind it; --until, which may be shortened
+        if found := re.fullmatch("-[FRknpr]*U(.*)|--unt(?:il?)?(?:=(.*))?", argument):
+            is_until = True
+            names += [value.lstrip("=") for value in found.groups() if value]
+        elif argument.startswith("-"):
+            is_until = False
         elif is_until:
             names.append(argument)
     return names
 
 
-# Snakemake (9.27) ends after a checkpoint of a workflow without the jobs of --until, with status 0.
-if workflow.is_main_process and (names := until_names()):
+def refuse_until(names):
+    """Stop a run with --until: Snakemake (9.27) ends it after a checkpoint, with status 0."""
+    if not names:
+        return
     targets = [file for name in names for file in until_targets(name)]
     shown = " ".join(targets[:3]) + (f" (and {len(targets) - 3} more)" if len(targets) > 3 else "")
     raise WorkflowError(
         "--until does not work with the checkpoints of this workflow: Snakemake would end without "
         f"an error and without these files. Name them as targets instead: snakemake {shown}"
     )
+
+
+if workflow.is_main_process:
+    refuse_until(until_names())

@@ -8,6 +8,7 @@ from pathlib import Path
 from memaudit.cli.outputs import output_path, reserved
 from memaudit.cli.progress import show_progress
 from memaudit.errors import require
+from memaudit.names import printable
 
 EXAMPLE = """\
 example:
@@ -161,7 +162,7 @@ def _run(options: argparse.Namespace) -> None:
     from memaudit.data.image_folder import SeveralSizes
     from memaudit.duplicates import files, finder, scene, summary
 
-    print(f"reading {options.folder} ...", file=sys.stderr)
+    print(f"reading {printable(str(options.folder))} ...", file=sys.stderr)
     names = ("train",) if options.within_train else ("train", "test")
     try:
         sides = files.read_sides(options.folder, options.image_size, names, _note)

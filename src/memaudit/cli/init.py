@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from memaudit.cli.outputs import output_path, reserved
 from memaudit.cli.progress import show_progress
 from memaudit.errors import AuditError, require
+from memaudit.names import printable
 
 if TYPE_CHECKING:
     from memaudit.data.survey import Survey
@@ -38,7 +39,7 @@ def _run(options: argparse.Namespace) -> None:
     require("jinja2", extra="workflow")
     yaml = require("yaml", extra="workflow")
     from memaudit.data.survey import survey
-    from memaudit.store import atomic_write
+    from memaudit.store import atomic_write, is_stdout
     from memaudit.study import plan
     from memaudit.study.proposal import propose
     from memaudit.study.study import Study
@@ -51,17 +52,16 @@ def _run(options: argparse.Namespace) -> None:
     notes = found.notes + ([] if faults else warnings(found))
     print(render("init.txt", found=found, sizes=_sizes(found), notes=notes, shown=SHOWN))
     if faults:
-        raise AuditError(
-            f"{options.folder}: {faults} fault{'s' if faults > 1 else ''}, listed above; "
-            f"{output} was not written"
-        )
+        folder, count = printable(str(options.folder)), f"{faults} fault{'s' if faults > 1 else ''}"
+        raise AuditError(f"{folder}: {count}, listed above; {output} was not written")
     proposal = propose(found, machine, options.hours, options.name)
-    text = render("study.yaml", p=proposal, output=output)
+    shown = "study.yaml" if is_stdout(output) else printable(str(output))
+    text = render("study.yaml", p=proposal, path=printable(str(proposal.path)), output=shown)
     study = Study(yaml.safe_load(text))
     with atomic_write(output) as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(plan.render_cost(study, machine))
-    print(f"Written: {output}. To run the study:\n\n  memaudit run --configfile {output}")
+    print(f"Written: {shown}. To run the study:\n\n  memaudit run --configfile {shown}")
 
 
 def _parser() -> argparse.ArgumentParser:

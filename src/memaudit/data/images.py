@@ -7,13 +7,14 @@ import os
 import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -34,6 +35,7 @@ _TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # TIFF tag
+_SAMPLE_FORMAT, _SIGNED = 339, 2  # TIFF tag
 _RUNS_A_PROGRAM = "EPS"  # format that Pillow renders with Ghostscript
 # Formats that Pillow decodes in Python, slowly and past the end of the data: most pixels per byte.
 _PIXELS_PER_BYTE = {"DDS": 4, "QOI": 64}
@@ -92,6 +94,8 @@ def read_image(file: Path, scale: Scale | None = None) -> Picture:
     """
     shown = printable(str(file))
     try:
+        with open(file, "rb") as stream:
+            _check_png(stream)
         with _opened(file) as image:
             return _read(image, scale)
     except Unsuitable as error:
@@ -101,9 +105,8 @@ def read_image(file: Path, scale: Scale | None = None) -> Picture:
     except Image.DecompressionBombError as error:
         raise AuditError(f"{shown}: {error}; scale it down") from error
     except UnidentifiedImageError as error:
-        raise AuditError(
-            f"{shown}: not an image of a format that is read; replace or remove it"
-        ) from error
+        what = "not an image of a format that is read" if file.stat().st_size else "an empty file"
+        raise AuditError(f"{shown}: {what}; replace or remove it") from error
     except Exception as error:  # damaged files raise anything
         if isinstance(error, OSError) and error.errno:
             raise AuditError(f"{shown}: cannot be read ({error.strerror})") from error
@@ -116,9 +119,10 @@ def read_image(file: Path, scale: Scale | None = None) -> Picture:
 def viewed_size(file: Path) -> tuple[int, int] | None:
     """Return width and height of an image from its header, None if it cannot be read."""
     try:
-        with warnings.catch_warnings(), _opened(file) as image:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _oriented_size(image.size, _orientation(image))
+            with _opened(file) as image:
+                return _oriented_size(image.size, _orientation(image))
     except Exception:  # `read_image` will say what is wrong
         return None
 
@@ -131,6 +135,20 @@ def _opened(file: Path) -> Iterator[Image.Image]:
         if image.width * image.height > most:
             raise ValueError("it is truncated")
         yield image
+
+
+def _check_png(stream: BinaryIO) -> None:
+    """Raise ValueError if the checksum of a PNG's pixels is wrong, which Pillow does not verify."""
+    if stream.read(8) != b"\x89PNG\r\n\x1a\n":
+        return
+    while len(head := stream.read(8)) == 8:
+        length, kind = struct.unpack(">L4s", head)
+        if kind != b"IDAT":
+            stream.seek(length + 4, os.SEEK_CUR)
+            continue
+        content, checksum = stream.read(length), stream.read(4)
+        if len(checksum) < 4 or zlib.crc32(kind + content) != int.from_bytes(checksum):
+            raise ValueError("wrong checksum of its pixels")
 
 
 @cache
@@ -213,6 +231,9 @@ def _depth(image: Image.Image) -> _Depth:
     tags = getattr(image, "tag_v2", {})
     if image.mode == "LAB":
         raise Unsuitable("CIE Lab colours are not converted; save it as RGB")
+    samples: Any = tags.get(_SAMPLE_FORMAT, ())
+    if not image.mode.startswith("I") and _SIGNED in np.atleast_1d(samples):
+        raise Unsuitable("signed 8-bit pixels are not read; save it with unsigned pixels")
     if image.mode.startswith("I;16"):
         inverted = tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
         return _Depth(12 if "I;12" in raw else 16, is_inverted=inverted)

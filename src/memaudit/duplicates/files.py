@@ -1,6 +1,7 @@
 """Files of the duplicate finder: images in (a folder or a dataset file), ranked pairs out."""
 
 import hashlib
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -100,7 +101,9 @@ def _with_content(root: Path, sides: Sequence[Side]) -> list[Side]:
             continue
         for same in by_bytes.values():
             number, row = same[0]
-            digest = _digest(read_image(root / sides[number].names[row]).pixels)
+            with warnings.catch_warnings():  # given when it was read the first time
+                warnings.simplefilter("ignore")
+                digest = _digest(read_image(root / sides[number].names[row]).pixels)
             for number, row in same:
                 content[number][row] = digest
     return [replace(side, content=found) for side, found in zip(sides, content, strict=True)]

@@ -18,6 +18,9 @@ _COLOUR = 0.5  # weight of colour relative to structure
 # Local contrast (RMS) below which an image has no structure; the rounding of the scaling is below
 # 1e-4, one pixel of 32 x 32 that differs by one of 255 about 1e-3.
 _LEAST_CONTRAST = 5e-4
+# Range of grey (of 1) below which the part of an image that is compared has no structure, even if
+# the frame around it gives it local contrast
+_LEAST_RANGE = 5e-4
 _LEAST_CHROMA = 0.01  # chroma (SD, of 1) below which an image counts as grey
 
 
@@ -61,6 +64,8 @@ def verify(train_images: np.ndarray, test: torch.Tensor, candidates: torch.Tenso
     least = side * _LEAST_CONTRAST
     patch = F.normalize(patch - patch.mean(2, keepdim=True), dim=2, eps=least)
     pixels = torch.stack([v[..., inner, inner] for v in views], 1)
+    grey = pixels.mean(2).flatten(2)
+    patch = patch * (grey.amax(2) - grey.amin(2) >= _LEAST_RANGE)[..., None]
     each = torch.arange(len(test))
     found = Likeness(*torch.empty(4, *candidates.shape))
     for column in range(candidates.shape[1]):
@@ -71,6 +76,8 @@ def verify(train_images: np.ndarray, test: torch.Tensor, candidates: torch.Tenso
         mean, power = (F.avg_pool2d(x, side, 1).flatten(1) for x in (contrast, contrast.square()))
         norm = side * torch.sqrt((power - mean.square()).clamp_min(0)) + 1e-6
         norm = norm.clamp_min(least)
+        high, low = (F.max_pool2d(x * train.mean(1, keepdim=True), side, 1) for x in (1, -1))
+        norm = norm.where((high + low).flatten(1) >= _LEAST_RANGE, torch.inf)
         match = torch.bmm(patch, windows.transpose(1, 2)) / norm[:, None]
         found.structure[:, column], place = match.flatten(1).max(1)
         at, shift = place // shifts**2, place % shifts**2
