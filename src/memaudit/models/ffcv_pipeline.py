@@ -20,7 +20,9 @@ import torch
 from ffcv.fields.basics import IntDecoder
 from ffcv.fields.ndarray import NDArrayDecoder
 from ffcv.loader import Loader, OrderOption
+from ffcv.loader import loader as loader_module
 from ffcv.loader.epoch_iterator import EpochIterator
+from ffcv.memory_managers.os_cache import OSCacheContext, OSCacheManager
 from ffcv.pipeline.allocation_query import AllocationQuery
 from ffcv.pipeline.compiler import Compiler
 from ffcv.pipeline.operation import Operation
@@ -43,6 +45,19 @@ def _compile(code: Callable[..., Any], signature: Any = None) -> Callable[..., A
 # FFCV's own set_num_threads also sets torch's threads, in whichever thread it is called.
 Compiler.compile = staticmethod(_compile)
 Compiler.set_num_threads = staticmethod(lambda threads: None)
+
+
+class MappedFile(OSCacheManager):
+    """FFCV's map of a file, without its dictionaries of all samples: half a kilobyte for each."""
+
+    def __init__(self, reader):
+        self.reader = reader
+        order = np.argsort(reader.alloc_table["ptr"])
+        self.ptrs, self.sizes = (reader.alloc_table[name][order] for name in ("ptr", "size"))
+        self.context = OSCacheContext(self)
+
+
+loader_module.OSCacheManager = MappedFile
 
 
 def _decode_image(indices, destination, metadata, storage_state):
