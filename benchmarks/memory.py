@@ -1,9 +1,9 @@
 """Measure the memory that large datasets need, and write the table in benchmarks/README.md.
 
-    python benchmarks/memory.py [--images 110000]
+    python benchmarks/memory.py [--images 110000] [--finder]
 
-Takes about ten minutes and 45 GB of disk space in the temporary folder (TMPDIR). Every step is a
-process of its own.
+Takes minutes (with the duplicate finder many) and 45 GB of disk space in the temporary folder
+(TMPDIR). Every step is a process of its own.
 """
 
 import argparse
@@ -104,6 +104,7 @@ def measured(name: str, folder: Path, images: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=110_000)
+    parser.add_argument("--finder", action="store_true", help="also run the duplicate finder")
     parser.add_argument("--step", choices=STEPS)
     parser.add_argument("--folder", type=Path)
     arguments = parser.parse_args()
@@ -115,7 +116,8 @@ def main() -> None:
         folder = Path(temporary)
         generate_folder(folder / "images", images)
         rows += [measured(name, folder, images) for name in ("read folder", "load", "ffcv")]
-        rows.append(measured("duplicates", folder, images))
+        if arguments.finder:
+            rows.append(measured("duplicates", folder, images))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         rows += [measured(name, folder, 10 * images) for name in ("write", "load", "ffcv")]
