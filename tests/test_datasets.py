@@ -180,7 +180,7 @@ def test_grey_and_transparent_images_become_rgb(tmp_path):
             ),
             r"bee/1\.png: not an image",
         ),
-        (lambda root: (root / "train/bee/2.png").write_bytes(b""), r"bee/2\.png: not an image"),
+        (lambda root: (root / "train/bee/2.png").write_bytes(b""), r"bee/2\.png: an empty file"),
         (
             lambda root: Image.new("RGB", (9, 8)).save(root / "test/ant/0.png"),
             r"test/ant/0\.png: 9 x 8 pixels, but .*train/ant/0\.png has 8 x 8",

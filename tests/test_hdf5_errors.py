@@ -116,7 +116,7 @@ def unreadable(path):
         lambda path: tables.read(path, {"a": str}),
         lambda path: _members(path, {"x"}),
         lambda path: read_npz(path, ["x"]),
-        lambda path: _read(path),
+        lambda path: _read(path, None),
         lambda path: read_shards([path], range(2), [], Origin("subset", {})),
     ],
 )

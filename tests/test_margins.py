@@ -194,6 +194,30 @@ def test_constant_margins_have_no_influence(constant):
     assert np.abs(everything.value).max() < 1e-6
 
 
+def test_a_constant_margin_leaves_the_others_alone():
+    """Whether its value is exact in binary or not: its variance is 0, not a rounding error."""
+    mask, margins, _ = planted(60, 3)
+    found = []
+    for constant in (0.5, 0.7):
+        margins[:, 0] = constant
+        found.append(memorization_from_margins(mask, margins[:, :TRAIN]))
+    assert np.array_equal(found[0].value[1:], found[1].value[1:])
+    assert np.array_equal(found[0].se[1:], found[1].se[1:])
+
+
+def test_an_example_that_one_model_lacks_has_a_bounded_error():
+    """That model's margin is fitted exactly if the example enters the regression."""
+    rng = np.random.default_rng(5)
+    mask = rng.random((60, TRAIN)) < 0.7
+    mask[:, 0] = np.arange(60) > 0
+    margins = rng.normal(1, 0.5, (60, 4))
+    margins[0] = -9
+    block = influence_of(mask, margins)
+    assert (block.z[0] > 4).all()
+    low = np.sqrt((1 + 1 / 59**2) / 3)
+    assert (block.influence_se[0] > 0.99 * low).all() and (block.influence_se[0] < 3 * low).all()
+
+
 @pytest.mark.parametrize("models", [10, 14])
 def test_few_models_are_scored_without_screening(models):
     mask, margins, _ = planted(models, 6)
@@ -280,7 +304,10 @@ def by_the_page(x, margins):
             design, _, inverse, of_y = fit(y, [*others, i])
             weight = (design @ inverse)[:, -1]
             leverage = np.einsum("mi,ij,mj->m", design, inverse, design)
-            error = (of_y + slope.mean() * residual) / (1 - leverage)
+            exact = 1 - leverage < 1e-9
+            error = np.where(exact, 0, of_y + slope.mean() * residual) / np.where(
+                exact, 1, 1 - leverage
+            )
             se[i] = np.sqrt((weight**2 * error**2).sum())
     free = [i for i in range(n) if i not in chosen]
 

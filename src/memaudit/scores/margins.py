@@ -159,7 +159,8 @@ class _Groups:
                 with np.errstate(invalid="ignore", divide="ignore"):
                     mean = (clipped * member).sum(axis=0) / count
                     squares = ((clipped - mean) ** 2 * member).sum(axis=0)
-                    found.variance[side][columns] = squares / (count - 1)
+                    # exactly 0, not a rounding error, where all values are equal
+                    found.variance[side][columns] = np.where(low == high, 0, squares) / (count - 1)
                 found.mean[side][columns] = mean
                 found.bounds[side][:, columns] = low, high
         return found
@@ -392,7 +393,9 @@ class _Regression:
             at = chosen, tests[:, None]
             t[at] = on_margin / np.sqrt(diagonal * variance[:, None])
             influence[at] = np.einsum("tms,mt->ts", weights, correct[:, tests])
-            scaled = error[:, tests].T / (1 - leverage)
+            rest = 1 - leverage
+            # a model that is fitted exactly says nothing of the error
+            scaled = np.where(rest < 1e-9, 0, error[:, tests].T / np.maximum(rest, 1e-9))
             se[at] = np.sqrt(np.einsum("tms,tm->ts", weights**2, scaled**2))
 
 
