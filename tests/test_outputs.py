@@ -209,8 +209,8 @@ def test_commands_write_to_the_standard_output(images):
     done = memaudit("duplicates", images, "-o", "-")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == "train_path,test_path,score,kind"
-    assert all(line.count(",") == 3 for line in lines)
+    assert lines[0] == "train_path,test_path,score,kind,probability"
+    assert all(line.count(",") == 4 for line in lines)
     assert "pairs, best first" in done.stderr
     done = memaudit("init", images, "-o", "/dev/stdout")
     assert done.returncode == 0, done.stderr
