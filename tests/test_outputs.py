@@ -163,7 +163,7 @@ def test_the_check_creates_nothing(tmp_path):
 
 @pytest.fixture
 def images(tmp_path):
-    write_folder(tmp_path / "images")
+    write_folder(tmp_path / "images", each=6)
     return tmp_path / "images"
 
 
