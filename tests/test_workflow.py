@@ -495,7 +495,8 @@ def test_an_invalid_image_is_one_message(study):
     for side in ("train", "test"):
         for name in ("a", "b"):
             (folder / side / name).mkdir(parents=True)
-            (folder / side / name / "1.png").write_text("no image")
+            for number in range(20):
+                (folder / side / name / f"{number}.png").write_text("no image")
     study.config["dataset"] |= {"kind": "image_folder", "image_folder": {"path": "images"}}
     study.config["dataset"]["name"] = "mine"
     study.config["results"] = "results/mine"
