@@ -53,7 +53,7 @@ def _line(found: "Agreement") -> str:
         return f"{both}; {alone}"
     return (
         f"{both}, {found.same_side / found.both:.1%} agree (kappa {found.kappa:.2f}), "
-        f"{found.same_word / found.both:.1%} in the very word; {alone}"
+        f"{found.same_word / found.both:.1%} with the same decision; {alone}"
     )
 
 
