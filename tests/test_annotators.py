@@ -60,7 +60,9 @@ def test_merged_decisions_need_every_disagreement_adjudicated(files, capsys):
     assert not merged.exists()
     assert main(["annotations", "compare", *paths, "--disagreements", str(left)]) == 0
     out = capsys.readouterr().out
-    assert "duplicate: 4 items decided by both, 75.0% agree (kappa 0.50), 50.0% in" in out
+    assert (
+        "duplicate: 4 items decided by both, 75.0% agree (kappa 0.50), 50.0% with the same" in out
+    )
     assert read_words(left) == {} and "duplicate,4,4,skip,different,same" in left.read_text()
     judge = files / "c.csv"
     judge.write_text(left.read_text().replace("skip", "different"))
