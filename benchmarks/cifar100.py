@@ -198,7 +198,9 @@ def tabulate(
     from memaudit.figures.curves import learning_curves
     from memaudit.figures.drops import drops
 
-    settings = table2.Settings(**study.settings["statistics"], seed=study.config.seed)
+    settings = table2.Settings(
+        **study.settings["statistics"], seed=study.config.seed, published=True
+    )
     assignments = tables.read_rows(source / "buckets.csv", Assignment)
     leaks = tables.read_rows(source / "leaks.csv", Leak)
     pairs = tables.read_rows(source / "selected_pairs.csv", Pair)
@@ -222,7 +224,7 @@ def tabulate(
     sentences = answer(rows, settings.margin, study.config.memorization.source)
     table = table2.markdown(rows, study.name, sentences, settings.margin)
     store.write_text(output / "table2.md", table)
-    drops(rows, output / "drops.png", each, published=True)
+    drops(rows, output / "drops.png", each)
 
     bits = np.unpackbits(np.load(source / MEMORIZED), count=N_TRAIN)
     contrasts = table2.Contrasts(arms, removed, settings)

@@ -148,14 +148,13 @@ def test_the_forest_plot_shows_what_there_is(tmp_path):
     control = drop_row("random_selected", 0.1, ends)
     shown = {
         "all": [drop_row("selected", 1.5, ends, (2.54, 0.2)), control],
-        "other data": [drop_row("selected", 1.5, ends, (2.54, 0.2)), control],
         "no paper": [drop_row("selected", 1.5, ends), control],
         "one model": [drop_row("selected", 1.5)],
     }
     figures = {}
     for key, rows in shown.items():
         draws = {("original", "random_selected"): np.array([98, 99])}
-        drops(rows, tmp_path / "drops.png", draws, published=key != "other data")
+        drops(rows, tmp_path / "drops.png", draws)
         figures[key] = (tmp_path / "drops.svg").read_text()
     legend = (
         "examples removed --",
@@ -166,12 +165,11 @@ def test_the_forest_plot_shows_what_there_is(tmp_path):
     words = {key: [text in figure for text in legend] for key, figure in figures.items()}
     assert words == {
         "all": [True, True, True, True],
-        "other data": [True, True, False, True],
         "no paper": [True, True, False, True],
         "one model": [True, False, False, False],
     }
     thick = {key: figure.count("stroke-width: 3.5") for key, figure in figures.items()}
-    assert thick == {"all": 2, "other data": 2, "no paper": 2, "one model": 0}
+    assert thick == {"all": 2, "no paper": 2, "one model": 0}
 
 
 def test_pairs_that_were_not_compared_are_shown_as_such(called, tmp_path):
@@ -272,7 +270,7 @@ def test_no_legend_lies_over_data(few, drawn, called, rng):
     similarity(PAIRS, called, {} if few else named, 0.8, 0.45, 0.15, "")
     scores.memorization_histogram(None, values[0], called, "")
     ends = (1.0, 2.0, 0.5, 2.5)
-    drops([drop_row("selected", 1.5, ends, (2.54, 0.2))], "", published=True)
+    drops([drop_row("selected", 1.5, ends, (2.54, 0.2))], "")
     epochs = [
         CurveRow(**{f.name: 1 for f in fields(CurveRow)} | {"epoch": k, "recipe": recipe})
         for recipe in ("a", "b")[: 1 if few else 2]

@@ -157,6 +157,17 @@ def test_the_plan_counts_the_start_of_each_job_and_names_the_basis(config, tmp_p
     assert max(map(len, text.splitlines())) <= 100
 
 
+def test_the_plan_names_removals_without_examples(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = Study(config)
+    lists = tmp_path / study.results / "removals"
+    lists.mkdir(parents=True)
+    for name, text in (("memorized", "# none\n"), ("leakage_shift", "3\n")):
+        (lists / f"{name}.txt").write_text(text)
+    text = plan.render_cost(study, plan.Machine("cpu", 1))
+    assert "No example is removed in memorized: models" in text
+
+
 def test_jobs_are_sized_by_the_estimate_and_keep_their_shards(config, tmp_path, monkeypatch):
     """Half an hour each, or a part for every worker; shards and the record decide before that."""
     monkeypatch.chdir(tmp_path)

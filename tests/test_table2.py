@@ -1,6 +1,6 @@
 """Table 2: what its rows hold and how they read."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -160,7 +160,24 @@ def test_nothing_removed_is_no_drop_and_no_test(tmp_path):
         assert (row.drop, *ends) == (0, 0, 0, 0)
         assert np.isnan([row.p_drop, row.p_excess, row.p_equivalence]).all()
         assert row.verdict == ("" if row.row == "random control" else "nothing removed")
-    assert "nan" not in page(rows).lower()
+    text = page(rows)
+    assert "nan" not in text.lower()
+    assert "**Nothing was removed for selected, memorized**" in text
+    assert "Nothing was removed" not in page(study_rows(write_study(tmp_path / "b.h5")))
+
+
+def test_published_values_stand_beside_those_of_cifar100_only(accuracies):
+    other = rows_of(accuracies)
+    assert np.isnan(other[0].published_drop) and "published, pp" not in page(other)
+    settings = replace(SETTINGS, published=True)
+    papers = table2.table_rows(accuracies, [("original", "selected")], 10, settings)
+    assert papers[0].published_drop == 2.54
+    with_column, without = (
+        [line.count("|") for line in page(rows).splitlines() if line.startswith("|")][:3]
+        for rows in (papers, other)
+    )
+    assert with_column == [13] * 3 and without == [12] * 3
+    assert "| 2.54 ± 0.20 |" in page(papers)
 
 
 def test_rows_are_those_of_the_two_way_bootstrap(accuracies):

@@ -63,7 +63,7 @@ def test_table_2_comes_out(finished):
         int(by_name["weight_decay", name]["n_removed"]) for name in ("leakage_shift", "memorized")
     ]
     assert sum(sizes) == int(by_name["original", "selected"]["n_removed"]) > 10
-    assert float(by_name["original", "selected"]["published_drop"]) == 2.54
+    assert by_name["original", "selected"]["published_drop"] == ""  # that is for CIFAR-100
 
 
 def test_shards_hold_what_others_rely_on(finished):

@@ -30,7 +30,7 @@ with job(snakemake.log[0]) as report:
             (row.recipe, row.removal): file[f"{row.recipe}/{row.removal}/test_accuracy"][:]
             for row in rows
         }
-    drops(rows, snakemake.output.drops, accuracies, published=params.published)
+    drops(rows, snakemake.output.drops, accuracies)
     ranked = read_ranked(snakemake.input.ranked, data)
     alike = {pair: score for pair, (score, _) in ranked.items()}
     limits = params.near, params.review, params.influence

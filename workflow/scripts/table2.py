@@ -12,7 +12,7 @@ from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     params, output = snakemake.params, snakemake.output
-    settings = table2.Settings(**params.statistics, seed=params.seed)
+    settings = table2.Settings(**params.statistics, seed=params.seed, published=params.published)
     test_labels = load(snakemake.input.dataset).test_labels
     subsets = {"leak_free": np.array(read_examples(snakemake.input.leak_free), dtype=np.int64)}
     if params.held_out_half:

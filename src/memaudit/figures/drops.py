@@ -15,12 +15,13 @@ from memaudit.results.statistics import Floats
 from memaudit.results.table2 import Table2Row
 from memaudit.templates import known
 
-# what a row removes, in words
+# what a row removes, and how its models are trained, in words
 _REMOVED = {
     "selected": "all selected",
-    LEAKAGE_SHIFT: "duplicates, subpopulations",
-    MEMORIZED: "neither of these",
+    LEAKAGE_SHIFT: "selected, duplicates or subpopulations",
+    MEMORIZED: "selected, neither of these",
 }
+_TRAINED = {"original": "without weight decay", "weight_decay": "with weight decay"}
 _APART = 0.22  # between the lines of one removal
 _DRAWS = 0.1  # single draws stand so far below their mean
 
@@ -29,12 +30,8 @@ def drops(
     rows: Sequence[Table2Row],
     path: str | Path,
     accuracies: Mapping[tuple[str, str], Floats] = MappingProxyType({}),
-    *,
-    published: bool = False,
 ) -> None:
-    """Draw the drops of Table 2 with both 95% CIs and their controls.
-
-    With `published` the papers' values are drawn as well, which are for CIFAR-100.
+    """Draw the drops of Table 2 with both 95% CIs, their controls, and published values.
 
     A small dot beside a control is one of its draws, by the test accuracies (models,) of its arm
     (recipe, removal): the mean on all examples minus that of the model trained without the drawn
@@ -69,7 +66,7 @@ def drops(
             )
             label = once("matched random control")
             _drop(axis, control, place, color=GREY, marker="s", label=label)
-        if published and known(row.published_drop):
+        if known(row.published_drop):
             axis.errorbar(
                 row.published_drop,
                 place + _APART,
@@ -82,14 +79,14 @@ def drops(
             )
     axis.axvline(0, color="black", linewidth=0.8)
     names = [
-        f"{row.row}: {_REMOVED.get(row.removal, row.removal)}\n"
-        f"{row.n_removed} examples, recipe {row.recipe}"
+        f"{_REMOVED.get(row.removal, row.removal)}: {row.n_removed:,}\n"
+        f"{_TRAINED.get(row.recipe, row.recipe)}{_row(row)}"
         for row in tests
     ]
     axis.set_yticks(range(len(tests)), names)
     axis.set_ylim(len(tests) - 0.5, -0.5)
     axis.set_xlabel("accuracy drop (percentage points)", fontsize=SMALL)
-    axis.set_ylabel("row of Table 2", fontsize=SMALL)
+    axis.set_ylabel("removed training examples; recipe (row of Table 2)", fontsize=SMALL)
     headed(
         axis,
         "How much test accuracy drops when training examples are removed\n"
@@ -98,6 +95,11 @@ def drops(
     )
     plain(axis)
     save(figure, path)
+
+
+def _row(row: Table2Row) -> str:
+    """Return the paper's name of a row in parentheses; empty for a removal of the user's own."""
+    return f" ({row.row})" if row.row != row.removal else ""
 
 
 def _drop(axis: Axes, row: Table2Row, height: float, *, color: str, **style: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Literal
 from memaudit import store
 from memaudit.errors import AuditError
 from memaudit.models.gpus import may_have_gpu, refusal, visible_gpus
+from memaudit.models.removals import CONTROL, read_examples
 from memaudit.models.shards import TRIALS
 from memaudit.study import rates
 from memaudit.study.images import image_side, n_images
@@ -319,9 +320,21 @@ def render_cost(study: Study, machine: Machine) -> str:
         gpu_duration=duration(gpu_hours),
         gpu_measured={p.basis for p in on_gpu} <= {"measured", DOCTOR},
         disk=shard_bytes(study, models, subset_models),
+        empty=_empty_removals(study),
         stated=sorted({p.basis for p in parts} - {"measured", DOCTOR}),
         rates=rates.FILE if DOCTOR in {p.basis for p in parts} else None,
     )
+
+
+def _empty_removals(study: Study) -> list[str]:
+    """Return the removals whose list exists and names no example."""
+    lists = {removal: study.removal_list(removal) for _, removal in study.models}
+    return [
+        removal
+        for removal, listed in lists.items()
+        if listed and not removal.startswith(CONTROL)
+        if Path(str(listed)).exists() and not len(read_examples(str(listed)))
+    ]
 
 
 def render_extras(study: Study, machine: Machine) -> str:
