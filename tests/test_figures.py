@@ -76,8 +76,8 @@ def test_pairs_of_greatest_influence_come_first(called):
 def test_groups_stand_beside_the_test_images_they_share(called):
     """By the sum of influences on shared test examples: 1.3 on test 6, 0.8 on test 4."""
     assert examples._groups(PAIRS, called) == [
-        ([(7, 0.7), (6, 0.4)], [(6, 0.8)]),
-        ([(5, 0.8), (4, 0.3)], [(4, 0.6)]),
+        ([(7, "memorization 0.70"), (6, "memorization 0.40")], [(6, "by 2, up to 0.80")]),
+        ([(5, "memorization 0.80"), (4, "memorization 0.30")], [(4, "by 2, up to 0.60")]),
     ]
 
 

@@ -18,8 +18,8 @@ from memaudit.templates import known
 # what a row removes, and how its models are trained, in words
 _REMOVED = {
     "selected": "all selected",
-    LEAKAGE_SHIFT: "selected, duplicates or subpopulations",
-    MEMORIZED: "selected, neither of these",
+    LEAKAGE_SHIFT: "duplicates, subpopulations",
+    MEMORIZED: "the other selected",
 }
 _TRAINED = {"original": "without weight decay", "weight_decay": "with weight decay"}
 _APART = 0.22  # between the lines of one removal
@@ -79,14 +79,16 @@ def drops(
             )
     axis.axvline(0, color="black", linewidth=0.8)
     names = [
-        f"{_REMOVED.get(row.removal, row.removal)}: {row.n_removed:,}\n"
+        f"{row.n_removed:,} examples: {_REMOVED.get(row.removal, row.removal)}\n"
         f"{_TRAINED.get(row.recipe, row.recipe)}{_row(row)}"
         for row in tests
     ]
     axis.set_yticks(range(len(tests)), names)
     axis.set_ylim(len(tests) - 0.5, -0.5)
     axis.set_xlabel("accuracy drop (percentage points)", fontsize=SMALL)
-    axis.set_ylabel("removed training examples; recipe (row of Table 2)", fontsize=SMALL)
+    axis.set_ylabel(
+        "removed training examples; how models are trained (row of Table 2)", fontsize=SMALL
+    )
     headed(
         axis,
         "How much test accuracy drops when training examples are removed\n"

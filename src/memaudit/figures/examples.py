@@ -26,7 +26,10 @@ _INFLUENCE = (
     "Most memorized of the selected training images (framed), each with the test images that it "
     "influences most"
 )
-_HEADS = ("selected training images,\none group per row", "test images\nthat they influence")
+_HEADS = (
+    "removed training images,\none group per row",
+    "test images that two\nor more of them influence",
+)
 
 
 def influence(dataset: Dataset, pairs: Sequence[Pair], path: str | Path) -> None:
@@ -130,7 +133,8 @@ def subpopulations(
     """Draw figure 3: groups of selected training images beside the test images they influence.
 
     Shows the six groups with the highest sum of influences on the test images that they share, each
-    with its four most memorized training images and its four most influenced test images.
+    with its four most memorized training images and its four most influenced test images. Other
+    test images, which only one of them influences, are not shown.
     """
     groups = _groups(pairs, assignments)[:_GROUPS]
     if not groups:
@@ -153,39 +157,37 @@ def subpopulations(
         axis.text(0, 0, head, fontsize=9).set_in_layout(False)
         axis.axis("off")
     for line, (members, tests) in enumerate(groups, start=1):
-        sides = (
-            ("train", "memorization", members, 0),
-            ("test", "influence", tests, wide[0] + 1),
-        )
-        for side, word, examples, first in sides:
+        for side, examples, first in (("train", members, 0), ("test", tests, wide[0] + 1)):
             images = dataset.train_images if side == "train" else dataset.test_images
-            for place, (index, value) in enumerate(examples[:_IMAGES]):
+            for place, (index, words) in enumerate(examples[:_IMAGES]):
                 axis = figure.add_subplot(grid[line, first + place])
-                text = "\n".join([*name(dataset, side, index), f"{word} {value:.2f}"])
+                text = "\n".join([*name(dataset, side, index), words])
                 if place == _IMAGES - 1 and len(examples) > _IMAGES:
                     text += f"\n(and {len(examples) - _IMAGES} more)"
                 show(axis, images[index], text)
     save(figure, path)
 
 
-Scored = list[tuple[int, float]]  # (example, value), highest value first
+Captioned = list[tuple[int, str]]  # (example, its score in words), highest score first
 
 
 def _groups(
     pairs: Sequence[Pair], assignments: Sequence[Assignment]
-) -> list[tuple[Scored, Scored]]:
+) -> list[tuple[Captioned, Captioned]]:
     """Return the training examples and the shared test examples of each subpopulation.
 
-    Training examples come with their memorization, test examples with the highest influence on
-    them; groups are ordered by the sum of influences. If annotators grouped examples that share no
-    test example, all test examples that they influence are included.
+    Training examples come with their memorization, test examples with the number of members that
+    influence them and the highest influence; groups are ordered by the sum of influences. If
+    annotators grouped examples that share no test example, all test examples that they influence
+    are included.
     """
     called = {row.group for row in assignments if row.reason == "subpopulation"}
-    members: dict[int, Scored] = {}
+    members: dict[int, list[tuple[float, int, str]]] = {}
     for row in assignments:
         if row.group is not None and row.group in called:
-            members.setdefault(row.group, []).append((row.example, row.memorization))
-    group_of = {example: group for group, scored in members.items() for example, _ in scored}
+            words = f"memorization {row.memorization:.2f}"
+            members.setdefault(row.group, []).append((-row.memorization, row.example, words))
+    group_of = {example: group for group, scored in members.items() for _, example, _ in scored}
     influences: dict[int, dict[int, list[float]]] = {group: {} for group in members}
     for pair in pairs:
         if pair.train in group_of:
@@ -195,13 +197,15 @@ def _groups(
     for group, by_test in influences.items():
         shared = {test: values for test, values in by_test.items() if len(values) > 1} or by_test
         total = sum(map(sum, shared.values()))
-        tests = [(test, max(values)) for test, values in shared.items()]
-        ranked.append((-total, group, _descending(members[group]), _descending(tests)))
-    return [(train, tests) for _, _, train, tests in sorted(ranked)]
-
-
-def _descending(examples: Scored) -> Scored:
-    return sorted(examples, key=lambda example: (-example[1], example[0]))
+        tests = [
+            (-max(values), test, f"by {len(values)}, up to {max(values):.2f}")
+            for test, values in shared.items()
+        ]
+        ranked.append((-total, group, sorted(members[group]), sorted(tests)))
+    return [
+        ([scored[1:] for scored in train], [scored[1:] for scored in tests])
+        for _, _, train, tests in sorted(ranked)
+    ]
 
 
 def _label(dataset: Dataset, side: str, index: int) -> str:
