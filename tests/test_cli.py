@@ -95,14 +95,16 @@ def test_run_finds_shipped_files(snakemake, tmp_path):
     main(
         ["run", "--configfile", "config/demo.yaml", "--profile", "slurm", "--workflow-profile=none"]
     )
-    assert snakemake.arguments[2:] == [
+    quiet = ["--quiet", "rules", "host", "reason", "--snakefile"]
+    assert snakemake.arguments[:5] == quiet
+    assert snakemake.arguments[6:] == [
         *("--configfile", str(home() / "config" / "demo.yaml")),
         *("--profile", str(home() / "profiles" / "slurm")),
         "--workflow-profile=none",
     ]
     (tmp_path / "slurm").mkdir()  # the user's own
     main(["run", "--profile=slurm", "slurm"])
-    assert snakemake.arguments[2:] == ["--profile=slurm", "slurm"]
+    assert snakemake.arguments[6:] == ["--profile=slurm", "slurm"]
     main(["run", "-s", "other/Snakefile"])
     assert snakemake.arguments == ["-s", "other/Snakefile"]
 

@@ -72,7 +72,8 @@ def test_why_a_job_did_not_finish(tmp_path):
     log = tmp_path / "1.log"
     assert endings.failure(log, 0) is None
     log.write_text("")
-    assert endings.failure(log, 0).startswith("did not start: submission failed")
+    assert endings.failure(log, 0).startswith("ended before it logged anything: stopped by a")
+    assert endings.failure(log, 0, True).startswith("did not start: submission failed")
     log.write_text(EARLIER)
     assert endings.failure(log, 0) == "the loss is nan"
     log.write_text(EARLIER + "2026-01-01 10:01:00 trial 3, 4 of 9 models\n")

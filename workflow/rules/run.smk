@@ -118,7 +118,7 @@ def what_failed():
     from memaudit.study import endings
 
     logs = [Path(log) for job in jobs() if workflow.dag.needrun(job) for log in job.log]
-    return endings.what_failed(logs, STARTED)
+    return endings.what_failed(logs, STARTED, workflow.non_local_exec)
 
 
 def until_targets(name):

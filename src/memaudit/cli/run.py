@@ -26,6 +26,8 @@ examples:
   memaudit run --configfile config/demo.yaml         the demo: minutes on two CPU cores
 """
 
+QUIET = ["--quiet", "rules", "host", "reason"]
+DRY = ("-n", "--dry-run", "--dryrun")
 CONFIGURATIONS = ("--configfile", "--configfiles")
 PROFILES = ("--profile", "--workflow-profile")
 
@@ -39,9 +41,10 @@ def main(arguments: list[str]) -> int:
     snakemake = require("snakemake.cli", extra="workflow")
     given = [argument.partition("=")[0] for argument in arguments]
     if not {"-s", "--snakefile"} & set(given):
-        # progress bars on a terminal, plain lines in a file
-        bars = sys.stderr.isatty() and not {"--logger", "--quiet", "-q"} & set(given)
-        display = ["--logger", "rich"] if bars else []
+        # progress bars on a terminal; in a file a few lines per job, without its lists of files
+        display = ["--logger", "rich"] if sys.stderr.isatty() else QUIET
+        if {"--logger", "--quiet", "-q", "--verbose", *DRY} & set(given):
+            display = []
         located = _located(arguments)
         _check(located)
         arguments = [*display, "--snakefile", str(home() / "Snakefile"), *located]

@@ -75,6 +75,7 @@ def markdown(
         data=data,
         size=data.train_images.shape[1:3],
         models=models,
+        spent=_time(sum(part.seconds for part in models)),
         found=found,
         buckets=Counter(row.bucket for row in found.assignments),
         reasons=Counter(row.reason for row in found.assignments),
@@ -83,6 +84,14 @@ def markdown(
         recipes={name: values for name, values in config["recipes"].items() if name in used},
         versions={"Python": platform.python_version()} | {name: version(name) for name in PACKAGES},
     )
+
+
+def _time(seconds: float) -> str:
+    """Return a time in a unit that suits it."""
+    for unit, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.1f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 def first_table(text: str) -> str:

@@ -54,10 +54,11 @@ class Failure:
         return self.why.startswith(("stopped by SIGTERM", "interrupted"))
 
 
-def failure(log: Path, since: float) -> str | None:
+def failure(log: Path, since: float, submitted: bool = False) -> str | None:
     """Return why a job failed, from its log; None if it did not run after `since` or finished.
 
-    Only the last line counts: the log may begin with that of earlier attempts.
+    Only the last line counts: the log may begin with that of earlier attempts. `submitted` states
+    that jobs run on a cluster.
     """
     if not log.exists() or log.stat().st_mtime < since:
         return None
@@ -74,15 +75,17 @@ def failure(log: Path, since: float) -> str | None:
         )
     if last.startswith("done in"):
         return None  # it finished before the signal reached it
-    if not last:
+    if not last and submitted:
         return "did not start: submission failed (see Snakemake's message above), or it was killed"
+    if not last:
+        return "ended before it logged anything: stopped by a signal or killed (out of memory?)"
     return (
         "terminated without an error message (killed, out of memory, or over its time limit); "
         f"last log line: {last.splitlines()[0]}"
     )
 
 
-def what_failed(logs: Iterable[Path], since: float) -> str:
+def what_failed(logs: Iterable[Path], since: float, submitted: bool = False) -> str:
     """Return the failures of the jobs that ran after `since` (a time) and did not finish."""
-    found = [Failure(why, log) for log in logs if (why := failure(log, since))]
+    found = [Failure(why, log) for log in logs if (why := failure(log, since, submitted))]
     return render("failed.txt", failures=found).rstrip() if found else ""

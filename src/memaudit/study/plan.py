@@ -45,6 +45,7 @@ IMAGES_PER_SECOND: dict[Kind, dict[str, float]] = {
 }
 DOCTOR = "doctor"
 SLOWEST = "fz_resnet50"  # a network of the user's own is assumed to take as long
+EVALUATED = 1 / 3  # what evaluating an image takes of training on it: one pass of about three
 WIDE = 2  # on a GPU, float32 and TF32 move twice the bytes of bfloat16
 STEP = 0.25e-3  # seconds of a step on a GPU, at least: it launches about a hundred kernels
 START_UP = {"cpu": 5.0, "gpu": 10.0}  # seconds in which a job starts Python and loads torch
@@ -53,13 +54,22 @@ JOB = 1800  # seconds that a job takes with models_per_job "auto", about
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What one model takes: a network, `images` (examples x epochs) of `side` pixels, `steps`."""
+    """What one model takes: a network, `images` (examples x epochs) of `side` pixels, `steps`.
+
+    `evaluated` images are only passed through the network.
+    """
 
     network: str
     side: int
     images: float
     steps: float
     precision: str = "float32"
+    evaluated: float = 0
+
+    @property
+    def work(self) -> float:
+        """Images to train on that take as long."""
+        return self.images + EVALUATED * self.evaluated
 
 
 @dataclass(frozen=True)
@@ -201,7 +211,9 @@ def seconds_per_model(study: Study, kind: Kind, arm: tuple[str, str]) -> tuple[f
     if recipe not in study.config.recipes:  # of a sweep: differs from weight_decay in its value
         return seconds_per_model(study, kind, ("weight_decay", removal))
     n, side = image_count(study)
+    n_test, every = test_count(study), study.config.training.test_every
     wanted = study.config.recipes[recipe]
+    curve = wanted.epochs // every if every and removal != "subset" else 0
     examples = n * (study.config.memorization.subset_fraction if removal == "subset" else 1)
     training = Training(
         network=wanted.network,
@@ -209,6 +221,7 @@ def seconds_per_model(study: Study, kind: Kind, arm: tuple[str, str]) -> tuple[f
         images=examples * wanted.epochs,
         steps=wanted.epochs * max(1, examples // wanted.batch_size),
         precision=wanted.precision,
+        evaluated=n + n_test * max(1, curve),
     )
     basis = "stated rate" if wanted.network in IMAGES_PER_SECOND["cpu"] else f"as {SLOWEST}"
     if rates.find(kind, wanted.network, wanted.precision):
@@ -220,14 +233,14 @@ def stated_seconds(kind: Kind, training: Training) -> float:
     """Return the seconds that a model takes by the rates measured here, or the stated ones."""
     if measured := rates.find(kind, training.network, training.precision):
         area = (training.side / measured.side) ** 2
-        return training.images * area / measured.images_per_second
+        return training.work * area / measured.images_per_second
     stated = IMAGES_PER_SECOND[kind]
     rate = stated.get(training.network, stated[SLOWEST]) * (32 / training.side) ** 2
     if kind == "cpu":
-        return training.images / rate
+        return training.work / rate
     if training.precision != "bfloat16":
         rate /= WIDE
-    return max(training.images / rate, STEP * training.steps)
+    return max(training.work / rate, STEP * training.steps)
 
 
 def _measured(shards: Iterable[Path], kind: Kind) -> float | None:
@@ -252,6 +265,14 @@ def image_count(study: Study) -> tuple[int, int]:
             return file["train/labels"].shape[0], file["train/images"].shape[1]
     dataset = study.config.dataset
     return n_images(dataset, "train") or 0, image_side(dataset) or 32
+
+
+def test_count(study: Study) -> int:
+    """Return the number of test images, of the dataset or as configured."""
+    if Path(study.dataset).exists():
+        with store.reading(study.dataset, store.DATASET) as file:
+            return int(file["test/labels"].shape[0])
+    return n_images(study.config.dataset, "test") or image_count(study)[0] // 5
 
 
 def shard_bytes(study: Study, models: int, subset_models: int = 0) -> int:
@@ -303,6 +324,7 @@ def remote_files(study: Study) -> list[RemoteFile]:
 def render_cost(study: Study, machine: Machine) -> str:
     """Return the cost of the study as text."""
     size_jobs(study, machine)
+    unit, per_hour = shown_in(machine, sum(p.hours for p in estimate(study, machine, study.models)))
     parts = estimate(study, machine, study.models)
     models, hours = sum(p.models for p in parts), sum(p.hours for p in parts)
     subset_models = sum(p.models for p in parts if p.removal == "subset")
@@ -315,7 +337,8 @@ def render_cost(study: Study, machine: Machine) -> str:
         models=models,
         hours=hours,
         duration=duration(hours / machine.workers),
-        unit=machine.hours,
+        unit=unit,
+        per_hour=per_hour,
         gpu_hours=gpu_hours,
         gpu_duration=duration(gpu_hours),
         gpu_measured={p.basis for p in on_gpu} <= {"measured", DOCTOR},
@@ -340,7 +363,14 @@ def _empty_removals(study: Study) -> list[str]:
 def render_extras(study: Study, machine: Machine) -> str:
     """Return the cost of the sweeps, and the downloads, as text."""
     costs = [(c, duration(c.hours / machine.workers)) for c in sweep_costs(study, machine)]
-    return render("extras.txt", sweeps=costs, files=remote_files(study), unit=machine.hours)
+    unit, per_hour = shown_in(machine, max((c.hours for c, _ in costs), default=0))
+    files = remote_files(study)
+    return render("extras.txt", sweeps=costs, files=files, unit=unit, per_hour=per_hour)
+
+
+def shown_in(machine: Machine, hours: float) -> tuple[str, int]:
+    """Return the unit for a table of such a total of hours, and how many of it an hour has."""
+    return (machine.hours, 1) if hours >= 2 else (machine.hours.replace("hours", "minutes"), 60)
 
 
 def duration(hours: float) -> str:

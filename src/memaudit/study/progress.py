@@ -13,7 +13,8 @@ from pathlib import Path
 from memaudit.models.shards import partial_folder, trials_of
 from memaudit.study import plan
 
-SECONDS = 15.0
+SECONDS, LONGEST = 15.0, 600.0  # between lines: at first, and in a run of ten hours or more
+LINES = 60  # a pause is this part of the time so far
 
 # shard -> (estimated seconds per model, models left to train or None if it is up to date)
 Wanted = Callable[[], Mapping[Path, tuple[float, Callable[[], int] | None]]]
@@ -88,7 +89,9 @@ def _watch(wanted: Wanted) -> None:
         if count != shown and any(left for _, left in now.values()):
             sys.stderr.write(f"{state}\n")
             shown = count
-        time.sleep(max(SECONDS, 20 * (time.monotonic() - looked)))
+        # a long run is not watched as closely: its log would be long, too
+        rare = min(LONGEST, (time.time() - started) / LINES)
+        time.sleep(max(SECONDS, rare, 20 * (time.monotonic() - looked)))
 
 
 def _with_other_shards(wanted: Iterable[Path]) -> set[Path]:
