@@ -145,8 +145,10 @@ def test_a_checkpoint_of_another_model_is_ignored(train, change):
 def test_sigterm_is_noticed_and_the_handler_restored():
     before = signal.getsignal(signal.SIGTERM)
     with until_sigterm() as stopping:
-        assert not stopping()
-        os.kill(os.getpid(), signal.SIGTERM)
+        with until_sigterm() as inner:
+            assert not stopping() and not inner()
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stopping() and inner()
         assert stopping()
     assert signal.getsignal(signal.SIGTERM) is before
 

@@ -1,6 +1,8 @@
-"""Measure training speed on a GPU, or train a study's models, in sessions of a few minutes.
+"""Measure and check training on a GPU, or train a study's models, in sessions of a few minutes.
 
     python benchmarks/gpu speed --output OUT --minutes 8
+    python benchmarks/gpu resume --output OUT
+    python benchmarks/gpu models --output OUT
     python benchmarks/gpu study --data data --config my.yaml --output results/my --minutes 9
 
 Requires only torch (2.11 or later), numpy and h5py, and torchvision for resnet18 and resnet50: no
@@ -15,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
+from jobs import job, loop, models, resume
 from speed import KEY, measure, speed
 from study import study
 
@@ -25,12 +28,25 @@ def main() -> None:
     one = commands.add_parser("speed", help="measure images per second")
     two = commands.add_parser("measure", help="one process of a measurement (internal)")
     three = commands.add_parser("study", help="train a study's models")
-    for command in (one, two, three):
+    four = commands.add_parser("resume", help="kill a training process and compare the models")
+    five = commands.add_parser("models", help="compare models per hour with a plain loop")
+    six = commands.add_parser("job", help="one training job (internal)")
+    seven = commands.add_parser("loop", help="a plain loop (internal)")
+    for command in (one, two, three, four, five, six, seven):
         command.add_argument("--output", type=Path, required=True, help="output folder")
-    for command in (one, two):
+    for command in (one, two, four, five, six, seven):
         command.add_argument("--device", default="cuda")
         command.add_argument("--images", type=int, default=50_000, help="training images")
         command.add_argument("--batch", type=int, default=512, help="images per step")
+    for command in (four, five, six, seven):
+        command.add_argument("--network", default="resnet9")
+        command.add_argument("--epochs", type=int, default=8, help="epochs per model")
+        command.add_argument("--precision", default="bfloat16")
+    for command in (five, six):
+        command.add_argument("--models", type=int, default=4, help="models of the job")
+    six.add_argument("--name", default="job")
+    six.add_argument("--checkpoint_minutes", type=float, default=5.0)
+    for command in (one, two):
         command.add_argument("--seconds", type=float, default=10, help="duration of a measurement")
     for command in (one, three):
         command.add_argument("--minutes", type=float, default=8, help="last time to start")
@@ -46,7 +62,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.command == "study" and not 1 <= given.processes <= 8:
         parser.error(f"--processes {given.processes}: must be from 1 to 8")
-    {"speed": speed, "measure": measure, "study": study}[given.command](given)
+    functions = (speed, measure, study, resume, models, job, loop)
+    {function.__name__: function for function in functions}[given.command](given)
 
 
 if __name__ == "__main__":

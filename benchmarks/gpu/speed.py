@@ -27,7 +27,6 @@ ROOFLINE = {
     "resnet9": 8e6 / 27,
 }
 BANDWIDTH = 4.3e12  # bytes per second, read plus written
-MODES = ("eager", "compiled", "graph")
 KEY = ("network", "precision", "mode", "feed", "processes")
 SETTINGS = ("on", "images", "batch")  # device, number of images, images per step
 COLUMNS = (
@@ -40,11 +39,13 @@ def plan(networks: list[str]) -> list[dict]:
     """Return the measurements of `speed`, most important first."""
     rows = [
         ("copy", "", "", "", 1),  # memory bandwidth of this GPU
-        *itertools.product(networks, ["bfloat16"], MODES, ["resident"], [1]),
+        *itertools.product(networks, ["bfloat16"], ["graph"], ["resident"], [1]),
         *itertools.product(networks, ["bfloat16"], ["graph"], ["compute"], [1]),
+        *itertools.product(networks, ["bfloat16"], ["eager"], ["resident"], [1]),
         *itertools.product(networks, ["bfloat16"], ["graph"], ["resident"], [2, 3, 4]),
-        *itertools.product(networks, ["float32"], MODES, ["resident"], [1]),
-        *itertools.product(networks, ["tf32"], ["graph"], ["resident"], [1]),
+        *itertools.product(networks, ["tf32", "float32"], ["graph"], ["resident"], [1]),
+        *itertools.product(networks, ["bfloat16"], ["compiled"], ["resident"], [1]),
+        *itertools.product(networks, ["float32"], ["eager", "compiled"], ["resident"], [1]),
         *itertools.product(networks, ["bfloat16"], ["graph"], ["ffcv"], [1]),
         *itertools.product(networks, ["bfloat16"], ["eager"], ["resident"], [2, 4]),
     ]

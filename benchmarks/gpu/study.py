@@ -44,9 +44,10 @@ def prepare(given: argparse.Namespace) -> dict:
         "recipes": config["recipes"],
         "training": config["training"],
         "removals": config["removals"],
-        "shards": [
-            [*arm, Path(shard).stem] for arm in study.models for shard in study.shards(*arm)
-        ],
+        "shards": sorted(
+            ([*arm, Path(shard).stem] for arm in study.models for shard in study.shards(*arm)),
+            key=lambda shard: (shard[1] != "subset", shard[2]),  # trial after trial
+        ),
     }
 
 
@@ -152,9 +153,6 @@ def train_study(plan: dict, given: argparse.Namespace) -> None:
             except Stopped as stopped:
                 print(stopped, flush=True)
                 left += 1
-                os.kill(
-                    os.getpid(), signal.SIGTERM
-                )  # for this loop; train_shard consumed the signal
         end.cancel()
     for process in others:
         process.wait()

@@ -23,6 +23,8 @@ from memaudit import bits, store
 from memaudit.errors import Stopped
 from memaudit.models.optimizer import SGD
 
+_receivers: list[threading.Event] = []  # of `until_sigterm`, one within the other
+
 
 class Checkpoint:
     """Saves one model's training at `path` at the end of an epoch, at most every `minutes`.
@@ -123,14 +125,22 @@ class Checkpoint:
 def until_sigterm() -> Iterator[Callable[[], bool]]:
     """Within it SIGTERM does not end the process; yield a function that says whether one came.
 
-    Clusters send SIGTERM some time before they kill: at the time limit, and on preemption.
+    Clusters send SIGTERM some time before they kill: at the time limit, and on preemption. Where
+    one `until_sigterm` lies within another, both learn of it.
     """
     received = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield received.is_set
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: received.set())
+    _receivers.append(received)
+
+    def receive(*_: object) -> None:
+        for event in _receivers:
+            event.set()
+
+    before = signal.signal(signal.SIGTERM, receive)
     try:
         yield received.is_set
     finally:
         signal.signal(signal.SIGTERM, before)
+        _receivers.remove(received)
