@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import importlib.metadata
+import json
 import os
 import subprocess
 
@@ -158,9 +159,10 @@ def test_measured_rates_are_what_the_plan_goes_by(monkeypatch, tmp_path, capsys)
     seconds, basis = plan.seconds_per_model(study, "cpu", ("weight_decay", "none"))
     rate = rates.find("cpu", "tiny", "float32")
     n, side = plan.image_count(study)
-    assert (basis, rate.side) == ("doctor", side)
-    assert seconds == pytest.approx(20 * n / rate.images_per_second)
-    assert "that `memaudit doctor` measured, in data/rates.json" in plan.render_cost(
+    assert (basis, rate.side) == ("timed", side)
+    evaluated = (n + plan.test_count(study)) / 3
+    assert seconds == pytest.approx((20 * n + evaluated) / rate.images_per_second)
+    assert 'Basis "timed": rates that `memaudit doctor`' in plan.render_cost(
         study, plan.Machine("cpu", 1)
     )
     assert plan.seconds_per_model(study, "gpu", ("weight_decay", "none"))[1] == "stated rate"
@@ -170,6 +172,50 @@ def test_measured_rates_are_what_the_plan_goes_by(monkeypatch, tmp_path, capsys)
     rates.FILE.write_text("damaged")
     rates._kept.cache_clear()
     assert plan.seconds_per_model(study, "cpu", ("weight_decay", "none"))[1] == "stated rate"
+
+
+OWN = """from torch import nn
+
+
+def own(classes):
+    return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, classes))
+"""
+
+
+def test_a_network_of_ones_own_is_timed_until_it_is_edited(monkeypatch, tmp_path, capsys):
+    """Before a run, in another process; here its part is run in this one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(measure, "SECONDS", 0.05)
+    monkeypatch.setattr(measure, "IMAGES", 512)
+    file = tmp_path / "mine_to_time.py"
+    file.write_text(OWN)
+    config = yaml.safe_load(yaml.safe_dump(SMALL))
+    config["recipes"]["original"]["network"] = "mine_to_time:own"
+    config["training"]["max_hours"] = 1e-9
+    study, machine = measure.Study(config), plan.Machine("cpu", 1)
+
+    def run(command, input, **options):
+        names = command[command.index("cpu") + 1 :]
+        assert names == ["original"]
+        measure.time_networks("cpu", measure.Study(json.loads(input)), names)
+        return subprocess.CompletedProcess(command, 0, stderr="own: 7 images/s")
+
+    def basis():
+        return plan.seconds_per_model(study, "cpu", ("original", "none"))[1]
+
+    def refused():
+        return plan.too_long(study, machine, plan.estimate(study, machine, study.models))
+
+    assert basis() == "as fz_resnet50"
+    assert "`memaudit doctor --cpu --configfile <your files>` measures it" in refused()
+    monkeypatch.setattr(plan.subprocess, "run", run)
+    plan.time_own_networks(study, machine)
+    assert "own: 7 images/s; kept in data/rates.json" in capsys.readouterr().err
+    assert basis() == "timed" and "memaudit doctor" not in refused()
+    monkeypatch.setattr(plan.subprocess, "run", None)
+    plan.time_own_networks(study, machine)  # nothing is left to time
+    file.write_text(f"{OWN}# edited\n")
+    assert basis() == "as fz_resnet50"
 
 
 def test_a_loader_that_delivers_other_batches_is_a_problem(monkeypatch):

@@ -41,6 +41,8 @@ try:
     # only the first run that trains records them, in onstart, and a module has none
     is_module = workflow.modifier.parent_modifier is not None
     sizes_jobs = study.config.training.models_per_job == "auto" and not is_module
+    if workflow.is_main_process and not workflow.resource_settings.nodes:
+        plan.time_own_networks(study, machine())
     if sizes_jobs and workflow.is_main_process:
         plan.size_jobs(study, machine())
     # the jobs of a cluster parse this file, too: files are checked once, by the main process

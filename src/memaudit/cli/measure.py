@@ -1,6 +1,8 @@
 """What `memaudit doctor --cpu` and `--gpu` measure: whether training is exact, and how fast."""
 
 import itertools
+import json
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +19,7 @@ from memaudit.errors import AuditError
 from memaudit.models import networks
 from memaudit.models.device import choose_device, describe, enough_memory
 from memaudit.models.loaders import Loader, choose_loader
+from memaudit.models.network_names import network_source
 from memaudit.models.precision import computing_in
 from memaudit.models.recipe import PRECISIONS, Recipe
 from memaudit.models.resident_loader import ResidentLoader, to_network
@@ -75,17 +78,7 @@ def findings(kind: plan.Kind, study: Study) -> Iterator[Finding]:
         yield Finding(
             "rate", "ok", f"{name}: {speed:,.0f} images/s, {side} x {side}, batches of {batch_size}"
         )
-        measured.append(
-            rates.Rate(
-                kind=kind,
-                network=tried.network,
-                precision=precision,
-                side=side,
-                batch_size=batch_size,
-                images_per_second=speed,
-                device=describe(device),
-            )
-        )
+        measured.append(_rate(kind, tried, side, (speed, batch_size)))
     rates.add(measured)
     machine = plan.this_machine("cuda" if kind == "gpu" else "cpu")
     parts = plan.estimate(study, machine, study.models)
@@ -97,6 +90,34 @@ def findings(kind: plan.Kind, study: Study) -> Iterator[Finding]:
         f"{models:,} models take {plan.duration(hours)} on this machine ({machine}); the rates are "
         f"in {rates.FILE}, and `memaudit plan` uses them",
     )
+
+
+def _rate(kind: plan.Kind, recipe: Recipe, side: int, found: tuple[float, int]) -> rates.Rate:
+    """Return a rate from images per second and the size of the batches."""
+    device = describe(choose_device("cuda" if kind == "gpu" else "cpu"))
+    return rates.Rate(
+        kind=kind,
+        network=recipe.network,
+        precision=recipe.precision,
+        side=side,
+        batch_size=found[1],
+        images_per_second=found[0],
+        device=device,
+        source=network_source(recipe.network),
+    )
+
+
+def time_networks(kind: plan.Kind, study: Study, names: list[str]) -> None:
+    """Measure the rates of some recipes' networks and write them to `rates.FILE`."""
+    device = choose_device("cuda" if kind == "gpu" else "cpu")
+    _, side = plan.image_count(study)
+    data = _random(side)
+    for name in names:
+        recipe = Recipe.of(study.recipes[name])
+        with enough_memory(name, recipe, device):
+            speed = images_per_second(recipe, data, device)
+        rates.add([_rate(kind, recipe, side, speed)])
+        print(f"{recipe.network}: {speed[0]:,.0f} images/s on {describe(device)}", file=sys.stderr)
 
 
 def _random(side: int) -> Dataset:
@@ -213,3 +234,12 @@ def images_per_second(recipe: Recipe, data: Dataset, device: torch.device) -> tu
         images += steps * size
         epoch += 1
     return images / seconds, size
+
+
+if __name__ == "__main__":  # by `plan.time_own_networks`: the kind, names of recipes; the study
+    try:
+        time_networks(
+            "gpu" if sys.argv[1] == "gpu" else "cpu", Study(json.load(sys.stdin)), sys.argv[2:]
+        )
+    except AuditError as error:
+        sys.exit(str(error))

@@ -33,7 +33,9 @@ def closing_words(
     return render(
         "closing.txt",
         results=results,
-        answer="\n".join(textwrap.fill(part, WIDTH) for part in answer.splitlines()),
+        answer="\n".join(
+            textwrap.fill(part, WIDTH, break_on_hyphens=False) for part in answer.splitlines()
+        ),
         table=first_table(table.read_text(encoding="utf-8")),
         checks=read_rows(found, Check) if planted and found.exists() else [],
         models=models,

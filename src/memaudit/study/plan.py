@@ -1,7 +1,10 @@
 """Estimate what a study costs before it starts: models, hours on this machine, disk, downloads."""
 
+import json
 import math
 import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -43,8 +46,9 @@ IMAGES_PER_SECOND: dict[Kind, dict[str, float]] = {
         "tiny": 250_000,
     },
 }
-DOCTOR = "doctor"
-SLOWEST = "fz_resnet50"  # a network of the user's own is assumed to take as long
+TIMED = "timed"
+SLOWEST = "fz_resnet50"  # a network of the user's own is assumed to take as long, until it is timed
+ASSUMED = f"as {SLOWEST}"
 EVALUATED = 1 / 3  # what evaluating an image takes of training on it: one pass of about three
 WIDE = 2  # on a GPU, float32 and TF32 move twice the bytes of bfloat16
 STEP = 0.25e-3  # seconds of a step on a GPU, at least: it launches about a hundred kernels
@@ -97,8 +101,8 @@ class Machine:
 class Part:
     """The models of one recipe and removal, and their cost.
 
-    `basis` is "measured" on models of the study, "doctor" for a rate that `memaudit doctor`
-    measured, "stated rate", or "as fz_resnet50" for a network of the user's own.
+    `basis` is "measured" on models of the study, "timed" for a rate of `rates.FILE`, "stated rate",
+    or "as fz_resnet50" for a network of the user's own that was not timed.
     """
 
     recipe: str
@@ -198,8 +202,8 @@ def seconds_per_model(study: Study, kind: Kind, arm: tuple[str, str]) -> tuple[f
     """Return what a model of an arm (recipe, removal) takes, and the basis of this estimate.
 
     From the mean time of models of that recipe already trained on such a device, of the same
-    removal if there are any, else from the rate of the network: that which `memaudit doctor`
-    measured here, or the stated one.
+    removal if there are any, else from the rate of the network: that which was measured here, or
+    the stated one.
     """
     recipe, removal = arm
     folder = Path(study.results) / "models" / recipe
@@ -223,10 +227,36 @@ def seconds_per_model(study: Study, kind: Kind, arm: tuple[str, str]) -> tuple[f
         precision=wanted.precision,
         evaluated=n + n_test * max(1, curve),
     )
-    basis = "stated rate" if wanted.network in IMAGES_PER_SECOND["cpu"] else f"as {SLOWEST}"
+    basis = "stated rate" if wanted.network in IMAGES_PER_SECOND["cpu"] else ASSUMED
     if rates.find(kind, wanted.network, wanted.precision):
-        basis = DOCTOR
+        basis = TIMED
     return stated_seconds(kind, training), basis
+
+
+def time_own_networks(study: Study, machine: Machine) -> None:
+    """Measure the rates of networks of the user's own of which nothing is known yet.
+
+    In another process, as this takes torch. What cannot be measured is assumed to be slow.
+    """
+    recipes = dict.fromkeys(recipe for recipe, _ in study.models)
+    unknown = {
+        study.recipes[recipe]["network"]: recipe
+        for recipe in recipes
+        if seconds_per_model(study, machine.kind, (recipe, "none"))[1] == ASSUMED
+    }
+    if not unknown:
+        return
+    print(f"Timing {', '.join(unknown)} for some seconds ...", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", "memaudit.cli.measure", machine.kind, *unknown.values()]
+    done = subprocess.run(
+        command, input=json.dumps(study.settings), stderr=subprocess.PIPE, text=True, check=False
+    )
+    last = next(iter(done.stderr.strip().splitlines()[-1:]), "no message")
+    if done.returncode:
+        print(f"It could not be timed: {last}", file=sys.stderr)
+    else:
+        print(f"{last}; kept in {rates.FILE}", file=sys.stderr)
+    rates.reread()
 
 
 def stated_seconds(kind: Kind, training: Training) -> float:
@@ -341,11 +371,11 @@ def render_cost(study: Study, machine: Machine) -> str:
         per_hour=per_hour,
         gpu_hours=gpu_hours,
         gpu_duration=duration(gpu_hours),
-        gpu_measured={p.basis for p in on_gpu} <= {"measured", DOCTOR},
+        gpu_measured={p.basis for p in on_gpu} <= {"measured", TIMED},
         disk=shard_bytes(study, models, subset_models),
         empty=_empty_removals(study),
-        stated=sorted({p.basis for p in parts} - {"measured", DOCTOR}),
-        rates=rates.FILE if DOCTOR in {p.basis for p in parts} else None,
+        stated=sorted({p.basis for p in parts} - {"measured", TIMED}),
+        rates=rates.FILE if TIMED in {p.basis for p in parts} else None,
     )
 
 
@@ -388,9 +418,14 @@ def too_long(study: Study, machine: Machine, parts: list[Part]) -> str | None:
     hours = sum(p.hours for p in parts) / machine.workers
     if limit is None or hours <= limit:
         return None
+    how = "--gpu" if machine.kind == "gpu" else "--cpu"
+    assumed = (
+        f"; a network of your own is assumed to be as slow as {SLOWEST} until `memaudit doctor "
+        f"{how} --configfile <your files>` measures it"
+    )
     return (
         f"training.max_hours = {limit}: this run would train {sum(p.models for p in parts):,} "
         f"models, {duration(hours)} on this machine ({machine}). `memaudit plan` shows the "
         "estimate. To run it anyway, set training.max_hours to null or to more hours; on a cluster "
-        "there is no such limit"
+        "there is no such limit" + (assumed if ASSUMED in {p.basis for p in parts} else "")
     )

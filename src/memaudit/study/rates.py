@@ -1,4 +1,4 @@
-"""Training rates that `memaudit doctor` measured; `plan` goes by them instead of stated ones."""
+"""Training rates measured here, by `memaudit doctor` or before a run of a network of one's own."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from memaudit import store
+from memaudit.models.network_names import network_source
 
 FILE = Path("data/rates.json")  # in the working folder
 
@@ -15,7 +16,8 @@ class Rate:
     """Images per second of a network on a device (kind "cpu" or "gpu"), one process, one model.
 
     Forward and backward pass, update and loader, for images of `side` x `side` pixels in batches of
-    `batch_size`. `precision` is that of `Recipe`.
+    `batch_size`. `precision` is that of `Recipe`. `source` is the `network_source` of a network of
+    the user's own, as an edit changes its rate.
     """
 
     kind: str
@@ -25,6 +27,7 @@ class Rate:
     batch_size: int
     images_per_second: float
     device: str
+    source: str | None = None
 
 
 def add(measured: list[Rate]) -> None:
@@ -33,14 +36,19 @@ def add(measured: list[Rate]) -> None:
     with store.atomic_write(FILE) as temporary:
         text = json.dumps([asdict(rate) for rate in known.values()], indent=1)
         temporary.write_text(f"{text}\n", encoding="utf-8")
-    _kept.cache_clear()
+    reread()
 
 
 def find(kind: str, network: str, precision: str) -> Rate | None:
     """Return the rate of a network and precision on this kind of device, if it was measured."""
     wanted = kind, network, precision
-    rates = (rate for rate in _kept(FILE.absolute()) if _key(rate) == wanted)
-    return next(rates, None)
+    found = next((rate for rate in _kept(FILE.absolute()) if _key(rate) == wanted), None)
+    return found if found and found.source == network_source(network) else None
+
+
+def reread() -> None:
+    """Read the file again when it is next needed: another process may have written it."""
+    _kept.cache_clear()
 
 
 def _key(rate: Rate) -> tuple[str, str, str]:
