@@ -9,6 +9,7 @@ import yaml
 from conftest import ROOT
 
 from memaudit.cli import main
+from memaudit.data import mapped
 from memaudit.data.arrays import ArrayFile, read_arrays
 from memaudit.duplicates.files import read_sides
 from memaudit.errors import AuditError
@@ -68,6 +69,35 @@ def test_images_are_scaled_to_a_square(medmnist, saved):
     medmnist["test_images"][0] = 77
     data = read_arrays(saved(medmnist), image_size=20)
     assert data.train_images.shape == (30, 20, 20, 3) and (data.test_images[0] == 77).all()
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_files_are_read_in_blocks(medmnist, tmp_path, monkeypatch, save):
+    """Of five images; also with a part of the classes, and from an array in Fortran order."""
+    monkeypatch.setattr(mapped, "BLOCK", 5 * 120)
+    medmnist["test_images"] = np.asfortranarray(medmnist["test_images"])
+    save(tmp_path / "mine.npz", **medmnist)
+    monkeypatch.setattr(ArrayFile, "_read", blocked(ArrayFile._read))
+    file = ArrayFile(tmp_path / "mine.npz", "train")
+    assert [len(block) for block in file.blocks("train")] == [5] * 7 + [1]
+    data = read_arrays(tmp_path / "mine.npz", "train", per_class=3, scratch=tmp_path)
+    assert np.array_equal(data.train_images[..., 2], medmnist["train_images"][:9])
+    assert np.array_equal(data.test_images[..., 0], medmnist["test_images"])
+    damaged = bytearray((tmp_path / "mine.npz").read_bytes())
+    damaged[400] ^= 1  # within train_images
+    (tmp_path / "mine.npz").write_bytes(damaged)
+    with pytest.raises(AuditError, match="train_images cannot be read"):
+        list(file.blocks("train"))
+
+
+def blocked(read):
+    """Refuse to read the training images as a whole."""
+
+    def instead(self, key):
+        assert key != "train_images"
+        return read(self, key)
+
+    return instead
 
 
 def test_the_duplicate_finder_reads_them(medmnist, saved):

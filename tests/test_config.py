@@ -257,8 +257,10 @@ def test_chunks_cover_every_trial_once():
         ("results: 1_000", "results = 1000: read as a number, not as text; write it in quotes"),
         ("results: 2024-01-02", "results = 2024-01-02: read as a date, not as text"),
         ("dataset: {name: 2024_01}", "dataset.name = 202401: read as a number, not as text"),
+        ("mirror: false", "text or null; did you mean recipes.<name>.mirror?"),
+        ("epochs: 3", "unknown key; did you mean recipes.<name>.epochs? The known keys"),
     ],
 )
-def test_names_that_yaml_reads_as_numbers(text, message):
+def test_values_that_yaml_reads_as_another_type_and_misplaced_keys(text, message):
     with pytest.raises(AuditError, match=re.escape(message)):
         read_config(yaml.safe_load(text))

@@ -16,7 +16,7 @@ with job(snakemake.log[0]) as report:
             **settings, report=report.say, scratch=Path(snakemake.output.data).parent
         )
     elif kind == "arrays":
-        data = arrays.read_arrays(**settings)
+        data = arrays.read_arrays(**settings, scratch=Path(snakemake.output.data).parent)
     else:
         sources = read_sources(snakemake.params.sources)
         data = cifar.read_cifar(kind, snakemake.params.cifar, sources, report.say)

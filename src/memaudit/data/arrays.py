@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps
 
 import memaudit
 from memaudit import store
+from memaudit.data import mapped
 from memaudit.data.dataset import Dataset
-from memaudit.data.image_folder import folder_at
+from memaudit.data.image_folder import folder_at, on_disk
 from memaudit.errors import AuditError
 
 # Names of the images and of the labels of each side: MedMNIST's, then Keras's.
@@ -35,6 +37,7 @@ class ArrayFile:
         self.path = _located(path)
         with _explained(self.path), zipfile.ZipFile(self.path) as archive:
             keys = {Path(name).stem: name for name in archive.namelist() if name.endswith(".npy")}
+            self._members = keys
             self._names = next((n for n in NAMES if n["train"][0] in keys), NAMES[0])
             validation_key = keys.get(self._names["val"][0])
             self.n_validation = (
@@ -76,11 +79,36 @@ class ArrayFile:
         """Return the labels of a side, "train" or "test", as in the file, int64 (n,)."""
         return np.concatenate([self._labels[part] for part in self._parts[side]])
 
-    def images(self, side: str) -> np.ndarray:
-        """Return the images of a side, uint8 (n, h, w, 3); gray values in all three channels."""
-        parts = [self._read(self._names[part][0]) for part in self._parts[side]]
-        found = [part if part.ndim == 4 else part[..., None] for part in parts]
-        return np.concatenate([np.broadcast_to(part, (*part.shape[:3], 3)) for part in found])
+    def blocks(self, side: str) -> Iterator[np.ndarray]:
+        """Yield the images of a side in blocks, uint8 (m, h, w, 3); gray in all three channels.
+
+        A block has `mapped.BLOCK` bytes, also where the file is compressed. Only an array in
+        Fortran order, which stores no image in one piece, is read as a whole.
+        """
+        for part in self._parts[side]:
+            for block in self._blocks(self._names[part][0]):
+                images = block if block.ndim == 4 else block[..., None]
+                yield np.broadcast_to(images, (*images.shape[:3], 3))
+
+    def _blocks(self, key: str) -> Iterator[np.ndarray]:
+        with (
+            _explained(self.path, key),
+            zipfile.ZipFile(self.path) as archive,
+            archive.open(self._members[key]) as stream,
+        ):
+            shape, in_fortran_order, _ = _header(stream)
+            if in_fortran_order:
+                yield self._read(key)
+                return
+            size = int(np.prod(shape[1:]))
+            rows = max(1, mapped.BLOCK // size)
+            for start in range(0, shape[0], rows):
+                wanted = min(rows, shape[0] - start)
+                data = stream.read(wanted * size)
+                if len(data) < wanted * size:
+                    raise ValueError(f"it ends after {start + len(data) // size:,} images")
+                yield np.frombuffer(data, np.uint8).reshape(wanted, *shape[1:])
+            stream.read(1)  # compares the checksum
 
     def _read(self, key: str) -> np.ndarray:
         with _explained(self.path, key), np.load(self.path, allow_pickle=False) as file:
@@ -91,14 +119,7 @@ class ArrayFile:
         """Return the shape of an array of images from its header, without reading them."""
         key = Path(name).stem
         with _explained(self.path, key), archive.open(name) as stream:
-            version = np.lib.format.read_magic(stream)
-            read = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }.get(version)
-            if read is None:
-                raise ValueError(f"version {version} of the format")
-            shape, _, dtype = read(stream)
+            shape, _, dtype = _header(stream)
         if dtype != np.uint8:
             raise self._error(
                 f"{key} has type {dtype}; expected uint8, 0 to 255: scale the values and convert "
@@ -109,7 +130,7 @@ class ArrayFile:
             if len(shape) == 4 and shape[1] in (1, 3):
                 hint = ": move the channels to the end with transpose(0, 2, 3, 1)"
             raise self._error(f"{key} has shape {shape}; expected {_IMAGES}{hint}")
-        return tuple(shape)
+        return shape
 
     def _read_labels(self, part: str) -> np.ndarray:
         images, key = self._names[part]
@@ -153,25 +174,49 @@ def read_arrays(
     validation: str = "omit",
     image_size: int | None = None,
     per_class: int | None = None,
+    scratch: str | Path | None = None,
 ) -> Dataset:
     """Read an .npz file of images and labels as a dataset.
 
     `validation` is "omit", or the side, "train" or "test", that validation images are appended to.
     `image_size` (pixels) brings every image to a square: the shorter side is scaled to it and the
-    centre cropped. `per_class` keeps the first images of each class, on both sides. Raises
+    centre cropped. `per_class` keeps the first images of each class, on both sides. With
+    `scratch`, a folder, the pixels are kept there in an unnamed file instead of in memory. Raises
     AuditError as `ArrayFile`.
     """
     file = ArrayFile(path, validation)
     classes = np.unique(file.labels("train"))
+    width, height = (image_size, image_size) if image_size else file.size
     read = {}
     for side in ("train", "test"):
-        labels, images = file.labels(side), file.images(side)
+        labels = file.labels(side)
         kept = np.sort(np.concatenate([np.flatnonzero(labels == c)[:per_class] for c in classes]))
-        images = images[kept]
-        if image_size is not None:
-            images = np.stack([_scaled(image, image_size) for image in images])
+        shape = (len(kept), height, width, 3)
+        images = on_disk(shape, scratch) if scratch else np.empty(shape, np.uint8)
+        first = 0
+        for block in file.blocks(side):
+            rows = slice(*np.searchsorted(kept, (first, first + len(block))))
+            chosen = block[kept[rows] - first]
+            images[rows] = (
+                [_scaled(image, image_size) for image in chosen] if image_size else chosen
+            )
+            mapped.release(images)
+            first += len(block)
         read[side] = images, np.searchsorted(classes, labels[kept])
     return Dataset([str(value) for value in classes], *read["train"], *read["test"])
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Read the header of an array: its shape, whether it is in Fortran order, its type."""
+    version = np.lib.format.read_magic(stream)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version)
+    if read is None:
+        raise ValueError(f"version {version} of the format")
+    shape, in_fortran_order, dtype = read(stream)
+    return tuple(shape), in_fortran_order, dtype
 
 
 def _located(path: str | Path) -> Path:

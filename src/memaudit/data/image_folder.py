@@ -130,7 +130,7 @@ def read_folders(
                     continue
                 if not images.size:
                     shape = (len(named), *picture.pixels.shape)
-                    images = _on_disk(shape, scratch) if scratch else np.empty(shape, np.uint8)
+                    images = on_disk(shape, scratch) if scratch else np.empty(shape, np.uint8)
                 images[row] = picture.pixels
                 if not (row + 1) % mapped.rows_per_block(images):
                     mapped.release(images)
@@ -224,13 +224,14 @@ def count_images(folder: str | Path, side: str, per_class: int | None) -> int:
     return sum(min(len(images), per_class or len(images)) for images in classes)
 
 
-def _on_disk(shape: tuple[int, ...], folder: str | Path) -> np.ndarray:
+def on_disk(shape: tuple[int, ...], folder: str | Path) -> np.ndarray:
+    """Return `mapped.scratch`; raises AuditError if the disk is full."""
     try:
         return mapped.scratch(shape, folder)
     except OSError as error:
         raise AuditError(
             f"{printable(str(folder))}: {np.prod(shape) / 1e9:,.1f} GB for pixels cannot be stored "
-            f"({error.strerror}). Free disk space, or set dataset.image_folder.image_size"
+            f"({error.strerror}). Free disk space, or set an image size"
         ) from None
 
 

@@ -5,7 +5,7 @@ config/schema.json, for editors.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
@@ -33,7 +33,8 @@ def explain(error: Any, schema: dict[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         known = sorted(_at(path[:-1], schema)["properties"])
         near = get_close_matches(str(path[-1]), known, n=1)
-        hint = f"unknown key; did you mean {near[0]}? The" if near else "unknown key; the"
+        near = near or [_named(path[-1], schema)] if len(path) == 1 else near
+        hint = f"unknown key; did you mean {near[0]}? The" if any(near) else "unknown key; the"
         return f"{key_name(path)} = {value!r}: {hint} known keys are {', '.join(known)}"
     if error["type"] == "missing":
         return f"{key_name(path)} is missing"
@@ -41,11 +42,29 @@ def explain(error: Any, schema: dict[str, Any]) -> str:
         return f"{key_name(path)} = {value!r}: {error['ctx']['error']}"
     if error["type"] == "finite_number":
         return f"{key_name(path)} = {value!r}: must be a finite number"
+    if error["type"] == "string_type" and isinstance(value, bool):
+        meant = _named(path[-1], schema, beyond=path)
+        hint = f"; did you mean {meant}?" if meant else ""
+        return f"{key_name(path)} = {value}: must be {_allowed(_at(path, schema))}{hint}"
     if error["type"] == "string_type" and isinstance(value, int | float | date):
         # YAML reads 2024_01 as 202401 and 2024-01-02 as a date
         kind = "a date" if isinstance(value, date) else "a number"
         return f"{key_name(path)} = {value}: read as {kind}, not as text; write it in quotes"
     return f"{key_name(path)} = {value!r}: must be {_allowed(_at(path, schema))}"
+
+
+def _named(name: str, schema: dict[str, Any], beyond: Sequence[str] = ()) -> str:
+    """Return the first key of this name, other than `beyond`, at any depth; empty if none."""
+    left: list[tuple[str, ...]] = [()]
+    while left:
+        path = left.pop(0)
+        node = _at(path, schema)
+        if path and path[-1] == name and path != tuple(beyond):
+            return key_name(path)
+        left += [(*path, key) for key in node.get("properties", {})]
+        if "patternProperties" in node:
+            left.append((*path, "<name>"))
+    return ""
 
 
 def _at(path: Iterable[Any], schema: dict[str, Any]) -> dict[str, Any]:
