@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     snakemake = require("snakemake.cli", extra="workflow")
     given = [argument.partition("=")[0] for argument in arguments]
     if not {"-s", "--snakefile"} & set(given):
-        # progress bars on a terminal; in a file a few lines per job, without its lists of files
+        # progress bars on a terminal, else a few lines per job, without its lists of files
         display = ["--logger", "rich"] if sys.stderr.isatty() else QUIET
         if {"--logger", "--quiet", "-q", "--verbose", *DRY} & set(given):
             display = []

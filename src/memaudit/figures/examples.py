@@ -133,8 +133,8 @@ def subpopulations(
     """Draw figure 3: groups of selected training images beside the test images they influence.
 
     Shows the six groups with the highest sum of influences on the test images that they share, each
-    with its four most memorized training images and its four most influenced test images. Other
-    test images, which only one of them influences, are not shown.
+    with its four most memorized training images and its four most influenced test images. Those
+    that only one of them influences are not shown.
     """
     groups = _groups(pairs, assignments)[:_GROUPS]
     if not groups:
