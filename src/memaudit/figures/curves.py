@@ -23,7 +23,7 @@ from memaudit.results.curves import CurveRow
 from memaudit.results.statistics import Floats
 
 _LINES = (
-    ("train_accuracy", ORANGE, "--", "training images, augmented, during the epoch"),
+    ("train_accuracy", ORANGE, "--", "training images, as augmented, during the epoch"),
     ("test_accuracy", BLUE, "-", "test images"),
 )
 

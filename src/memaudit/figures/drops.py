@@ -89,10 +89,12 @@ def drops(
     axis.set_ylabel(
         "removed training examples; how models are trained (row of Table 2)", fontsize=SMALL
     )
+    bars = "95% CIs: thick on the fixed test set, thin including test-set sampling"
+    if not any(known(row.drop_low) for row in rows):
+        bars = "one model per arm, so without CIs"
     headed(
         axis,
-        "How much test accuracy drops when training examples are removed\n"
-        "95% CIs: thick on the fixed test set, thin including test-set sampling",
+        f"How much test accuracy drops when training examples are removed\n{bars}",
         columns=2,
     )
     plain(axis)

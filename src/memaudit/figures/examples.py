@@ -93,7 +93,8 @@ def duplicate_pairs(
     """
     shown = _copies(pairs, assignments, reason)[:_MOST]
     if not shown:
-        _message(f"no {reason} duplicate of a selected training example", path)
+        what = {"exact": "exact duplicate", "near": "near-duplicate"}[reason]
+        _message(f"no {what} of a selected training example in the test set", path)
         return
     rows = -(-len(shown) // _ACROSS)
     figure = plt.figure(figsize=(3 * _ACROSS, 2 * rows + 0.3), layout="constrained")
@@ -101,6 +102,7 @@ def duplicate_pairs(
     cells = figure.subfigures(rows, _ACROSS, squeeze=False, wspace=0.04).flat
     for cell, (row, test, value) in zip(cells, shown, strict=False):
         text = "not among the selected pairs" if value is None else f"influence {value:.2f}"
+        text += "\nanother photograph of the scene" if row.reason == "scene" else ""
         cell.suptitle(f"memorization {row.memorization:.2f}, {text}", fontsize=8)
         left, right = cell.subplots(1, 2)
         show(left, dataset.train_images[row.example], _label(dataset, "train", row.example))

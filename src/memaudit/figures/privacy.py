@@ -21,6 +21,10 @@ _COLOURS = {
     MEMORIZED: ORANGE,
     "not selected": GREY,
 }
+_LABELS = {
+    LEAKAGE_SHIFT: "duplicates, subpopulations (leakage_shift)",
+    MEMORIZED: "the other selected (memorized)",
+}
 
 
 def privacy(
@@ -50,22 +54,18 @@ def _roc(axis: Axes, curves: Mapping[tuple[str, str], tuple[np.ndarray, np.ndarr
             color=_COLOURS[group],
             linestyle="-" if attack == "online" else "--",
             linewidth=1.3,
-            label=f"{group}, {attack}" if group == "all" else group,
+            label=f"all, {attack}" if group == "all" else _LABELS.get(group, group),
         )
     axis.plot([_LEAST, 1], [_LEAST, 1], color="black", linewidth=0.6, linestyle=":")
     axis.set(xscale="log", yscale="log", xlim=(_LEAST, 1.1), ylim=(_LEAST, 1.1))
     axis.set_xlabel("false-positive rate (log scale)", fontsize=SMALL)
     axis.set_ylabel("true-positive rate (log scale)", fontsize=SMALL)
-    headed(axis, "ROC of the attack by training examples\ndotted: chance", columns=2)
+    headed(axis, "ROC of the attack, by training examples\ndotted: chance")
     plain(axis)
 
 
 def _vulnerability(axis: Axes, examples: Sequence[ExampleLeakage]) -> None:
-    for bucket, label in (
-        ("", "not selected"),
-        (LEAKAGE_SHIFT, LEAKAGE_SHIFT),
-        (MEMORIZED, MEMORIZED),
-    ):
+    for bucket, label in (("", "not selected"), *_LABELS.items()):
         shown = [row for row in examples if row.bucket == bucket]
         axis.scatter(
             [row.memorization for row in shown],
@@ -73,12 +73,12 @@ def _vulnerability(axis: Axes, examples: Sequence[ExampleLeakage]) -> None:
             s=8 if bucket else 4,
             alpha=0.8 if bucket else 0.3,
             linewidths=0,
-            color=_COLOURS[label],
+            color=_COLOURS[bucket or label],
             label=label,
             rasterized=True,
         )
     axis.axhline(0.5, color="black", linewidth=0.6, linestyle=":")
     axis.set_xlabel("memorization (fraction)", fontsize=SMALL)
     axis.set_ylabel("vulnerability (AUC of the attack on the example)", fontsize=SMALL)
-    headed(axis, "Vulnerability of each training example\ndotted: chance", columns=2)
+    headed(axis, "Vulnerability of each training example\ndotted: chance")
     plain(axis)
