@@ -1,12 +1,13 @@
-"""Recompute the tables, figures and page of docs/cifar100 from its files, without any image.
+"""Recompute the tables, figures and pages of docs/cifar100 from its files, without any image.
 
-    python benchmarks/cifar100.py              # rewrite docs/cifar100
-    python benchmarks/cifar100.py --restore    # first copy its models to results/cifar100-cpu
-    python benchmarks/cifar100.py --collect    # first copy finished models and lists from there
+    python benchmarks/cifar100.py                        # rewrite docs/cifar100
+    python benchmarks/cifar100.py --study gpu --restore  # first copy its models to results/
+    python benchmarks/cifar100.py --study gpu --collect  # first copy finished models from there
 
-docs/cifar100 holds the shards of the study config/cifar100-cpu.yaml and what its removals follow
-from. A trial counts once every arm has its model; the models of a trial must be trained on one type
-of processor. --restore leaves out models of incomplete trials from other processors than this one.
+The two studies are config/cifar100-gpu.yaml (docs/cifar100) and config/cifar100-cpu.yaml
+(docs/cifar100/cpu). Both remove the same examples; docs/cifar100 holds what these follow from. A
+trial counts once every arm has its model; the models of a trial must be trained on one type of
+processor. --restore leaves out models of incomplete trials from other processors than this one.
 """
 
 import argparse
@@ -37,7 +38,8 @@ from memaudit.templates import render
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs/cifar100"
-CONFIG = ROOT / "config/cifar100-cpu.yaml"
+STUDIES = {"gpu": FOLDER, "cpu": FOLDER / "cpu"}
+TRIED = {"gpu": "learning_rates_tried.csv", "cpu": "networks_tried.csv"}
 JUDGED = ROOT / "data/annotations/cifar100_subpopulations.csv"
 MEMORIZED = "memorized.npy"  # bits: F&Z's memorization reaches the threshold
 INPUTS = ("selected_pairs.csv", "buckets.csv", "leaks.csv", "subpopulations.csv", MEMORIZED)
@@ -70,20 +72,27 @@ class Fit:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--study", choices=STUDIES, help="one of the two; default: both")
     parser.add_argument("--restore", action="store_true")
     parser.add_argument("--collect", action="store_true")
-    study = the_study()
-    parser.add_argument("--results", type=Path, default=ROOT / study.results)
+    parser.add_argument("--results", type=Path, help="the results folder, if not the study's")
     given = parser.parse_args()
-    if given.restore:
-        restore(study, FOLDER, given.results)
-    if given.collect:
-        collect(study, given.results, FOLDER)
-    publish(study, FOLDER, FOLDER)
+    for kind in [given.study] if given.study else STUDIES:
+        study, folder = the_study(kind), STUDIES[kind]
+        results = given.results or ROOT / study.results
+        if given.restore:
+            restore(study, folder, results)
+        if given.collect:
+            collect(study, results, folder)
+        publish(kind, study, folder, folder)
 
 
-def the_study() -> Study:
-    return Study(yaml.safe_load(CONFIG.read_text(encoding="utf-8")))
+def config(kind: str) -> Path:
+    return ROOT / f"config/cifar100-{kind}.yaml"
+
+
+def the_study(kind: str) -> Study:
+    return Study(yaml.safe_load(config(kind).read_text(encoding="utf-8")))
 
 
 def shard(folder: Path, arm: tuple[str, str], trial: int) -> Path:
@@ -117,7 +126,8 @@ def restore(study: Study, source: Path, results: Path) -> None:
 
     from memaudit.models.device import describe
 
-    here = describe(torch.device("cpu"))
+    on_gpu = study.config.training.device != "cpu" and torch.cuda.is_available()
+    here = describe(torch.device("cuda" if on_gpu else "cpu"))
     complete = complete_trials(study, source)
     for trial in range(study.config.trials):
         for path, device in processors(study, source, trial).items():
@@ -139,31 +149,35 @@ def collect(study: Study, results: Path, folder: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
     for name in INPUTS[:-1]:
-        shutil.copyfile(results / name, folder / name)
-    (folder / "removals").mkdir(exist_ok=True)
+        if (results / name).exists():
+            shutil.copyfile(results / name, FOLDER / name)
+    (FOLDER / "removals").mkdir(exist_ok=True)
     for path in sorted((results / "removals").glob("*.txt")):
-        shutil.copyfile(path, folder / "removals" / path.name)
+        shutil.copyfile(path, FOLDER / "removals" / path.name)
     if (scores := ROOT / str(study.published_memorization)).exists():
         chosen = np.load(scores) >= study.config.selection.memorization
-        np.save(folder / MEMORIZED, np.packbits(chosen))
+        np.save(FOLDER / MEMORIZED, np.packbits(chosen))
 
 
-def publish(study: Study, source: Path, output: Path) -> None:
-    """Write the tables, figures and page to `output`, from the files of `source`."""
+def publish(kind: str, study: Study, source: Path, output: Path, inputs: Path = FOLDER) -> None:
+    """Write the tables, figures and page to `output`, from the models of `source`.
+
+    `inputs` is the folder with the lists of examples.
+    """
     trials = complete_trials(study, source)
-    assignments = tables.read_rows(source / "buckets.csv", Assignment)
-    leaks = tables.read_rows(source / "leaks.csv", Leak)
-    members = tables.read_rows(source / "subpopulations.csv", Member)
+    assignments = tables.read_rows(inputs / "buckets.csv", Assignment)
+    leaks = tables.read_rows(inputs / "leaks.csv", Leak)
+    members = tables.read_rows(inputs / "subpopulations.csv", Member)
     lists = {
-        name: read_examples(source / f"removals/{name}.txt", N_TRAIN)
+        name: read_examples(inputs / f"removals/{name}.txt", N_TRAIN)
         for name in removal_lists(assignments)
     }
     for name, examples in removal_lists(assignments).items():
         if examples != lists[name].tolist():
-            sys.exit(f"{source}: removals/{name}.txt does not follow from buckets.csv")
-    pairs = tables.read_rows(source / "selected_pairs.csv", Pair)
+            sys.exit(f"{inputs}: removals/{name}.txt does not follow from buckets.csv")
+    pairs = tables.read_rows(inputs / "selected_pairs.csv", Pair)
     influenced = np.unique([pair.test for pair in pairs])
-    found = tabulate(study, source, output, trials, lists) if trials else {}
+    found = tabulate(study, source, output, trials, lists, inputs) if trials else {}
     page = render(
         "cifar100.md",
         trials=trials,
@@ -181,7 +195,8 @@ def publish(study: Study, source: Path, output: Path) -> None:
             for bucket in ("leakage_shift", "memorized")
         },
         leaked=N_TEST - len(leak_free(leaks, N_TEST)),
-        tried=tables.read_texts(source / "networks_tried.csv"),
+        kind=kind,
+        tried=tables.read_texts(STUDIES[kind] / TRIED[kind]),
         groups=judged_groups(
             members, {leak.train for leak in leaks} & {*lists["selected"].tolist()}
         ),
@@ -191,7 +206,12 @@ def publish(study: Study, source: Path, output: Path) -> None:
 
 
 def tabulate(
-    study: Study, source: Path, output: Path, trials: int, lists: dict[str, np.ndarray]
+    study: Study,
+    source: Path,
+    output: Path,
+    trials: int,
+    lists: dict[str, np.ndarray],
+    inputs: Path,
 ) -> dict:
     """Write the tables and figures of the complete trials; return what the page quotes."""
     from memaudit.figures.affected import affected as draw_affected
@@ -201,9 +221,9 @@ def tabulate(
     settings = table2.Settings(
         **study.settings["statistics"], seed=study.config.seed, published=True
     )
-    assignments = tables.read_rows(source / "buckets.csv", Assignment)
-    leaks = tables.read_rows(source / "leaks.csv", Leak)
-    pairs = tables.read_rows(source / "selected_pairs.csv", Pair)
+    assignments = tables.read_rows(inputs / "buckets.csv", Assignment)
+    leaks = tables.read_rows(inputs / "leaks.csv", Leak)
+    pairs = tables.read_rows(inputs / "selected_pairs.csv", Pair)
     shards = {arm: [shard(source, arm, trial) for trial in range(trials)] for arm in study.arms}
     gathered = output / "accuracies.h5"
     accuracies.gather_accuracies(
@@ -226,7 +246,7 @@ def tabulate(
     store.write_text(output / "table2.md", table)
     drops(rows, output / "drops.png", each)
 
-    bits = np.unpackbits(np.load(source / MEMORIZED), count=N_TRAIN)
+    bits = np.unpackbits(np.load(inputs / MEMORIZED), count=N_TRAIN)
     contrasts = table2.Contrasts(arms, removed, settings)
     judged = claims.judge(contrasts, assignments, leaks, np.flatnonzero(bits))
     tables.write_rows(output / "claims.csv", claims.Claim, judged)

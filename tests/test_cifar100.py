@@ -58,15 +58,18 @@ def test_the_buckets_are_those_of_the_annotation_and_the_finder():
     assert Counter(row["bucket"] for row in buckets) == {"leakage_shift": 457, "memorized": 507}
 
 
-def test_the_page_and_its_tables_follow_from_the_committed_files(tmp_path):
+@pytest.mark.parametrize("kind", cifar100.STUDIES)
+def test_the_page_and_its_tables_follow_from_the_committed_files(tmp_path, kind):
     """Digit for digit; figures are redrawn but not compared."""
-    cifar100.publish(cifar100.the_study(), FOLDER, tmp_path)
+    folder = cifar100.STUDIES[kind]
+    cifar100.publish(kind, cifar100.the_study(kind), folder, tmp_path)
     written = [path for path in tmp_path.iterdir() if path.suffix in (".csv", ".md")]
     assert "README.md" in {path.name for path in written}
     for path in written:
-        assert path.read_bytes() == (FOLDER / path.name).read_bytes(), path.name
-    computed = {path.name for path in tmp_path.iterdir()} | {*cifar100.INPUTS, "networks_tried.csv"}
-    committed = {path.name for path in FOLDER.iterdir() if path.is_file()}
+        assert path.read_bytes() == (folder / path.name).read_bytes(), path.name
+    computed = {path.name for path in tmp_path.iterdir()} | {cifar100.TRIED[kind]}
+    computed |= {*cifar100.INPUTS} if kind == "gpu" else set()
+    committed = {path.name for path in folder.iterdir() if path.is_file()}
     assert committed <= computed, "a file that nothing computes"
 
 
@@ -75,7 +78,7 @@ def trained(tmp_path, monkeypatch):
     """A study of two arms, and a function that adds the model of an arm."""
     study = SimpleNamespace(
         arms=[("original", "none"), ("original", "selected")],
-        config=SimpleNamespace(trials=3),
+        config=SimpleNamespace(trials=3, training=SimpleNamespace(device="cpu")),
     )
 
     def add(arm, trial, device, folder=tmp_path / "docs"):
@@ -132,10 +135,10 @@ def test_models_of_an_incomplete_trial_from_another_processor_are_not_restored(t
 
 def invented(folder, trials):
     """Write models that guess, of all arms and so many trials, beside the committed lists."""
-    for name in (*cifar100.INPUTS, "networks_tried.csv"):
+    for name in cifar100.INPUTS:
         shutil.copyfile(FOLDER / name, folder / name)
     shutil.copytree(FOLDER / "removals", folder / "removals")
-    given = yaml.safe_load(cifar100.CONFIG.read_text()) | {"statistics": {"bootstrap": 200}}
+    given = yaml.safe_load(cifar100.config("cpu").read_text()) | {"statistics": {"bootstrap": 200}}
     study = Study(given)
     rng = np.random.default_rng(0)
     for trial in range(trials):
@@ -174,7 +177,7 @@ def invented(folder, trials):
 def test_the_page_with_few_trials(tmp_path, trials):
     """One trial has no CI and judges no claim; the page says so. Two have."""
     study = invented(tmp_path, trials)
-    cifar100.publish(study, tmp_path, tmp_path)
+    cifar100.publish("cpu", study, tmp_path, tmp_path, tmp_path)
     page = (tmp_path / "README.md").read_text()
     assert f"**Preliminary: {trials} of 12 trials.**" in page
     assert ("gives no CI and no test" in page) == (trials == 1)
@@ -194,4 +197,4 @@ def test_a_removal_list_that_does_not_follow_from_the_buckets_is_refused(tmp_pat
     listed = tmp_path / "removals/memorized.txt"
     listed.write_text(listed.read_text().split("\n", 1)[1])
     with pytest.raises(SystemExit, match=r"memorized\.txt does not follow from buckets\.csv"):
-        cifar100.publish(study, tmp_path, tmp_path)
+        cifar100.publish("cpu", study, tmp_path, tmp_path, tmp_path)

@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import json
 import os
 import re
 import runpy
@@ -74,6 +75,23 @@ def test_a_study_in_sessions_writes_the_files_of_the_workflow(main, study, monke
     assert "all models of this process are trained" in run("--minutes", "5")
     assert all(same(content(path), kept) for path, kept in zip(paths, expected, strict=True))
     assert "train" not in study.planned()
+
+
+def test_jobs_on_random_images(main, tmp_path, monkeypatch, capsys):
+    """`resume` finds the same bits after kills, `models` a ratio of times."""
+    options = ["--device", "cpu", "--network", "tiny", "--images", "512", "--batch", "64"]
+    for command, more in (
+        ("resume", ["--epochs", "60"]),
+        ("models", ["--models", "2", "--epochs", "1"]),
+    ):
+        arguments = ["gpu", command, "--output", str(tmp_path), *options, *more]
+        monkeypatch.setattr(sys, "argv", arguments)
+        main()
+    printed = capsys.readouterr().out
+    assert "tiny, bfloat16: the same bits after 2 kills" in printed
+    found = json.loads((tmp_path / "models.json").read_text())
+    ratio = found["loop_seconds_per_model"] / found["job_seconds_per_model"]
+    assert found["models_per_hour_ratio"] == pytest.approx(ratio, rel=0.02)
 
 
 def test_speed_resumes_after_finished_measurements(main, tmp_path, monkeypatch):

@@ -153,7 +153,7 @@ def test_the_plan_counts_the_start_of_each_job_and_names_the_basis(config, tmp_p
     assert plan.part(study, machine, ("weight_decay", "none"), 1).basis == "stated rate"
     text = plan.render_cost(study, plan.Machine("cpu", 2, "a GPU was given, but " + 20 * "no use "))
     assert "Training stops on this machine:\n  a GPU was given, but no use" in text
-    assert "A network of your own is assumed to take as long as fz_resnet50." in text
+    assert "A network of your own is assumed to take as long as fz_resnet50;" in text
     assert max(map(len, text.splitlines())) <= 100
 
 

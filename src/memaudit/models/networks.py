@@ -81,7 +81,7 @@ def small(classes: int) -> nn.Module:
     """Five convolutions for CIFAR on a CPU, residual at 8x8 and 4x4: 0.6 million parameters.
 
     The stem halves the side, which lowers accuracy and saves three quarters of the time. Trained as
-    in config/cifar100-cpu.yaml; docs/cifar100 states its accuracy.
+    in config/cifar100-cpu.yaml; docs/cifar100/cpu states its accuracy.
     """
     stem, middle, last = 40, 80, 192
     return nn.Sequential(

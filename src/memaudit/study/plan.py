@@ -26,8 +26,9 @@ Kind = Literal["cpu", "gpu"]
 
 # Training throughput in images per second at 32 x 32 pixels (scaled by area), forward and backward.
 # CPU: measured in float32, one thread of a 2-core Xeon (small: in bfloat16, of a 2-core EPYC with
-# AVX512-BF16). GPU: computed for an H200 and bfloat16, not measured (small and tiny: taken as
-# resnet9).
+# AVX512-BF16). GPU: an H200 in bfloat16; fz_resnet50 and resnet9 measured
+# (benchmarks/results/gpu), resnet50 taken as the former, small and tiny as the latter; resnet18
+# not measured: the same part of its limit by memory traffic as resnet9.
 IMAGES_PER_SECOND: dict[Kind, dict[str, float]] = {
     "cpu": {
         "fz_resnet50": 12,
@@ -40,17 +41,18 @@ IMAGES_PER_SECOND: dict[Kind, dict[str, float]] = {
     "gpu": {
         "fz_resnet50": 17_000,
         "resnet50": 17_000,
-        "resnet18": 110_000,
-        "resnet9": 250_000,
-        "small": 250_000,
-        "tiny": 250_000,
+        "resnet18": 58_000,
+        "resnet9": 120_000,
+        "small": 120_000,
+        "tiny": 120_000,
     },
 }
 TIMED = "timed"
 SLOWEST = "fz_resnet50"  # a network of the user's own is assumed to take as long, until it is timed
 ASSUMED = f"as {SLOWEST}"
 EVALUATED = 1 / 3  # what evaluating an image takes of training on it: one pass of about three
-WIDE = 2  # on a GPU, float32 and TF32 move twice the bytes of bfloat16
+# times that a GPU takes in other precisions: the ratios of resnet9 and fz_resnet50 on an H200
+SLOWER = {"bfloat16": 1.0, "tf32": 1.6, "float32": 8.0}
 STEP = 0.25e-3  # seconds of a step on a GPU, at least: it launches about a hundred kernels
 START_UP = {"cpu": 5.0, "gpu": 10.0}  # seconds in which a job starts Python and loads torch
 JOB = 1800  # seconds that a job takes with models_per_job "auto", about
@@ -268,8 +270,7 @@ def stated_seconds(kind: Kind, training: Training) -> float:
     rate = stated.get(training.network, stated[SLOWEST]) * (32 / training.side) ** 2
     if kind == "cpu":
         return training.work / rate
-    if training.precision != "bfloat16":
-        rate /= WIDE
+    rate /= SLOWER[training.precision]
     return max(training.work / rate, STEP * training.steps)
 
 
