@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ def test_scores_in_three_lines(page):
         "test_labels": np.arange(10) % 2,
     }
     (code,) = [block for block in blocks(page, "python") if "Scores" in block]
-    exec(re.sub("^   ", "", code, flags=re.M) if page == "README.md" else code, names)
+    exec(textwrap.dedent(code), names)
     assert len(names["scores"].memorization.to_frame()) == 30
 
 
