@@ -21,6 +21,10 @@ DISPLAY_OPTIONS := $(shell test -t 2 && echo --logger rich || echo --quiet rules
 digits: .venv
 	$(BIN)/snakemake $(DISPLAY_OPTIONS) --configfile config/digits.yaml
 
+# the same bits on every x86-64 processor with AVX2 (docs/training.md)
+demo: export ATEN_CPU_CAPABILITY := avx2
+demo: export MKL_CBWR := COMPATIBLE
+demo: export ONEDNN_MAX_CPU_ISA := AVX2
 demo: .venv
 	$(BIN)/snakemake $(DISPLAY_OPTIONS) --configfile $(CONFIG)
 

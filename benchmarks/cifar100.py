@@ -32,6 +32,7 @@ from memaudit.models.shards import Origin, read_shards, reading_shard
 from memaudit.published.annotation import CIFAR100_DIGEST
 from memaudit.results import accuracies, affected, claims, curves, summary, table2
 from memaudit.results.answer import answer
+from memaudit.results.statistics import Arm, Estimate, accuracy_drop
 from memaudit.scores.selection import Pair
 from memaudit.study.study import Study
 from memaudit.templates import render
@@ -68,6 +69,21 @@ class Fit:
     influenced: float
     train: float
     selected: float
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The excess drop of an arm and what groups of test images contribute to it, pp.
+
+    On the fixed test set. `leak_free` is the excess drop on the test images without a duplicate.
+    """
+
+    recipe: str
+    removal: str
+    all: Estimate
+    influenced: Estimate
+    duplicated: Estimate
+    leak_free: Estimate
 
 
 def main() -> None:
@@ -264,6 +280,22 @@ def tabulate(
     tables.write_rows(output / "affected.csv", affected.Example, examples)
     draw_affected([(one, found) for one, _, found in views], output / "affected.png")
 
+    influenced = np.unique([pair.test for pair in pairs])
+    duplicated = np.setdiff1d(np.arange(N_TEST), clean)
+    parts = []
+    for recipe, removal in study.paper_rows:
+        control, reduced = arms[f"{recipe}/{CONTROL}{removal}"], arms[f"{recipe}/{removal}"]
+        parts.append(
+            Parts(
+                recipe,
+                removal,
+                accuracy_drop(control, reduced),
+                contribution(control, reduced, influenced),
+                contribution(control, reduced, duplicated),
+                accuracy_drop(control.on(clean), reduced.on(clean)),
+            )
+        )
+
     learned = []
     for recipe, removal in study.full_arms:
         checked = origin(study, recipe, removal, lists)
@@ -280,12 +312,19 @@ def tabulate(
         "table": summary.first_table(table),
         "claims": summary.first_table(text),
         "summaries": summaries,
+        "parts": parts,
         "rows": rows,
         "seconds": sum(part.seconds for part in trained),
         "models": sum(part.models for part in trained),
         "devices": sorted({part.device for part in trained}),
         "versions": shard_versions(path for paths in shards.values() for path in paths),
     }
+
+
+def contribution(full: Arm, reduced: Arm, images: np.ndarray) -> Estimate:
+    """Return what some images, int64 (images,), contribute to the drop on the whole test set."""
+    found, share = accuracy_drop(full.on(images), reduced.on(images)), len(images) / N_TEST
+    return Estimate(share * found.value, low=share * found.low, high=share * found.high)
 
 
 def fits(

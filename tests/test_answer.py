@@ -50,7 +50,7 @@ def test_the_answer_in_full():
         "may be smaller on others.",
         "With weight_decay, the excess drop is 0.80 pp (0.10 to 1.50) for the 5 examples with a "
         "duplicate in the test set or in a subpopulation (leakage_shift) and 0.40 pp (-0.30 to "
-        "1.10) for the 3 examples with neither (memorized); it is statistically significant for "
+        "1.10) for the 3 examples with neither (memorized); it differs significantly from 0 for "
         "both.",
         "Verdict: memorization is needed here; removing the memorized bucket lowers accuracy by "
         "more than removing random examples (p = 0.010, Holm-adjusted).",
@@ -82,15 +82,15 @@ def test_selection_on_one_half_needs_no_reservation():
         ),
         (
             {"verdict": "inconclusive", "p_excess": 0.6},
-            "; it is statistically significant only for leakage_shift.\n\nVerdict: inconclusive; "
-            "for the memorized bucket neither an excess drop (p = 0.600, Holm-adjusted) nor "
-            "equivalence to its control within ±0.25 pp (p = 0.300) is shown, so more trials or "
-            "test images are needed.",
+            "; it differs significantly from 0 only for leakage_shift.\n\n"
+            "Verdict: inconclusive for the memorized bucket: neither an excess drop (p = 0.600, "
+            "Holm-adjusted) nor equivalence to its control within ±0.25 pp (p = 0.300) is shown, so "
+            "more trials or test images are needed.",
         ),
         (
             {"verdict": "nothing removed", "n_removed": 0, "p_excess": NAN},
             "for the 5 examples with a duplicate in the test set or in a subpopulation "
-            "(leakage_shift); it is statistically significant.\n\n"
+            "(leakage_shift); it differs significantly from 0.\n\n"
             "Verdict: none on memorization alone, as the memorized bucket is empty.",
         ),
         (

@@ -26,10 +26,8 @@ with job(snakemake.log[0]) as report:
     memorization_histogram(data, memorization, buckets, snakemake.output.memorization)
     rows = tables.read_rows(snakemake.input.table, Table2Row)
     with store.reading(snakemake.input.accuracies, store.ACCURACIES) as file:
-        accuracies = {
-            (row.recipe, row.removal): file[f"{row.recipe}/{row.removal}/test_accuracy"][:]
-            for row in rows
-        }
+        arms = {(row.recipe, removal) for row in rows for removal in (row.removal, "none")}
+        accuracies = {arm: file["/".join(arm)]["test_accuracy"][:] for arm in arms}
     drops(rows, snakemake.output.drops, accuracies)
     ranked = read_ranked(snakemake.input.ranked, data)
     alike = {pair: score for pair, (score, _) in ranked.items()}

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 
 from memaudit.buckets.assign import LEAKAGE_SHIFT, MEMORIZED
@@ -33,9 +34,9 @@ def drops(
 ) -> None:
     """Draw the drops of Table 2 with both 95% CIs, their controls, and published values.
 
-    A small dot beside a control is one of its draws, by the test accuracies (models,) of its arm
-    (recipe, removal): the mean on all examples minus that of the model trained without the drawn
-    examples.
+    A small dot beside a control is one of its draws, by the test accuracies (models,) of the arms
+    (recipe, removal): that of a model on all examples minus that of the model of the same trial
+    without the drawn examples, or the mean on all examples where the arms have other trials.
     """
     tests = [row for row in rows if not row.removal.startswith(CONTROL)]
     controls = {(row.recipe, row.removal): row for row in rows if row not in tests}
@@ -53,9 +54,10 @@ def drops(
         label = once("examples removed")
         _drop(axis, row, place - _APART, color=BLUE, marker="o", label=label)
         if control := controls.get((row.recipe, CONTROL + row.removal)):
-            drawn = accuracies.get((control.recipe, control.removal), ())
+            drawn = accuracies.get((control.recipe, control.removal), np.empty(0))
+            full = accuracies.get((control.recipe, "none"), np.empty(0))
             axis.plot(
-                [control.acc_full - accuracy for accuracy in drawn],
+                (full if len(full) == len(drawn) else control.acc_full) - drawn,
                 [place + _DRAWS] * len(drawn),
                 ".",
                 color=GREY,

@@ -323,10 +323,6 @@ def verdict(row: Comparison) -> str:
 def markdown(rows: Sequence[Table2Row], name: str, answer: str, margin: float) -> str:
     """Return Table 2 for readers: the answer, the table, and what its columns mean."""
     columns = describe(Table2Row)
-    few_trials = any(
-        row.drop_sampling_high - row.drop_sampling_low < row.drop_high - row.drop_low
-        for row in rows
-    )
     return render(
         "table2.md",
         rows=rows,
@@ -334,5 +330,4 @@ def markdown(rows: Sequence[Table2Row], name: str, answer: str, margin: float) -
         answer=answer,
         margin=margin,
         columns=columns,
-        few_trials=few_trials,
     )
