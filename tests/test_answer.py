@@ -84,8 +84,8 @@ def test_selection_on_one_half_needs_no_reservation():
             {"verdict": "inconclusive", "p_excess": 0.6},
             "; it differs significantly from 0 only for leakage_shift.\n\n"
             "Verdict: inconclusive for the memorized bucket: neither an excess drop (p = 0.600, "
-            "Holm-adjusted) nor equivalence to its control within ±0.25 pp (p = 0.300) is shown, so "
-            "more trials or test images are needed.",
+            "Holm-adjusted) nor equivalence to its control within ±0.25 pp (p = 0.300) is shown, "
+            "so more trials or test images are needed.",
         ),
         (
             {"verdict": "nothing removed", "n_removed": 0, "p_excess": NAN},
