@@ -117,8 +117,12 @@ def test_pairs_of_a_test_image_are_annotated_at_once(chromium, dataset, tmp_path
     page.press("D")
     assert page.text("#status") == "Test 4: 2 pairs different." and page.shown == (10, 2)
     assert page.counts == "5 of 7 left same 0 near 0 different 2 skip 0"
-    assert page.text("#uncertainty").startswith("0.0 ± 0.0 of 2")
-    assert page.text("#uncertainty").endswith("; you may stop")
+    seen = "; 0 of 2 annotated pairs, expected 0.8"  # 0.5 and 0.25
+    assert page.text("#uncertainty") == f"0.0 ± 0.0 of 2 selected examples have a duplicate{seen}"
+    page.choose("#show", "pairs")
+    page.press("d", "d", "d")
+    assert page.text("#uncertainty").endswith("annotated pairs, expected 3.4; you may stop")
+    page.press("u", "u", "u")
     page.press("u")
     assert page.counts.startswith("7 of 7 left") and page.shown == (9, 4)
 
@@ -164,6 +168,7 @@ def test_letters_typed_into_a_field_do_not_annotate(page):
 
 
 def test_images_are_those_of_the_dataset(page, dataset):
+    page.press("z")  # sharp pixels
     assert (page.pixels(page.element("#train")) == dataset.train_images[9]).all()
     assert (page.pixels(page.element("#test")) == dataset.test_images[4]).all()
     page.press("m", "o")
@@ -193,6 +198,7 @@ def test_facts_about_a_pair_are_shown(page):
 
 
 def test_a_group_is_shown_with_its_parts(page, dataset):
+    page.press("z")  # sharp pixels
     page.choose("#show", "groups")
     members = page.driver.find_elements("css selector", "#members figure")
     assert [m.text.split("\n")[0].split() for m in members] == [

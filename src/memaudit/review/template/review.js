@@ -86,7 +86,7 @@ const state = {
   at: null, // key of the item shown
   view: null, // blink, overlay, difference or null
   mirror: false,
-  smooth: false,
+  smooth: true,
 };
 const PREFIX = `memaudit-review:${content.study}:`;
 const STORAGE_KEY = PREFIX + content.digest;
@@ -142,7 +142,7 @@ function restore() {
   const found = kept(STORAGE_KEY);
   if (!found) return offerEarlier();
   Object.assign(state, { decisions: found.decisions, unexported: found.unexported, at: found.at });
-  Object.assign(state, { view: found.view || null, smooth: Boolean(found.smooth) });
+  Object.assign(state, { view: found.view || null, smooth: found.smooth ?? true });
   for (const [name, id] of Object.entries(FILTERS)) {
     $(id).value = found.filters?.[name];
     if ($(id).selectedIndex < 0) $(id).selectedIndex = 0;
@@ -325,7 +325,8 @@ function showProgress() {
 }
 
 const SELECTED = Object.keys(content.train).filter((index) => content.train[index].selected).length;
-const ENOUGH = 0.01; // of the selected examples: a standard deviation below which one may stop
+const ENOUGH = 0.01; // of the selected examples: a standard deviation below which one may stop ...
+const FEWEST = 50; // ... after so many annotated pairs, which show whether the probabilities hold
 
 /* Probability that a pair is a duplicate, after its annotation. */
 function chance({ key, settled, probability }) {
@@ -346,8 +347,15 @@ function showUncertainty() {
   }
   const deviation = Math.sqrt(variance);
   $("uncertainty").hidden = !SELECTED;
-  const enough = deviation < ENOUGH * SELECTED ? "; you may stop" : "";
-  $("uncertainty").textContent = `${expected.toFixed(1)} ± ${deviation.toFixed(1)} of ${SELECTED} selected examples have a duplicate${enough}`;
+  const annotated = pairItems.filter((item) => ["same", "near", "different"].includes(state.decisions.get(item.key)));
+  const total = (value) => annotated.reduce((sum, item) => sum + value(item), 0);
+  const seen = annotated.length
+    ? `; ${total(chance)} of ${annotated.length} annotated pairs, expected ${total(({ probability }) => probability).toFixed(1)}`
+    : "";
+  const enough = deviation < ENOUGH * SELECTED && annotated.length >= Math.min(FEWEST, pairItems.length);
+  $("uncertainty").textContent =
+    `${expected.toFixed(1)} ± ${deviation.toFixed(1)} of ${SELECTED} selected examples have a duplicate` +
+    seen + (enough ? "; you may stop" : "");
 }
 
 function showItem() {
