@@ -9,7 +9,7 @@ from test_duplicates import scenes, to_uint8
 
 from memaudit.data.dataset import Dataset
 from memaudit.duplicates import calibration, features, find_duplicates, find_scenes, scene
-from memaudit.duplicates.matching import match
+from memaudit.duplicates.matching import distinct, nearest, overall
 from memaudit.errors import AuditError
 
 SIDE, WIDE = 32, 48
@@ -68,9 +68,18 @@ def test_relative_to_the_class_by_hand():
 def test_matching_is_the_mean_distance_to_the_nearest_part():
     rng = np.random.default_rng(0)
     test, train = rng.normal(size=(2, 5, 3)), rng.normal(size=(4, 7, 3))
-    found = match(*(torch.tensor(x, dtype=torch.float32) for x in (test, train)))
+    found = nearest(*(torch.tensor(x, dtype=torch.float32) for x in (test, train)))
     apart = ((test[:, None, :, None] - train[None, :, None, :]) ** 2).sum(-1)
-    assert found.numpy() == pytest.approx(-apart.min(3).mean(2).min(0), abs=1e-5)
+    assert overall(found).numpy() == pytest.approx(-apart.min(3).mean(2).min(0), abs=1e-5)
+
+
+def test_parts_count_by_how_much_they_exceed_what_others_reach():
+    # by part, training images 0 to 4; ranks 2 and 3 are the third and fourth greatest
+    found = torch.tensor([[0.0, -9], [-1, -8], [-2, -7], [-3, -6], [-4, -5]])[:, None]
+    expected = [(2.5 + 0) / 2, (1.5 + 0) / 2, (0.5 + 0.5) / 2, (0 + 1.5) / 2, (0 + 2.5) / 2]
+    assert distinct(found, (2, 4)).tolist() == expected
+    mirrored = torch.cat([found, found.flip(0)], 1)  # the better view counts
+    assert distinct(mirrored, (2, 4)).tolist() == expected
 
 
 @pytest.mark.parametrize("embedding", ["classical", "network"])

@@ -72,12 +72,12 @@ def patch_vectors(
     return torch.cat(found, 1)
 
 
-def match(test: torch.Tensor, train: torch.Tensor) -> torch.Tensor:
-    """Return how well the parts of one test image are found in training images, (c,), at most 0.
+def nearest(test: torch.Tensor, train: torch.Tensor) -> torch.Tensor:
+    """Return how well each part of a test image is found in training images, (c, v, n), at most 0.
 
     `test` (v, n, k) holds the n parts of each of v views of it, `train` (c, m, k) those of the
     training images. Each part of the test image is compared with its nearest one in a training
-    image; the result is minus the mean squared distance, for the view where it is smallest.
+    image; the result is minus the squared distance.
     """
     views, parts, _ = test.shape
     flat = test.flatten(0, 1)
@@ -86,5 +86,21 @@ def match(test: torch.Tensor, train: torch.Tensor) -> torch.Tensor:
     left = torch.cat([flat, flat.new_full((len(flat), 1), -0.5)], 1)
     right = torch.cat([train, train.square().sum(2, keepdim=True)], 2)
     product = right.flatten(0, 1) @ left.T
-    nearest = product.view(*train.shape[:2], -1).amax(1)
-    return (2 * nearest - norm).view(len(train), views, parts).mean(2).amax(1)
+    found = product.view(*train.shape[:2], -1).amax(1)
+    return (2 * found - norm).view(len(train), views, parts)
+
+
+def overall(found: torch.Tensor) -> torch.Tensor:
+    """Return the mean of `nearest` (c, v, n) over the parts, in the best view, (c,)."""
+    return found.mean(2).amax(1)
+
+
+def distinct(found: torch.Tensor, ranks: tuple[int, int]) -> torch.Tensor:
+    """Return by how much `nearest` (c, v, n) exceeds, part by part, what others reach, (c,).
+
+    The level of a part is the mean of `ranks` (from 0) over the training images. A part below it
+    counts as being at it, so that parts that are not in both images do no harm, as in local naive
+    Bayes nearest neighbors (McCann and Lowe 2012). Mean over the parts, in the best view.
+    """
+    level = found.topk(min(ranks[1], len(found)), dim=0).values[ranks[0] :].mean(0)
+    return overall((found - level).clamp_min(0))

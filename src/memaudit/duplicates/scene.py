@@ -16,7 +16,14 @@ from memaudit.data.dataset import Dataset
 from memaudit.duplicates.calibration import probability
 from memaudit.duplicates.features import Features, features_of
 from memaudit.duplicates.finder import LISTED, Pairs, Progress, own_cores
-from memaudit.duplicates.matching import Whitening, match, patch_vectors, patches
+from memaudit.duplicates.matching import (
+    Whitening,
+    distinct,
+    nearest,
+    overall,
+    patch_vectors,
+    patches,
+)
 from memaudit.duplicates.views import square, squares
 
 SCENE = 0.5  # probability from which a pair is another photograph of a scene
@@ -188,27 +195,29 @@ def _compare(
     listed = [_listed(*given, rng) for given in zip(alike, own, strict=True)]
     needed, where = np.unique(np.concatenate([each for _, each in listed]), return_inverse=True)
     others = data.train_images[train[needed]]
-    parts = [
-        (
-            torch.stack([patch_vectors(square(view), whiten, (1,)) for view in views], 1),
-            torch.cat(
-                [
-                    patch_vectors(square(others[k : k + _BLOCK]), whiten)
-                    for k in range(0, len(others), _BLOCK)
-                ]
-            ),
-        )
+    patched = [
+        torch.stack([patch_vectors(square(view), whiten, (1,)) for view in views], 1),
+        torch.cat(
+            [
+                patch_vectors(square(others[k : k + _BLOCK]), whiten)
+                for k in range(0, len(others), _BLOCK)
+            ]
+        ),
     ]
     cells = [features.cells(view, is_train=False) for view in views]
     if cells[0] is not None:
-        parts.insert(0, (torch.stack(cells, 1), features.cells(others, is_train=True)))  # type: ignore[arg-type]
+        cells = [torch.stack(cells, 1), features.cells(others, is_train=True)]  # type: ignore[arg-type]
     at = 0
     for k, (count, each) in enumerate(listed):
         places = where[at : at + len(each)]
         at += len(each)
         best = each[:count]
         terms = [relative(alike[k])[best]]
-        terms += [relative(match(one[k], other[places]).numpy())[:count] for one, other in parts]
+        if cells[0] is not None and cells[1] is not None:
+            found = distinct(nearest(cells[0][k], cells[1][places]), _RANKS)
+            terms.append(relative(found.numpy())[:count])
+        found = overall(nearest(patched[0][k], patched[1][places]))
+        terms.append(relative(found.numpy())[:count])
         yield train[best], np.full(count, test[k]), np.column_stack(terms)
 
 
