@@ -1,13 +1,18 @@
 """Evaluate and fit the probability of another photograph of a scene, on annotated pairs.
 
     python benchmarks/scenes.py data/cifar100.h5 [--fit]
+    python benchmarks/scenes.py data/cifar100.h5 --cost
 
 Takes the 1,015 pairs of CIFAR-100 that Feldman and Zhang published, as annotated in
 data/annotations. Computes the evidence of `memaudit.duplicates.scene` for them (minutes, the
 training of the small network included) and writes it with the folds and the cross-validated
 probabilities to benchmarks/results/scene_pairs.csv. Without a dataset the evidence is read from
 that file, and only the regressions are fitted again. Prints the measures of docs/duplicates.md.
---fit writes the coefficients fitted to all pairs to src/memaudit/duplicates/calibration.json.
+The probability of pairs that were not selected by influence is fitted to
+benchmarks/results/scene_readings.csv. --fit writes the coefficients fitted to all pairs to
+src/memaudit/duplicates/calibration.json.
+--cost runs the whole search on the dataset instead and writes CPU time and memory of its steps to
+benchmarks/results/scene_cost.csv. --network FILE keeps the trained network for the next run.
 
 Nested cross-validation by test image: the terms and the penalty of the regression are chosen by
 likelihood in folds of the training part of each outer fold, then fitted to that part and
@@ -17,15 +22,19 @@ applied to the outer fold.
 import argparse
 import csv
 import json
+import resource
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 
 ROOT = Path(__file__).parents[1]
 PAIRS = ROOT / "data/annotations/cifar100_fz_pairs.csv"
 RESULT = Path(__file__).parent / "results/scene_pairs.csv"
+READINGS = RESULT.with_name("scene_readings.csv")
+COST = RESULT.with_name("scene_cost.csv")
 FITTED = ROOT / "src/memaudit/duplicates/calibration.json"
 FOLDS = 10
 KINDS = ("network", "classical", "score")
@@ -76,6 +85,76 @@ def evidence(path: Path) -> list[dict[str, float]]:
                 own = name if name in ("score", "white") else f"{kind}_{name}"
                 row[own] = float(values[k])
     return rows
+
+
+def keep_network(path: Path | None) -> dict[str, float]:
+    """Let the search read the network from a file, or write it if there is none.
+
+    Returns a dictionary that holds the CPU seconds of the training once it has run.
+    """
+    import torch
+
+    from memaudit.duplicates import features
+    from memaudit.models import networks
+
+    train, spent = features.train_network, {}
+
+    def kept(data, seed):
+        started = time.process_time()
+        if path and path.exists():
+            network = networks.build(features.RECIPE.network, len(data.class_names), seed)
+            network.load_state_dict(torch.load(path))
+            network.eval()
+        else:
+            network = train(data, seed)
+            if path:
+                torch.save(network.state_dict(), path)
+        spent["training"] = time.process_time() - started
+        return network
+
+    features.train_network = kept
+    return spent
+
+
+def cost(path: Path, network: Path | None) -> None:
+    """Run the whole search and write CPU time and memory of its steps.
+
+    The peak memory is that of the process up to the end of a step. `ratio` is the CPU time of the
+    finder and the search for scenes, without the training, divided by that of the finder alone.
+    """
+    from memaudit.data.dataset import load
+    from memaudit.duplicates import SCORED, find_duplicates, find_scenes
+
+    data, spent, rows = load(path), keep_network(network), []
+
+    def timed(step, search):
+        cpu, wall = time.process_time(), time.perf_counter()
+        found = search()
+        training = spent.pop("training", 0.0)
+        own = time.process_time() - cpu - training
+        rows.append(
+            {
+                "step": step,
+                "cpu_seconds": f"{own:.0f}",
+                "training_cpu_seconds": f"{training:.0f}",
+                "wall_seconds": f"{time.perf_counter() - wall:.0f}",
+                "ratio": f"{1 + own / float(rows[0]['cpu_seconds']):.2f}" if rows else "1.00",
+                "peak_mb": f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}",
+            }
+        )
+        print(rows[-1], flush=True)
+        with open(COST, "w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        return found
+
+    pairs = timed(
+        "finder",
+        lambda: find_duplicates(data.train_images, data.test_images, review=0, per_test=SCORED),
+    )
+    for kind in KINDS[:2]:
+        timed(kind, lambda kind=kind: find_scenes(data, pairs, kind))
 
 
 def row_of(row: dict[str, str]) -> dict[str, object]:
@@ -150,6 +229,53 @@ def cross_validated(rows: list[dict[str, float]], kind: str) -> tuple[np.ndarray
     return p, fold
 
 
+def selection(coefficients: dict[str, dict[str, float]]) -> float:
+    """Return how much more often selected pairs are duplicates than others, in log odds.
+
+    `coefficients` are those fitted to selected pairs; the others are the most probable pairs of
+    random test images in READINGS. Prints how the difference transfers between datasets.
+    """
+    with open(READINGS, newline="") as file:
+        rows = list(csv.DictReader(file))
+    logit = np.array(
+        [
+            sum(
+                float(row[name] or 0) * weight if name != "intercept" else weight
+                for name, weight in coefficients[row["evidence"]].items()
+            )
+            for row in rows
+        ]
+    )
+    y, weight = (np.array([float(row[name]) for row in rows]) for name in ("duplicate", "weight"))
+    groups = np.array([f"{row['dataset']} {row['evidence']}" for row in rows])
+
+    def likelihood(shift: float, among: np.ndarray) -> float:
+        x = logit[among] - shift
+        return float(np.average(y[among] * x - np.logaddexp(0, x), weights=weight[among]))
+
+    def best(among: np.ndarray) -> float:
+        return float(minimize_scalar(lambda shift: -likelihood(shift, among)).x)
+
+    first = np.char.startswith(groups, "cifar100")
+    shifts = {"none": 0.0, "of CIFAR-100": best(first), "of all": best(first | True)}
+    for group in dict.fromkeys(groups):
+        among = groups == group
+        values = {name: round(likelihood(shift, among), 3) for name, shift in shifts.items()}
+        print(f"{group}: {among.sum()} readings, own shift {best(among):.2f}, likelihood {values}")
+        p = 1 / (1 + np.exp(shifts["of all"] - logit))
+        for low, high in ((0.1, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 1.01)):
+            part = among & (p >= low) & (p < high)
+            mean, right = (np.average(values[part], weights=weight[part]) for values in (p, y))
+            print(
+                f"  {low} to {min(high, 1)}: {part.sum()}, mean {mean:.2f}, duplicates {right:.2f}"
+            )
+        called = among & (p >= 0.5)
+        recall = (weight * y)[called].sum() / (weight * y)[among].sum()
+        right = np.average(y[called], weights=weight[called])
+        print(f"  p >= 0.5: {called.sum()}, precision {right:.2f}, recall {recall:.2f}")
+    return shifts["of all"]
+
+
 def average_precision(y: np.ndarray, p: np.ndarray) -> float:
     hits = y[np.argsort(-p, kind="stable")]
     return float((np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits == 1].mean())
@@ -192,7 +318,7 @@ def report(rows: list[dict[str, float]]) -> None:
         for name, measure in measures.items():
             low, high = interval(y, p, tests, measure)
             print(f"  {name}: {measure(y, p):.3f} ({low:.3f} to {high:.3f})")
-        for least in (0.3, 0.5, 0.6, 0.7, 0.8):
+        for least in (0.3, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8):
             called = p >= least
             found = set(trains[called].tolist())
             precision, recall = y[called].mean(), y[called].sum() / y.sum()
@@ -217,8 +343,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("dataset", type=Path, nargs="?", help="data/cifar100.h5")
     parser.add_argument("--fit", action="store_true", help="write the coefficients")
+    parser.add_argument("--cost", action="store_true", help="measure the whole search instead")
+    parser.add_argument("--network", type=Path, help="file of the trained network")
     options = parser.parse_args()
+    if options.cost:
+        cost(options.dataset, options.network)
+        return
     if options.dataset:
+        keep_network(options.network)
         rows = evidence(options.dataset)
     else:
         with open(RESULT, newline="") as file:
@@ -238,6 +370,9 @@ def main() -> None:
         print(kind, terms, penalty, {name: round(value, 3) for name, value in named.items()})
         kept = "selected" if kind == "score" else kind
         coefficients[kept] = {name: round(float(value), 4) for name, value in named.items()}
+    shift = round(selection(coefficients), 2)
+    for kind in KINDS[:2]:
+        coefficients[kind]["intercept"] = round(coefficients[kind]["intercept"] - shift, 4)
     network = coefficients["network"]
     together = round(network["global"] + network["cells"], 4)
     coefficients["embedding"] = {**network, "global": together, "cells": 0.0}
@@ -251,6 +386,7 @@ def main() -> None:
     if options.fit:
         known = json.loads(FITTED.read_text())
         known["coefficients"] |= coefficients
+        known["selection"] = shift
         FITTED.write_text(json.dumps(known, indent=2) + "\n")
 
 

@@ -7,7 +7,13 @@ import pytest
 
 from memaudit.buckets.assign import Assignment, assign
 from memaudit.buckets.decisions import Decisions, read_decisions
-from memaudit.buckets.leaks import Leak, counted, leak_free, with_decisions
+from memaudit.buckets.leaks import (
+    Leak,
+    counted,
+    leak_free,
+    selected_probabilities,
+    with_decisions,
+)
 from memaudit.data.dataset import Dataset
 from memaudit.errors import AuditError
 from memaudit.models.removals import read_examples, write_examples
@@ -267,3 +273,9 @@ def test_decisions_saved_by_a_spreadsheet(tmp_path, content):
     (tmp_path / "decisions.csv").write_bytes(content)
     found = read_decisions(tmp_path / "decisions.csv")
     assert found.duplicates == {(3, 4): "same"} and found.together == {(5, 6): False}
+
+
+def test_a_selection_raises_the_probability_of_a_pair():
+    ranked = {(1, 2): (0.3, 0.25), (3, 4): (1.0, 1.0), (5, 6): (0.2, 0.5)}
+    found = selected_probabilities([(1, 2), (3, 4), (7, 8)], ranked)
+    assert found == {(1, 2): pytest.approx(0.535, abs=1e-3), (3, 4): 1.0}  # odds: exp(1.24) / 3

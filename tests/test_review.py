@@ -140,12 +140,14 @@ def test_the_digest_covers_items_and_images(dataset, tmp_path):
 def test_every_selected_pair_is_an_item():
     ranked = {(7, 7): (0.3, 0.1), (9, 4): (0.58, 0.5)}
     selected = dict.fromkeys([(9, 4), (7, 7), (8, 8), (5, 7)])
-    found = with_selected(PAIRS, selected, ranked, by_score=False)
-    assert found[:4] == PAIRS and found[4] == Candidate(7, 7, 0.3, "selected", 0.1)
+    found = with_selected(PAIRS, selected, ranked, scene=0.7)
+    raised = pytest.approx(0.776, abs=1e-3)  # odds: exp(1.24)
+    assert found[:4] == [Candidate(9, 4, 0.58, "scene", raised), *PAIRS[1:]]
+    assert (found[4].score, found[4].kind) == (0.3, "selected") and 0.1 < found[4].probability < 0.5
     assert (found[5].train, found[5].test, found[5].score, len(found)) == (8, 8, None, 6)
     assert 0 < found[5].probability < 0.3
     # by the score alone: of selected pairs more are duplicates than of others
-    scored = with_selected(PAIRS, selected, ranked, by_score=True)
+    scored = with_selected(PAIRS, selected, ranked, scene=None)
     assert scored[1:4] == PAIRS[1:] and scored[5] == found[5]
     assert found[5].probability < scored[4].probability < scored[0].probability
 

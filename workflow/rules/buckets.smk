@@ -84,6 +84,8 @@ rule leaks:
     input:
         dataset=study.dataset,
         duplicates=f"{study.results}/duplicates.csv",
+        ranked=f"{study.results}/ranked_pairs.csv" if study.embedding else [],
+        pairs=f"{study.results}/selected_pairs.csv" if study.embedding else [],
         cifair=study.cifair,
         annotation=study.annotation,
         decisions=study.config.review.decisions or [],
@@ -98,6 +100,7 @@ rule leaks:
     params:
         judgments=study.config.duplicates.cifair if study.cifair else [],
         kinds=study.config.duplicates.kinds,
+        scene=study.config.duplicates.scene if study.embedding else None,
     script:
         "../scripts/leaks.py"
 

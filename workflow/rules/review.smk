@@ -21,6 +21,6 @@ rule review:
     params:
         study=study.name,
         by=study.config.subpopulations.by,
-        embedding=study.embedding,
+        scene=study.config.duplicates.scene if study.embedding else None,
     script:
         "../scripts/review.py"

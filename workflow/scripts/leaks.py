@@ -1,25 +1,38 @@
 """Merge all duplicates of training examples in the test set; list the test examples without one."""
 
 from memaudit.buckets.decisions import Decisions, read_decisions
-from memaudit.buckets.leaks import Leak, counted, leak_free, with_decisions
+from memaudit.buckets.leaks import Leak, counted, leak_free, selected_probabilities, with_decisions
 from memaudit.data.dataset import load
-from memaudit.duplicates.files import read_duplicates, read_probabilities
+from memaudit.duplicates.files import read_duplicates, read_probabilities, read_ranked
 from memaudit.models.removals import write_examples
 from memaudit.published.annotation import read_annotation, with_annotation
 from memaudit.published.cifair import read_cifair, with_cifair
+from memaudit.scores.selection import Pair
 from memaudit.study.jobs import job
-from memaudit.tables import write_rows
+from memaudit.tables import read_rows, write_rows
 
 with job(snakemake.log[0]) as report:
     files, data = snakemake.input, load(snakemake.input.dataset)
+    duplicates = read_duplicates(files.duplicates, snakemake.params.kinds)
+    probability = read_probabilities(files.duplicates)
+    if files.ranked:
+        selected = [(pair.train, pair.test) for pair in read_rows(files.pairs, Pair)]
+        raised = selected_probabilities(selected, read_ranked(files.ranked, data))
+        known = {(train, test) for train, test, _ in duplicates}
+        duplicates += [
+            (*pair, "scene")
+            for pair, chance in raised.items()
+            if pair not in known and chance >= snakemake.params.scene
+        ]
+        probability |= raised
     leaks = with_cifair(
-        read_duplicates(files.duplicates, snakemake.params.kinds),
+        duplicates,
         read_cifair(files.cifair) if files.cifair else [],
         snakemake.params.judgments,
     )
     if files.annotation:
         leaks = with_annotation(leaks, read_annotation(files.annotation), data)
-    leaks = counted(leaks, snakemake.params.kinds, read_probabilities(files.duplicates))
+    leaks = counted(leaks, snakemake.params.kinds, probability)
     decisions = Decisions()
     if files.decisions:
         decisions = read_decisions(files.decisions, data.n_train, data.n_test)

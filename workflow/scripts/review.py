@@ -23,7 +23,7 @@ with job(snakemake.log[0]) as report:
     chosen = {(pair.train, pair.test): pair.influence for pair in selected}
     ranked = read_ranked(files.ranked, data)
     candidates = with_selected(
-        read_candidates(files.duplicates), chosen, ranked, by_score=not snakemake.params.embedding
+        read_candidates(files.duplicates), chosen, ranked, snakemake.params.scene
     )
     memorization, influence = read_scores(
         files.scores, {(pair.train, pair.test) for pair in candidates}

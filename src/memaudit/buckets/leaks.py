@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from memaudit.buckets.decisions import DIFFERENT, MANUAL, Decisions
+from memaudit.duplicates.calibration import if_selected
 from memaudit.tables import column, documented
 
 if TYPE_CHECKING:
@@ -53,6 +54,17 @@ def counted(
         for leak in leaks
         if REASONS[leak.kind] in kinds
     ]
+
+
+def selected_probabilities(
+    selected: Iterable[tuple[int, int]],
+    ranked: Mapping[tuple[int, int], tuple[float, float]],
+) -> dict[tuple[int, int], float]:
+    """Return the probability of the selected pairs (train, test) that the finder ranked.
+
+    `ranked` has score and probability of these, the latter from the search for scenes.
+    """
+    return {pair: if_selected(ranked[pair][1]) for pair in selected if pair in ranked}
 
 
 def with_decisions(duplicates: Iterable[Leak], decisions: Decisions, data: "Dataset") -> list[Leak]:

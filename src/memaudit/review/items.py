@@ -9,7 +9,7 @@ import numpy as np
 
 from memaudit import tables
 from memaudit.buckets.subpopulations import Member
-from memaudit.duplicates.calibration import probability
+from memaudit.duplicates.calibration import if_selected, probability
 from memaudit.scores.facade import Scores
 
 
@@ -55,32 +55,36 @@ def with_selected(
     candidates: Sequence[Candidate],
     selected: Collection[tuple[int, int]],
     ranked: Mapping[tuple[int, int], tuple[float, float]],
-    by_score: bool,
+    scene: float | None,
 ) -> list[Candidate]:
     """Add the selected pairs (train, test) that are not among the candidates.
 
     `ranked` has score and probability of the pairs that the finder ranked. Selected pairs are
-    duplicates more often than others of the same score, since an influence is evidence: if the
-    probabilities are `by_score` alone, and for pairs that are not ranked, theirs are those fitted
-    to selected pairs.
+    duplicates more often than others, since an influence is evidence: their probabilities are
+    raised, and from `scene` on their kind is "scene". If scenes were not searched, `scene` is None
+    and their probabilities are those by score fitted to selected pairs, as for pairs that are not
+    ranked.
     """
 
     def chance(score: float | None, known: float) -> float:
-        if score is not None and not by_score:
-            return known
+        if score is not None and scene is not None:
+            return if_selected(known)
         return float(probability("selected", {"score": np.array(score or 0.0)}))
 
+    def raised(pair: Candidate) -> Candidate:
+        pair = replace(pair, probability=chance(pair.score, pair.probability))
+        counts = scene is not None and pair.score is not None and pair.probability >= scene
+        return replace(pair, kind="scene") if counts and pair.kind != "near" else pair
+
     found = [
-        replace(pair, probability=chance(pair.score, pair.probability))
-        if (pair.train, pair.test) in selected and pair.kind != "exact"
-        else pair
+        raised(pair) if (pair.train, pair.test) in selected and pair.kind != "exact" else pair
         for pair in candidates
     ]
     listed = {(pair.train, pair.test) for pair in candidates}
     for pair in dict.fromkeys(selected):
         if pair not in listed:
             score, known = ranked.get(pair, (None, 0.0))
-            found.append(Candidate(*pair, score, "selected", chance(score, known)))
+            found.append(raised(Candidate(*pair, score, "selected", known)))
     return found
 
 

@@ -369,7 +369,8 @@ class Duplicates(_Section):
         "auto",
     )
     scene: float = _key(
-        "Probability from which a pair is of kind `scene`.",
+        "Probability from which a pair is of kind `scene`. That of a selected pair is raised, "
+        "since an influence is evidence.",
         0.5,
         ge=0,
         le=1,
