@@ -117,11 +117,13 @@ def test_pairs_of_a_test_image_are_annotated_at_once(chromium, dataset, tmp_path
     page.press("D")
     assert page.text("#status") == "Test 4: 2 pairs different." and page.shown == (10, 2)
     assert page.counts == "5 of 7 left same 0 near 0 different 2 skip 0"
-    seen = "; 0 of 2 annotated pairs, expected 0.8"  # 0.5 and 0.25
+    seen = "; 0 of 2 annotated pairs are duplicates, 0.8 expected"  # 0.5 and 0.25
     assert page.text("#uncertainty") == f"0.0 ± 0.0 of 2 selected examples have a duplicate{seen}"
     page.choose("#show", "pairs")
     page.press("d", "d", "d")
-    assert page.text("#uncertainty").endswith("annotated pairs, expected 3.4; you may stop")
+    assert page.text("#uncertainty").endswith(
+        "annotated pairs are duplicates, 3.4 expected; you may stop"
+    )
     page.press("u", "u", "u")
     page.press("u")
     assert page.counts.startswith("7 of 7 left") and page.shown == (9, 4)

@@ -350,7 +350,7 @@ function showUncertainty() {
   const annotated = pairItems.filter((item) => ["same", "near", "different"].includes(state.decisions.get(item.key)));
   const total = (value) => annotated.reduce((sum, item) => sum + value(item), 0);
   const seen = annotated.length
-    ? `; ${total(chance)} of ${annotated.length} annotated pairs, expected ${total(({ probability }) => probability).toFixed(1)}`
+    ? `; ${total(chance)} of ${annotated.length} annotated pairs are duplicates, ${total(({ probability }) => probability).toFixed(1)} expected`
     : "";
   const enough = deviation < ENOUGH * SELECTED && annotated.length >= Math.min(FEWEST, pairItems.length);
   $("uncertainty").textContent =
