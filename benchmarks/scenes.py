@@ -116,7 +116,7 @@ def keep_network(path: Path | None) -> dict[str, float]:
     return spent
 
 
-def cost(path: Path, network: Path | None) -> None:
+def cost(path: Path, network: Path | None, tests: int) -> None:
     """Run the whole search and write CPU time and memory of its steps.
 
     The peak memory is that of the process up to the end of a step. `ratio` is the CPU time of the
@@ -126,6 +126,8 @@ def cost(path: Path, network: Path | None) -> None:
     from memaudit.duplicates import SCORED, find_duplicates, find_scenes
 
     data, spent, rows = load(path), keep_network(network), []
+    part = np.sort(np.random.default_rng(0).permutation(data.n_test)[:tests])
+    data = replace(data, test_images=data.test_images[part], test_labels=data.test_labels[part])
 
     def timed(step, search):
         cpu, wall = time.process_time(), time.perf_counter()
@@ -135,6 +137,8 @@ def cost(path: Path, network: Path | None) -> None:
         rows.append(
             {
                 "step": step,
+                "train_images": data.n_train,
+                "test_images": data.n_test,
                 "cpu_seconds": f"{own:.0f}",
                 "training_cpu_seconds": f"{training:.0f}",
                 "wall_seconds": f"{time.perf_counter() - wall:.0f}",
@@ -344,10 +348,11 @@ def main() -> None:
     parser.add_argument("dataset", type=Path, nargs="?", help="data/cifar100.h5")
     parser.add_argument("--fit", action="store_true", help="write the coefficients")
     parser.add_argument("--cost", action="store_true", help="measure the whole search instead")
+    parser.add_argument("--tests", type=int, default=10_000, help="test images for --cost")
     parser.add_argument("--network", type=Path, help="file of the trained network")
     options = parser.parse_args()
     if options.cost:
-        cost(options.dataset, options.network)
+        cost(options.dataset, options.network, options.tests)
         return
     if options.dataset:
         keep_network(options.network)
