@@ -151,7 +151,7 @@ def test_measured_rates_are_what_the_plan_goes_by(monkeypatch, tmp_path, capsys)
     given = ["doctor", "--cpu", "--gpu", "--configfile", "study.yaml", "more.yaml"]
     assert main(given) == 1  # there is no GPU
     text = capsys.readouterr().out
-    assert "problem  GPU        nothing to measure: torch 2.15 (CUDA 13) finds none" in text
+    assert "problem  rates      no GPU to measure: torch 2.15 (CUDA 13) finds none" in text
     for name in ("resnet18, float32", "resnet18, bfloat16", "tiny, float32", "tiny, bfloat16"):
         assert f"ok       rate       {name}: " in text
     assert "tf32" not in text

@@ -149,6 +149,8 @@ def test_sigterm_is_noticed_and_the_handler_restored():
             assert not stopping() and not inner()
             os.kill(os.getpid(), signal.SIGTERM)
             assert stopping() and inner()
+        with until_sigterm() as later:
+            assert later()
         assert stopping()
     assert signal.getsignal(signal.SIGTERM) is before
 

@@ -18,8 +18,19 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 from jobs import job, loop, models, resume
-from speed import KEY, measure, speed
+from speed import KEY, check, measure, speed
 from study import study
+
+from memaudit.errors import AuditError
+from memaudit.models.network_names import NETWORKS
+from memaudit.models.recipe import PRECISIONS
+
+
+def count(text: str) -> int:
+    """Return the number in `text`, 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number, 1 or more")
+    return int(text)
 
 
 def main() -> None:
@@ -35,21 +46,23 @@ def main() -> None:
     for command in (one, two, three, four, five, six, seven):
         command.add_argument("--output", type=Path, required=True, help="output folder")
     for command in (one, two, four, five, six, seven):
-        command.add_argument("--device", default="cuda")
-        command.add_argument("--images", type=int, default=50_000, help="training images")
-        command.add_argument("--batch", type=int, default=512, help="images per step")
+        command.add_argument("--device", default="cuda", help="cuda, cuda:1, ... or cpu")
+        command.add_argument("--images", type=count, default=50_000, help="training images")
+        command.add_argument("--batch", type=count, default=512, help="images per step")
     for command in (four, five, six, seven):
-        command.add_argument("--network", default="resnet9")
-        command.add_argument("--epochs", type=int, default=8, help="epochs per model")
-        command.add_argument("--precision", default="bfloat16")
+        command.add_argument("--network", default="resnet9", choices=NETWORKS)
+        command.add_argument("--epochs", type=count, default=8, help="epochs per model")
+        command.add_argument("--precision", default="bfloat16", choices=PRECISIONS)
     for command in (five, six):
-        command.add_argument("--models", type=int, default=4, help="models of the job")
+        command.add_argument("--models", type=count, default=4, help="models of the job")
     six.add_argument("--name", default="job")
     six.add_argument("--checkpoint_minutes", type=float, default=5.0)
     for command in (one, two):
         command.add_argument("--seconds", type=float, default=10, help="duration of a measurement")
     for command in (one, three):
-        command.add_argument("--minutes", type=float, default=8, help="last time to start")
+        command.add_argument(
+            "--minutes", type=float, default=8, help="minutes after which nothing is started"
+        )
     one.add_argument(
         "--networks", nargs="+", default=["resnet9", "resnet18", "fz_resnet50", "resnet50"]
     )
@@ -62,8 +75,14 @@ def main() -> None:
     given = parser.parse_args()
     if given.command == "study" and not 1 <= given.processes <= 8:
         parser.error(f"--processes {given.processes}: must be from 1 to 8")
+    if given.command in ("resume", "models"):
+        given.networks = [given.network]
+        check(given)
     functions = (speed, measure, study, resume, models, job, loop)
-    {function.__name__: function for function in functions}[given.command](given)
+    try:
+        {function.__name__: function for function in functions}[given.command](given)
+    except AuditError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,9 @@ def job(given: argparse.Namespace) -> None:
     train_shard(data, shard, options, lambda line: print(line, flush=True))
 
 
-def start(given: argparse.Namespace, name: str, models: int, checkpoint_minutes: float):
+def start(
+    given: argparse.Namespace, name: str, models: int, checkpoint_minutes: float
+) -> subprocess.Popen:
     """Start `job` in a process of its own."""
     command = [sys.executable, str(Path(__file__).parent), "job", "--name", name]
     command += ["--models", str(models), "--checkpoint_minutes", str(checkpoint_minutes)]
@@ -62,23 +64,40 @@ def resume(given: argparse.Namespace) -> None:
 
     Exits with a message where a number differs from that of a process that was left alone.
     """
-    from memaudit.models.shards import reading_shard
-
     for name in ("whole", "killed"):
         shutil.rmtree(given.output / name, ignore_errors=True)
-    whole = start(given, "whole", 1, 1000.0)
+    started = [start(given, "whole", 1, 1000.0)]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
+    try:
+        kill_and_resume(given, started)
+    finally:
+        for process in started:
+            process.kill()
+    compare(given)
+
+
+def kill_and_resume(given: argparse.Namespace, started: list[subprocess.Popen]) -> None:
+    """Train a model in processes that are killed, beside the first of `started`."""
     saved = given.output / "killed/none/.000000-000000.partial/000000.pt"
     for number in range(KILLS):
         before = saved.stat().st_mtime_ns if saved.exists() else 0
         process = start(given, "killed", 1, 0.0)
+        started.append(process)
         while process.poll() is None and (not saved.exists() or saved.stat().st_mtime_ns == before):
             time.sleep(0.01)
         if process.poll() is not None:
             sys.exit(f"ended with status {process.returncode} before kill {number + 1}")
         process.send_signal(signal.SIGKILL)
         process.wait()
-    if start(given, "killed", 1, 0.0).wait() or whole.wait():
+    started.append(start(given, "killed", 1, 0.0))
+    if started[-1].wait() or started[0].wait():
         sys.exit("a training process failed")
+
+
+def compare(given: argparse.Namespace) -> None:
+    """Print that both models are the same, or exit with what differs."""
+    from memaudit.models.shards import reading_shard
+
     differ = []
     with (
         reading_shard(given.output / "whole/none/000000-000000.h5") as one,
@@ -99,20 +118,24 @@ def resume(given: argparse.Namespace) -> None:
 def models(given: argparse.Namespace) -> None:
     """Compare the models per hour of one job with those of a plain loop, one process per model."""
     seconds = {}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
     shutil.rmtree(given.output / "rate", ignore_errors=True)
     for kind in ("job", "loop"):
         began = time.perf_counter()
         if kind == "job":
             count = given.models
-            failed = start(given, "rate", count, 5.0).wait()
+            process = start(given, "rate", count, 5.0)
         else:
             count = 1
             command = [sys.executable, str(Path(__file__).parent), "loop"]
             for key in ("output", "device", "network", "images", "batch", "epochs"):
                 command += [f"--{key}", str(getattr(given, key))]
-            failed = subprocess.run(command, check=False).returncode
-        if failed:
-            sys.exit(f"{kind}: status {failed}")
+            process = subprocess.Popen(command)
+        try:
+            if failed := process.wait():
+                sys.exit(f"{kind}: status {failed}")
+        finally:
+            process.kill()
         seconds[kind] = (time.perf_counter() - began) / count
     found = {
         "network": given.network,

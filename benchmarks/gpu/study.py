@@ -17,6 +17,7 @@ import threading
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+KEYS = {"config", "dataset", "seed", "fraction", "margins", "recipes", "training", "removals"}
 
 
 def prepare(given: argparse.Namespace) -> dict:
@@ -38,9 +39,11 @@ def prepare(given: argparse.Namespace) -> dict:
     plan.size_jobs(study, plan.Machine("gpu", 1))
     config = study.settings
     return {
+        "config": str(given.config),
         "dataset": config["dataset"]["name"],
         "seed": config["seed"],
         "fraction": config["memorization"]["subset_fraction"],
+        "margins": config["memorization"]["store_margins"],
         "recipes": config["recipes"],
         "training": config["training"],
         "removals": config["removals"],
@@ -67,6 +70,8 @@ def study(given: argparse.Namespace) -> None:
         try:
             plan = json.loads(note.read_text(encoding="utf-8"))
             shards = plan["shards"]
+            if not set(plan) >= KEYS:
+                raise KeyError
         except (OSError, ValueError, KeyError, TypeError):
             sys.exit(f"{note}: damaged or not written by this script; rewrite it with --config")
         if given.minutes <= 0:
@@ -87,7 +92,7 @@ def train_study(plan: dict, given: argparse.Namespace) -> None:
     from memaudit.models.checkpoint import until_sigterm
     from memaudit.models.job import ShardJob, TrainingOptions, train_shard
     from memaudit.models.recipe import Recipe
-    from memaudit.models.removals import CONTROL, read_examples, training_mask
+    from memaudit.models.removals import read_examples, training_mask
 
     others = []
     if given.part is None and given.processes > 1:
@@ -105,28 +110,17 @@ def train_study(plan: dict, given: argparse.Namespace) -> None:
         processes_per_gpu=given.processes,
     )
     data = load(given.data / f"{plan['dataset']}.h5")
-    waiting: dict[str, None] = {}
-    left = 0
     end = threading.Timer(60 * given.minutes, os.kill, (os.getpid(), signal.SIGTERM))
     end.daemon = True
     with until_sigterm() as stopping:
         end.start()
         for recipe, removal, chunk in plan["shards"][given.part or 0 :: given.processes]:
-            path = given.output / "models" / recipe / removal / f"{chunk}.h5"
-            name = removal.removeprefix(CONTROL)
-            listed = plan["removals"].get(name, given.output / "removals" / f"{name}.txt")
-            if path.exists():
-                continue
-            if name in ("none", "subset"):
-                examples = None
-            elif Path(listed).exists():
-                examples = read_examples(listed, data.n_train)
-            else:
-                waiting[str(listed)] = None
-                continue
+            path, listed = files(plan, given.output, recipe, removal, chunk)
             if stopping():
-                left += 1
+                break
+            if path.exists() or (listed and not listed.exists()):
                 continue
+            examples = read_examples(listed, data.n_train) if listed else None
             first, last = map(int, chunk.split("-"))
             masks = {
                 trial: training_mask(
@@ -148,17 +142,44 @@ def train_study(plan: dict, given: argparse.Namespace) -> None:
                     masks=masks,
                     seed=plan["seed"],
                     subset_fraction=plan["fraction"],
+                    margins=plan["margins"] and removal == "subset",
                 )
                 train_shard(data, shard, options, lambda line: print(line, flush=True))
             except Stopped as stopped:
                 print(stopped, flush=True)
-                left += 1
         end.cancel()
-    for process in others:
-        process.wait()
-    if left:
-        print(f"{left} shards of this process are left; run the command again")
-    elif waiting:
-        print(f"next, compute the removals: snakemake {' '.join(waiting)}")
-    else:
-        print("all models of this process are trained")
+        for process in others:
+            if stopping():
+                process.terminate()
+            process.wait()
+    if given.part is None:
+        print(remaining(plan, given.output))
+
+
+def files(
+    plan: dict, output: Path, recipe: str, removal: str, chunk: str
+) -> tuple[Path, Path | None]:
+    """Return the path of a shard, and that of the list of its removed examples if it needs one."""
+    from memaudit.models.removals import CONTROL
+
+    path = output / "models" / recipe / removal / f"{chunk}.h5"
+    name = removal.removeprefix(CONTROL)
+    if name in ("none", "subset"):
+        return path, None
+    return path, Path(plan["removals"].get(name, output / "removals" / f"{name}.txt"))
+
+
+def remaining(plan: dict, output: Path) -> str:
+    """Return what is left to train and what to do next."""
+    found = [files(plan, output, *shard) for shard in plan["shards"]]
+    lists = [listed for path, listed in found if not path.exists()]
+    waiting = dict.fromkeys(str(listed) for listed in lists if listed and not listed.exists())
+    text = []
+    if can := sum(not listed or listed.exists() for listed in lists):
+        text.append(f"{can} shards can be trained: run the command again")
+    if waiting:
+        text.append(
+            f"{len(lists) - can} shards wait for their removals: "
+            f"snakemake --configfile {plan['config']} -- {' '.join(waiting)}"
+        )
+    return "\n".join(text) or "all models are trained"

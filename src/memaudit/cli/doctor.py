@@ -78,13 +78,15 @@ def main(arguments: list[str]) -> int:
 
 
 def _measured(kinds: list[Literal["cpu", "gpu"]], files: list[Path]) -> Iterator[Finding]:
-    """Measure on each kind of device, after checking that it can be used."""
-    if "gpu" in kinds and not gpus.visible_gpus().usable:
-        remedy = "run this on the machine, or in a job, that has the GPU"
-        reason = gpus.visible_gpus().reason.partition("; ")[0]
-        yield Finding("GPU", "problem", f"nothing to measure: {reason}", remedy)
+    """Check the configured device, and measure on each kind of device that can be used."""
+    seen = gpus.visible_gpus() if kinds or files else None
+    if "gpu" in kinds and seen and not seen.usable:
+        reason, _, remedy = seen.reason.partition("; ")
+        if not gpus.may_have_gpu() and "hides" not in reason:
+            remedy = "run this on the machine, or in a job, that has the GPU"
+        yield Finding("rates", "problem", f"no GPU to measure: {reason}", remedy)
         kinds = [kind for kind in kinds if kind != "gpu"]
-    if kinds:
+    if seen:
         for module, extra in (("torch", "train"), ("pydantic", "workflow"), ("yaml", "workflow")):
             require(module, extra)
         from memaudit.cli import measure
@@ -92,6 +94,8 @@ def _measured(kinds: list[Literal["cpu", "gpu"]], files: list[Path]) -> Iterator
         own = Path("config/config.yaml")
         base = [own] if own.exists() else []
         study = measure.configured([*base, *files] or [home() / own])
+        if files and (refused := gpus.refusal(study.config.training.device, seen)):
+            yield Finding("study", "problem", *refused.split("; ", 1))
         for kind in dict.fromkeys(kinds):
             yield from measure.findings(kind, study)
 

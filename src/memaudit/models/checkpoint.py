@@ -132,13 +132,15 @@ def until_sigterm() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield received.is_set
         return
+    if any(outer.is_set() for outer in _receivers):
+        received.set()
     _receivers.append(received)
 
     def receive(*_: object) -> None:
         for event in _receivers:
             event.set()
 
-    before = signal.signal(signal.SIGTERM, receive)
+    before = signal.signal(signal.SIGTERM, receive) or signal.SIG_DFL
     try:
         yield received.is_set
     finally:

@@ -69,7 +69,7 @@ class Gpus:
         return (
             f"torch {self.torch} ({self.platform}) finds none"
             f"{f' ({self.error})' if self.error else ''}; check that nvidia-smi lists it and that "
-            "the driver supports this version, and see `memaudit doctor`"
+            "the driver supports this version; `memaudit doctor` shows both"
         )
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 
 from memaudit.errors import AuditError
+from memaudit.models.recipe import PRECISIONS
 
 TF32_CAPABILITY = (8, 0)  # NVIDIA Ampere
 
@@ -17,8 +18,11 @@ def computing_in(precision: str, device: torch.device) -> Iterator[None]:
 
     torch's default for convolutions on a GPU is TF32, even where float32 was meant.
 
-    Raises AuditError where `device` cannot compute in TF32, rather than call float32 by that name.
+    Raises AuditError where `device` cannot compute in TF32, rather than call float32 by that name,
+    and for another precision.
     """
+    if precision not in PRECISIONS:
+        raise AuditError(f"precision {precision}: must be one of {', '.join(PRECISIONS)}")
     if precision == "tf32":
         _check_tf32(device)
     mode = "tf32" if precision == "tf32" else "ieee"
