@@ -19,6 +19,7 @@ from memaudit.models import job, networks
 from memaudit.models.network_names import NETWORKS, check_name, network_source
 from memaudit.models.preactivation import Bottleneck
 from memaudit.models.shards import Origin, read_shards
+from memaudit.study import endings, jobs
 from memaudit.study.checks import read_config
 
 CLASSES = 100
@@ -211,6 +212,17 @@ def no_seed(classes):
     network = good(classes)
     network[1].bias.data = torch.tensor(numpy.random.random(classes)).float()
     return network
+
+
+class Late(nn.Sequential):
+    def forward(self, x):
+        if self.training:
+            raise ValueError("late failure")
+        return super().forward(x)
+
+
+def late(classes):
+    return Late(*good(classes))
 """
 
 
@@ -246,7 +258,7 @@ def test_a_network_of_the_users_own(own):
     [
         ("wide", r"output is \(2, 4\) for 8x8 images, not \(2, 3\)"),
         ("no_module", r"returned str, not torch\.nn\.Module"),
-        ("broken", r"broken\(3\) failed \(RuntimeError: out of ideas\)"),
+        ("broken", r"broken\(3\) failed \(RuntimeError: out of ideas, raised in small\.py, line"),
         ("no_seed", "initial weights differ for the same torch.manual_seed"),
         ("missing", r"small\.py has no function missing"),
     ],
@@ -254,6 +266,18 @@ def test_a_network_of_the_users_own(own):
 def test_what_is_wrong_with_a_network_is_named(own, function, message):
     with pytest.raises(AuditError, match=rf"network {own}:{function}: .*{message}"):
         checked(f"{own}:{function}")
+
+
+def test_an_error_while_training_names_the_users_line(own, tmp_path, capsys):
+    log = tmp_path / "1.log"
+    network = checked(f"{own}:late")
+    with pytest.raises(SystemExit), jobs.job(log):
+        network.train()(torch.zeros(2, 3, 8, 8))
+    line = OWN.splitlines().index('            raise ValueError("late failure")') + 1
+    why = f"ValueError: late failure, raised in small.py, line {line}; the log has the traceback"
+    assert endings.failure(log, 0) == why
+    assert capsys.readouterr().err == f"error: {why}\n"
+    assert "Traceback" in log.read_text()
 
 
 def test_a_network_that_does_not_fit_the_images_is_named(own):

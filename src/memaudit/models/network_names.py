@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import importlib.util
 import re
+import traceback
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from memaudit.errors import AuditError
 NETWORKS = ("fz_resnet50", "resnet50", "resnet18", "resnet9", "small", "tiny")
 
 _OWN = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+own_files: set[Path] = set()  # source files of the user's functions that this process imports
 
 
 def check_name(name: str) -> None:
@@ -58,6 +60,16 @@ def source_path(name: str, folder: str | Path = ".", what: str = "network") -> P
             f"installed packages; create {module.replace('.', '/')}.py or correct the name"
         )
     return Path(str(spec.origin))
+
+
+def own_place(error: BaseException) -> str:
+    """Return where a user's function raised `error`, "file.py, line 3"; empty if none did."""
+    frames = [
+        f"{Path(frame.filename).name}, line {frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).resolve() in own_files
+    ]
+    return frames[-1] if frames else ""
 
 
 def _is_source(spec: ModuleSpec) -> bool:

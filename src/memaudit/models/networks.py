@@ -15,7 +15,13 @@ import torch
 from torch import nn
 
 from memaudit.errors import AuditError
-from memaudit.models.network_names import NETWORKS, check_name, source_path
+from memaudit.models.network_names import (
+    NETWORKS,
+    check_name,
+    own_files,
+    own_place,
+    source_path,
+)
 from memaudit.models.preactivation import PreActivationResNet50
 
 CIFAR_MEAN, CIFAR_SD = (0.507, 0.487, 0.441), (0.267, 0.256, 0.276)
@@ -186,6 +192,7 @@ def own_function(name: str, what: str = "network") -> Callable[..., Any]:
     except ValueError as error:
         raise AuditError(str(error)) from None
     source = source_path(name, what=what)
+    own_files.add(source.resolve())
     module_name, _, function_name = name.partition(":")
     if (folder := str(Path.cwd())) not in sys.path:
         sys.path.append(folder)  # last, so that files of the study shadow no library
@@ -233,4 +240,5 @@ def check(name: str, network: nn.Module, classes: int, images: torch.Tensor) -> 
 def failed(kind: str, name: str, what: str, error: Exception) -> AuditError:
     """Return the error that `what` of a user's function, a network or an embedding, raised."""
     reason = str(error).strip().split("\n")[0]
-    return AuditError(f"{kind} {name}: {what} ({type(error).__name__}: {reason})")
+    place = f", raised in {where}" if (where := own_place(error)) else ""
+    return AuditError(f"{kind} {name}: {what} ({type(error).__name__}: {reason}{place})")

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import IO
 
 from memaudit.errors import AuditError, Stopped
+from memaudit.models.network_names import own_place
 
 PROGRESS_SECONDS = 10.0
 UNEXPECTED = "unexpected error, "  # begins the last line of a log after a traceback
@@ -73,10 +74,11 @@ def job(
     """Run the work of a job with its log open.
 
     AuditError, OSError and MemoryError become one line without a traceback, and the process ends
-    with status 1; Stopped likewise with status 143, as after SIGTERM. Any other exception is a bug
-    and keeps its traceback, also in the log. Snakemake deletes the log of an attempt before the
-    next one: lines are also kept in the file `history`, and its content opens the log. `quiet`
-    hides progress.
+    with status 1; Stopped likewise with status 143, as after SIGTERM. Any other exception has its
+    traceback in the log. If a function of the user's own raised it, it ends like AuditError, naming
+    the file and line; otherwise it is a bug and passes. Snakemake deletes the log of an attempt
+    before the next one: lines are also kept in the file `history`, and its content opens the log.
+    `quiet` hides progress.
     """
     with ExitStack() as stack:
         files = [stack.enter_context(_opened(Path(log), "w"))]
@@ -101,7 +103,11 @@ def job(
             sys.exit(1)
         except Exception as error:
             report.note("".join(traceback.format_exception(error)))
-            report.note(f"{UNEXPECTED}{type(error).__name__}: {_one_line(error)}")
+            words = f"{type(error).__name__}: {_one_line(error)}"
+            if place := own_place(error):
+                report.fail(f"error: {words}, raised in {place}; the log has the traceback")
+                sys.exit(1)
+            report.note(f"{UNEXPECTED}{words}")
             raise
 
 
