@@ -60,6 +60,7 @@ def shard(
         "removal": removal,
         "n_train": images.n_train,
         "n_test": images.n_test,
+        "device": "CPU (any), one thread",
     }
     curves = dict.fromkeys(
         ("rate", "loss", "train_accuracy", "test_accuracy"), np.ones(recipe.epochs, np.float32)

@@ -2,10 +2,13 @@
 
 import copy
 
+import faults
+import numpy as np
 import pytest
 from conftest import ROOT, SMALL
 from test_config import merged
 
+from memaudit import store
 from memaudit.errors import AuditError
 from memaudit.study import plan
 from memaudit.study.checks import read_config
@@ -155,6 +158,29 @@ def test_the_plan_counts_the_start_of_each_job_and_names_the_basis(config, tmp_p
     assert "Training stops on this machine:\n  a GPU was given, but no use" in text
     assert "A network of your own is assumed to take as long as fz_resnet50;" in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_only_models_of_the_present_recipe_are_measured(config, tmp_path, monkeypatch):
+    """Their seconds are 1 each; subset models are trained on 0.7 of the examples."""
+    monkeypatch.chdir(tmp_path)
+    study = Study(config)
+    store.write_text(study.digest, f"{faults.IMAGES.digest()}\n")
+    everything = np.ones(faults.IMAGES.n_train, bool)
+    folder = f"{study.results}/models/original"
+    faults.shard(f"{folder}/none/000000-000001.h5", removal="none", mask=lambda trial: everything)
+
+    def cost(study, removal):
+        return plan.seconds_per_model(study, "cpu", ("original", removal))
+
+    assert cost(study, "none") == cost(study, "selected") == (1.0, "measured")
+    assert cost(study, "subset") == (pytest.approx(0.7), "measured")
+    for change in ({"network": "resnet9"}, {"epochs": 600}):
+        changed = Study(merged(copy.deepcopy(config), {"recipes": {"original": change}}))
+        assert {cost(changed, removal)[1] for removal in ("none", "subset")} == {"stated rate"}
+    (tmp_path / folder / "none/000000-000001.h5").unlink()
+    faults.shard(f"{folder}/subset/000000-000001.h5")
+    assert cost(study, "subset") == (1.0, "measured")
+    assert cost(study, "none") == (pytest.approx(1 / 0.7), "measured")
 
 
 def test_the_plan_names_removals_without_examples(config, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from memaudit.models.shards import TRIALS
 from memaudit.study import rates
 from memaudit.study.images import image_side, n_images
 from memaudit.study.study import Study
+from memaudit.study.trained import identity_of
 from memaudit.templates import render
 
 Kind = Literal["cpu", "gpu"]
@@ -203,17 +204,14 @@ def part(study: Study, machine: Machine, arm: tuple[str, str], models: int) -> P
 def seconds_per_model(study: Study, kind: Kind, arm: tuple[str, str]) -> tuple[float, str]:
     """Return what a model of an arm (recipe, removal) takes, and the basis of this estimate.
 
-    From the mean time of models of that recipe already trained on such a device, of the same
-    removal if there are any, else from the rate of the network: that which was measured here, or
-    the stated one.
+    From the mean time of models of that recipe, as it is configured now, already trained on such a
+    device, of the same removal if there are any, else from the rate of the network: that which was
+    measured here, or the stated one.
     """
     recipe, removal = arm
-    folder = Path(study.results) / "models" / recipe
-    measured = _measured(folder.glob(f"{removal}/*.h5"), kind)
-    if measured is None:
-        measured = _measured(folder.glob("*/*.h5"), kind)
-    if measured is not None:
-        return measured, "measured"
+    for pattern in (f"{removal}/*.h5", "*/*.h5"):
+        if (measured := _measured(study, kind, arm, pattern)) is not None:
+            return measured, "measured"
     if recipe not in study.config.recipes:  # of a sweep: differs from weight_decay in its value
         return seconds_per_model(study, kind, ("weight_decay", removal))
     n, side = image_count(study)
@@ -274,16 +272,30 @@ def stated_seconds(kind: Kind, training: Training) -> float:
     return max(training.work / rate, STEP * training.steps)
 
 
-def _measured(shards: Iterable[Path], kind: Kind) -> float | None:
-    """Return the mean seconds per model of a few shards, of models trained on such a device."""
+def _measured(study: Study, kind: Kind, arm: tuple[str, str], pattern: str) -> float | None:
+    """Return the mean seconds per model of a few shards of a recipe; None if there are none.
+
+    Only models of the present recipe count, trained on such a device. Those of the subsets are
+    trained on a fraction of the examples: times of others are scaled by it.
+    """
+    shards = sorted((Path(study.results) / "models" / arm[0]).glob(pattern))
+    if not shards or not Path(study.digest).exists():
+        return None
+    fraction = study.config.memorization.subset_fraction
+    examples = {
+        identity_of(study, arm[0], "none"): 1.0,
+        identity_of(study, arm[0], "subset"): fraction,
+    }
+    wanted = fraction if arm[1] == "subset" else 1.0
     seconds: list[float] = []
-    for path in sorted(shards)[:20]:
+    for path in shards[:20]:
         try:
             with store.reading(path, store.SHARD) as file:
+                trained_on = examples.get(file.attrs.get("identity"))
                 devices = file.attrs.get("device", "not recorded").split("; ")
                 kinds = {"cpu" if name.startswith("CPU") else "gpu" for name in devices}
-                if "not recorded" not in devices and kinds == {kind}:
-                    seconds += file["seconds"][:].tolist()
+                if trained_on and "not recorded" not in devices and kinds == {kind}:
+                    seconds += (file["seconds"][:] * wanted / trained_on).tolist()
         except AuditError:
             continue
     return sum(seconds) / len(seconds) if seconds else None

@@ -32,14 +32,7 @@ def untrained(study: Study, shard: str | Path) -> int:
     memorization = study.config.memorization
     fraction = memorization.subset_fraction if is_subset else None
     examples = read_examples(str(listed), len(labels)) if listed else None
-    recipe = Recipe.of(study.recipes[recipe_name])
-    identity = model_identity(
-        recipe,
-        seed=study.config.seed,
-        dataset=Path(study.digest).read_text(encoding="utf-8").strip(),
-        network_source=network_source(recipe.network),
-        subset_fraction=fraction,
-    )
+    identity = identity_of(study, recipe_name, removal)
     masks = {
         trial: training_mask(
             removal, trial, labels, study.config.seed, examples=examples, fraction=fraction
@@ -48,6 +41,19 @@ def untrained(study: Study, shard: str | Path) -> int:
     }
     fields: Sequence[str] = store.MARGINS if is_subset and memorization.store_margins else ()
     return len(trials) - len(find_models(shard, identity, masks, fields)[0])
+
+
+def identity_of(study: Study, recipe_name: str, removal: str) -> str:
+    """Return the identity of the models of an arm; the digest of the images must be written."""
+    recipe = Recipe.of(study.recipes[recipe_name])
+    fraction = study.config.memorization.subset_fraction
+    return model_identity(
+        recipe,
+        seed=study.config.seed,
+        dataset=Path(study.digest).read_text(encoding="utf-8").strip(),
+        network_source=network_source(recipe.network),
+        subset_fraction=fraction if removal == "subset" else None,
+    )
 
 
 @cache
