@@ -112,11 +112,13 @@ class NetworkFeatures:
         self._network = network
         statistics = torch.cat([self._statistics(x) for x in squares(train_images)])
         self._mean, self._scale = statistics.mean(0), statistics.std(0) + 1e-6
-        standard = ((statistics - self._mean) / self._scale).double()
-        power, basis = torch.linalg.eigh(standard.T @ standard / len(standard))
+        statistics.sub_(self._mean).div_(self._scale)
+        blocks = (block.double() for block in statistics.split(_FITTED))
+        covariance = torch.stack([block.T @ block for block in blocks]).sum(0) / len(statistics)
+        power, basis = torch.linalg.eigh(covariance)
         power, basis = power[-_DIMS:].clamp_min(0), basis[:, -_DIMS:]
         self._projection = (basis / torch.sqrt(power + _SHRINKAGE)).float()
-        self.train = self._vectors(statistics)
+        self.train = F.normalize(statistics @ self._projection, dim=1)
         self._whiten = Whitening()
         for x in squares(train_images[:: -(-len(train_images) // _FITTED)]):
             self._whiten.add(self._outputs(x)[-1].flatten(2).transpose(1, 2).flatten(0, 1))
