@@ -113,7 +113,8 @@ class NetworkFeatures:
         statistics = torch.cat([self._statistics(x) for x in squares(train_images)])
         self._mean, self._scale = statistics.mean(0), statistics.std(0) + 1e-6
         statistics.sub_(self._mean).div_(self._scale)
-        blocks = (block.double() for block in statistics.split(_FITTED))
+        starts = range(0, len(statistics), _FITTED)
+        blocks = (statistics[k : k + _FITTED].double() for k in starts)
         covariance = torch.stack([block.T @ block for block in blocks]).sum(0) / len(statistics)
         power, basis = torch.linalg.eigh(covariance)
         power, basis = power[-_DIMS:].clamp_min(0), basis[:, -_DIMS:]
