@@ -65,7 +65,7 @@ def called():
 
 
 def test_pairs_of_greatest_influence_come_first(called):
-    shown = examples._copies(PAIRS, called, "near")
+    shown = examples._copies(PAIRS, called, ("near", "scene"))
     assert [(row.example, test, value) for row, test, value in shown] == [
         (1, 1, 0.7),
         (0, 0, 0.3),
@@ -99,10 +99,11 @@ def test_long_names_are_cut(data):
 
 def test_figures_are_drawn_and_the_same_again(data, called, tmp_path):
     files = {}
+    leaks = [*LEAKS, Leak(11, 3, "exact"), Leak(11, 4, "one_picture"), Leak(10, 3, "near")]
     for folder in ("one", "two"):
         to = tmp_path / folder
-        examples.duplicate_pairs(data, PAIRS, called, "near", to / "near.png")
-        examples.duplicate_pairs(data, PAIRS, called, "exact", to / "exact.png")
+        examples.duplicate_pairs(data, PAIRS, called, "near", to / "near.png", leaks=leaks)
+        examples.duplicate_pairs(data, PAIRS, called, "exact", to / "exact.png", leaks=leaks)
         examples.subpopulations(data, PAIRS, called, to / "groups.png")
         examples.influence(data, PAIRS, to / "influence.png")
         most_memorized(data, np.linspace(0, 1, 12), np.full(12, np.nan), to / "most.png")
@@ -113,6 +114,8 @@ def test_figures_are_drawn_and_the_same_again(data, called, tmp_path):
     # no exact duplicate: a line of text, no image
     assert b"<image" in files["one"]["near.svg"]
     assert b"<image" not in files["one"]["exact.svg"]
+    for words in (b"None of the 7 selected examples", b"lists 2 exact duplicates of other"):
+        assert words in files["one"]["exact.svg"]
 
 
 def test_texts_of_small_groups_do_not_overlap(data, called, tmp_path, monkeypatch):

@@ -120,6 +120,7 @@ rule examples:
         dataset=study.dataset,
         pairs=f"{study.results}/selected_pairs.csv",
         buckets=f"{study.results}/buckets.csv",
+        leaks=f"{study.results}/leaks.csv",
     output:
         exact=report(
             f"{study.results}/figures/exact_duplicates.png",

@@ -1,6 +1,7 @@
 """Draw figures 1 to 3 of the paper: exact duplicates, near duplicates, subpopulations."""
 
 from memaudit.buckets.assign import Assignment
+from memaudit.buckets.leaks import Leak
 from memaudit.data.dataset import load
 from memaudit.figures.drawing import replaced_names
 from memaudit.figures.examples import duplicate_pairs, subpopulations
@@ -16,6 +17,7 @@ with job(snakemake.log[0]) as report:
         read_rows(snakemake.input.pairs, Pair),
         read_rows(snakemake.input.buckets, Assignment),
     )
-    duplicate_pairs(data, pairs, buckets, "exact", snakemake.output.exact)
-    duplicate_pairs(data, pairs, buckets, "near", snakemake.output.near)
+    leaks = read_rows(snakemake.input.leaks, Leak)
+    for reason in ("exact", "near"):
+        duplicate_pairs(data, pairs, buckets, reason, snakemake.output[reason], leaks=leaks)
     subpopulations(data, pairs, buckets, snakemake.output.groups)

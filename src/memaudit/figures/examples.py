@@ -4,15 +4,17 @@ The most memorized ones, and figures 1 to 3 of the paper: exact duplicates, near
 subpopulations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
 from memaudit.buckets.assign import Assignment
+from memaudit.buckets.leaks import REASONS, Leak
 from memaudit.data.dataset import Dataset
 from memaudit.figures.drawing import ORANGE, WIDTH, name, save, show
 from memaudit.scores.selection import Pair
+from memaudit.templates import count
 
 _MOST, _GROUPS = 12, 6  # pairs, and groups, per figure
 _ACROSS = 3  # pairs side by side
@@ -84,17 +86,28 @@ def duplicate_pairs(
     assignments: Sequence[Assignment],
     reason: str,
     path: str | Path,
+    *,
+    leaks: Sequence[Leak],
 ) -> None:
     """Draw figure 1 (reason "exact") or 2 ("near"): training images beside their duplicates.
 
     Figure 2 includes other photographs of a scene (reason "scene"), as in the paper. Shows the
     twelve pairs with the highest influence; duplicates that are not among the selected `pairs` come
-    last, by memorization.
+    last, by memorization. `leaks` are all duplicates, which a figure without images counts.
     """
-    shown = _copies(pairs, assignments, reason)[:_MOST]
+    reasons = {"exact": ("exact",), "near": ("near", "scene")}[reason]
+    shown = _copies(pairs, assignments, reasons)[:_MOST]
     if not shown:
-        what = {"exact": "exact duplicate", "near": "near-duplicate"}[reason]
-        _message(f"no {what} of a selected training example in the test set", path)
+        article, what = {"exact": ("an", "exact duplicate"), "near": ("a", "near-duplicate")}[
+            reason
+        ]
+        selected = {row.example for row in assignments}
+        others = sum(REASONS[leak.kind] in reasons and leak.train not in selected for leak in leaks)
+        _message(
+            f"None of the {len(selected):,} selected examples has {article} {what} in the "
+            f"test set;\nleaks.csv lists {count(others, what)} of other training examples.",
+            path,
+        )
         return
     rows = -(-len(shown) // _ACROSS)
     figure = plt.figure(figsize=(3 * _ACROSS, 2 * rows + 0.3), layout="constrained")
@@ -111,14 +124,14 @@ def duplicate_pairs(
 
 
 def _copies(
-    pairs: Sequence[Pair], assignments: Sequence[Assignment], reason: str
+    pairs: Sequence[Pair], assignments: Sequence[Assignment], reasons: Collection[str]
 ) -> list[tuple[Assignment, int, float | None]]:
-    """Return (example, duplicate, influence on it) for a reason, highest influence first."""
+    """Return (example, duplicate, influence on it) for the reasons, highest influence first."""
     influence = {(pair.train, pair.test): pair.influence for pair in pairs}
     found = [
         (row, test, influence.get((row.example, test)))
         for row in assignments
-        if row.reason in (reason, *(("scene",) if reason == "near" else ()))
+        if row.reason in reasons
         for test in row.test_examples
     ]
     return sorted(
