@@ -103,6 +103,7 @@ def test_what_cannot_be_tested_is_not():
         (None, LEAKS, "F&Z published no scores"),
         (np.arange(8), LEAKS, "no other example is memorized"),
         (MEMORIZED, [Leak(500, 500, "near", "rule")], "no memorized example has a duplicate"),
+        (MEMORIZED, [Leak(i, i, "near") for i in range(100)], "every memorized example has a"),
     ],
 )
 def test_duplicates_are_compared_among_memorized_examples_only(memorized, leaks, why):
@@ -115,6 +116,14 @@ def test_duplicates_are_compared_among_memorized_examples_only(memorized, leaks,
     expected = stats.contingency.odds_ratio([[5, 3], [1, 91]])
     interval = expected.confidence_interval(0.95)
     assert (found[5].value, found[5].low) == pytest.approx((expected.statistic, interval.low))
+
+
+def test_an_infinite_odds_ratio_is_not_estimable():
+    """All duplicates are of selected examples, so the CI has a lower bound only."""
+    _, found = verdicts(leaks=LEAKS[:5])
+    assert np.isinf([found[5].value, found[5].high]).all()
+    text = claims.markdown(found, "study", 1.0)
+    assert f"| not estimable (at least {found[5].low:.2f}) |" in text and " inf" not in text
 
 
 def test_a_small_difference_the_claimed_way_is_not_called_contradicted():

@@ -27,9 +27,10 @@ rule fetch:
 checkpoint dataset:
     input:
         study.cifar_files,
+    # `update` keeps the old files if the images cannot be read
     output:
-        data=study.dataset,
-        digest=study.digest,
+        data=update(study.dataset),
+        digest=update(study.digest),
     log:
         f"logs/{study.name}/dataset.log",
     conda:

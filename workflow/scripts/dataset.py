@@ -20,7 +20,7 @@ with job(snakemake.log[0]) as report:
     else:
         sources = read_sources(snakemake.params.sources)
         data = cifar.read_cifar(kind, snakemake.params.cifar, sources, report.say)
-    dataset.save(data, snakemake.output.data)
+    dataset.save(data, snakemake.output.data, {"kind": kind, **settings})
     with store.atomic_write(snakemake.output.digest) as temporary:
         temporary.write_text(f"{data.digest()}\n")
     report.say(

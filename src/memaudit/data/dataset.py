@@ -1,8 +1,12 @@
 """A dataset: images, labels, names. Example i is always row i. Images may stay in the file."""
 
 import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import h5py
@@ -54,10 +58,13 @@ class Dataset:
         return total.hexdigest()
 
 
-def save(dataset: Dataset, path: str | Path) -> None:
+def save(
+    dataset: Dataset, path: str | Path, settings: Mapping[str, Any] = MappingProxyType({})
+) -> None:
     """Write `dataset` to an HDF5 file with the fields of `memaudit.store.DATASET`, block by block.
 
-    Raises AuditError when it cannot be written.
+    `settings` are those that it was read with, for `read_settings`. Raises AuditError when it
+    cannot be written.
     """
     fields: dict[str, Any] = {"class_names": dataset.class_names}
     images = {}
@@ -67,12 +74,22 @@ def save(dataset: Dataset, path: str | Path) -> None:
         if names := getattr(dataset, f"{side}_names"):
             fields[f"{side}/names"] = names
     fields |= {f"planted/{name}": values for name, values in dataset.planted.items()}
-    attributes = {"digest": dataset.digest()}
+    attributes = {"digest": dataset.digest(), "settings": dict(settings)}
     shapes = {name: array.shape for name, array in images.items()}
     with store.create_large(path, store.DATASET, attributes, fields, shapes) as append:
         for array in images.values():
             for block in mapped.blocks(array):
                 append(block)
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """Return the settings that a dataset was read with; empty if there is no record of them.
+
+    The checksum of the file is not verified, which takes seconds.
+    """
+    with suppress(OSError, ValueError), h5py.File(path) as file:
+        return dict(json.loads(file.attrs.get("settings", "{}")))
+    return {}
 
 
 def load(path: str | Path) -> Dataset:

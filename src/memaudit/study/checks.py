@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from memaudit.buckets.decisions import read_decisions
 from memaudit.data.arrays import ArrayFile
+from memaudit.data.dataset import read_settings
 from memaudit.data.image_folder import folder_at
 from memaudit.errors import AuditError
 from memaudit.models.network_names import NETWORKS, source_path
@@ -234,7 +235,7 @@ def _dataset_problems(dataset: Dataset) -> Iterator[str]:
             "dataset.image_folder.path = None: must be the folder that holds train/<class>/* and "
             "test/<class>/*"
         )
-    elif kind == "image_folder" and path and not Path("data", f"{dataset.name}.h5").exists():
+    elif kind == "image_folder" and path and _reads_source(dataset):
         if not folder_at(path).is_dir():
             yield (
                 f"dataset.image_folder.path = {path!r}: directory not found; it must be the folder "
@@ -251,6 +252,18 @@ def _dataset_problems(dataset: Dataset) -> Iterator[str]:
         yield "dataset.longtail is missing; dataset.kind longtail needs it"
 
 
+def _reads_source(dataset: Dataset) -> bool:
+    """Return whether a run reads the source of the images: their file is missing or outdated.
+
+    A file without a record of its settings is not: an earlier version of memaudit wrote it.
+    """
+    path = Path("data", f"{dataset.name}.h5")
+    if not path.exists():
+        return True
+    written = read_settings(path)
+    return written not in ({}, {"kind": dataset.kind, **dataset.model_dump()[dataset.kind]})
+
+
 def _arrays_problems(dataset: Dataset) -> Iterator[str]:
     settings = dataset.arrays
     if not settings.path:
@@ -258,7 +271,7 @@ def _arrays_problems(dataset: Dataset) -> Iterator[str]:
             "dataset.arrays.path = None: must be an .npz file with train_images, train_labels, "
             "test_images and test_labels"
         )
-    elif not Path("data", f"{dataset.name}.h5").exists():
+    elif _reads_source(dataset):
         try:
             ArrayFile(settings.path, settings.validation)
         except AuditError as error:
