@@ -225,6 +225,27 @@ def test_a_full_disk_is_one_message(quick):
     assert not [p for p in quick.folder.glob("data/*") if "small" in p.name]
 
 
+def test_images_that_cannot_be_read_again_do_not_cost_the_dataset(quick):
+    write_folder(quick.folder / "photos", each=10)
+    photos = {"path": "photos", "per_class": 9}
+    quick.config["dataset"] = {"kind": "image_folder", "name": "mine", "image_folder": photos}
+    quick.config["recipes"]["original"]["batch_size"] = 4
+    quick.config["recipes"]["weight_decay"]["batch_size"] = 4
+    quick.snakemake("data/mine.h5")
+    files = [quick.folder / "data" / name for name in ("mine.h5", "mine.sha256")]
+    before = [file.read_bytes() for file in files]
+    (quick.folder / "photos").rename(quick.folder / "moved")
+    assert quick.planned("data/mine.h5") == {}  # the settings are unchanged
+    photos["path"] = "photso"
+    assert "image_folder.path = 'photso': directory not" in failed(
+        quick.snakemake("data/mine.h5", check=False)
+    )
+    photos["path"] = "moved"
+    next((quick.folder / "moved/train").glob("*/*")).write_bytes(b"")
+    assert "empty file" in failed(quick.snakemake("data/mine.h5", check=False))
+    assert [file.read_bytes() for file in files] == before
+
+
 def test_snakemake_stops_before_it_writes_over_another_study(quick):
     claim(quick.results, "first")
     text = failed(quick.snakemake("data/small.h5", check=False))

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from conftest import ROOT, SMALL
 
+from memaudit.data.dataset import save
 from memaudit.data.image_folder import count_images
 from memaudit.errors import AuditError
 from memaudit.models.shards import chunk_names, trials_of
@@ -193,6 +194,27 @@ def test_a_missing_folder_of_images(small, tmp_path, monkeypatch):
     assert count_images("photos", "train", None) == 84
     del small["removals"]
     assert models_needed.n_test(Study(small)) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("image_folder", "directory not found"), ("arrays", "file not found")],
+)
+def test_a_path_is_checked_unless_the_dataset_was_read_with_it(
+    small, small_dataset, tmp_path, monkeypatch, kind, message
+):
+    """The source of a dataset that is written may have moved away; a changed path is an error."""
+    monkeypatch.chdir(tmp_path)
+    small["dataset"] = {"kind": kind, "name": "mine", kind: {"path": "was/here.npz"}}
+    with pytest.raises(AuditError, match=message):
+        read_config(small)
+    save(small_dataset, "data/mine.h5")  # without a record of its settings
+    dataset = read_config(small).dataset
+    save(small_dataset, "data/mine.h5", {"kind": kind, **dataset.model_dump()[kind]})
+    read_config(small)
+    small["dataset"][kind]["path"] = "typo/here.npz"
+    with pytest.raises(AuditError, match=rf"{kind}\.path = 'typo/here\.npz': {message}"):
+        read_config(small)
 
 
 def test_more_removals_than_examples(small, tmp_path):

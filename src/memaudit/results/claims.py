@@ -235,6 +235,8 @@ def _duplicates(
         return replace(test, missing="no memorized example has a duplicate")
     if not others:
         return replace(test, missing="no other example is memorized")
+    if both + rest == len(selected) + len(others):
+        return replace(test, missing="every memorized example has a duplicate")
     from scipy import stats  # takes a second to import
 
     table = np.array([[both, len(selected) - both], [rest, len(others) - rest]])

@@ -1,5 +1,6 @@
 """Text for people: Jinja2 templates, filled with typed rows."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -40,14 +41,18 @@ def known(value: float | None) -> bool:
 
 
 def pp(value: float) -> str:
-    """Return a number with two decimals, never -0.00."""
+    """Return a number with two decimals, never -0.00; an infinite one is "not estimable"."""
+    if math.isinf(value):
+        return "not estimable"
     return f"{round(value, 2) + 0.0:.2f}"
 
 
 def ci(bounds: Sequence[float]) -> str:
-    """Return the bounds of a CI, "1.00 to 2.00"; empty without one."""
+    """Return the bounds of a CI, "1.00 to 2.00" or "at least 1.00"; empty without one."""
     low, high = bounds
-    return f"{pp(low)} to {pp(high)}" if known(low) else ""
+    if not known(low):
+        return ""
+    return f"at least {pp(low)}" if math.isinf(high) else f"{pp(low)} to {pp(high)}"
 
 
 def p_value(value: float) -> str:
