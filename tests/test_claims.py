@@ -123,7 +123,7 @@ def test_an_infinite_odds_ratio_is_not_estimable():
     _, found = verdicts(leaks=LEAKS[:5])
     assert np.isinf([found[5].value, found[5].high]).all()
     text = claims.markdown(found, "study", 1.0)
-    assert f"| not estimable (at least {found[5].low:.2f}) |" in text and " inf" not in text
+    assert f"| not estimable (at least {found[5].low:.2f}) |" in text and "inf " not in text
 
 
 def test_a_small_difference_the_claimed_way_is_not_called_contradicted():
