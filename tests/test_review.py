@@ -57,7 +57,7 @@ def dataset(small_dataset):
     return noise(small_dataset)
 
 
-def write(path, dataset, study="a study", pairs=PAIRS, groups=GROUPS):
+def write(path, dataset, study="a study", pairs=PAIRS, groups=GROUPS, calibrated=True):
     write_page(
         path,
         study,
@@ -67,6 +67,7 @@ def write(path, dataset, study="a study", pairs=PAIRS, groups=GROUPS):
         memorization=MEMORIZATION,
         influence=INFLUENCE,
         selected=[9, 3],
+        calibrated=calibrated,
     )
     return path
 

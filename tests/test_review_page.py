@@ -107,8 +107,19 @@ def test_undo_reverts_one_step(page):
     assert page.text("#status") == "Nothing to undo."
 
 
+def test_no_number_is_expected_for_images_without_calibration(chromium, dataset, tmp_path):
+    resize(chromium.driver, 1280, 800)
+    path = tmp_path / "page" / "index.html"
+    page = Page(chromium, write(path, dataset, study=tmp_path.name, calibrated=False))
+    words = "Probabilities are calibrated on photographs of CIFAR, not on these images"
+    assert page.text("#uncertainty") == words
+    page.press("d")
+    assert page.text("#uncertainty").startswith(f"{words}; 0 of 1 annotated pairs are duplicates")
+
+
 def test_pairs_of_a_test_image_are_annotated_at_once(chromium, dataset, tmp_path):
     pairs = [PAIRS[0], Candidate(11, 4, None, "selected", 0.25), *PAIRS[1:]]
+    resize(chromium.driver, 1280, 800)
     path = tmp_path / "page" / "index.html"
     page = Page(chromium, write(path, dataset, study=tmp_path.name, pairs=pairs))
     assert page.text("#uncertainty") == "0.5 ± 0.5 of 2 selected examples have a duplicate"

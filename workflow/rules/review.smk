@@ -21,6 +21,7 @@ rule review:
     params:
         study=study.name,
         by=study.config.subpopulations.by,
+        calibrated=study.config.dataset.kind in ("cifar10", "cifar100"),
         scene=study.config.duplicates.scene if study.embedding else None,
     script:
         "../scripts/review.py"

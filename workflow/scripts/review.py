@@ -49,6 +49,7 @@ with job(snakemake.log[0]) as report:
         memorization=dict(enumerate(memorization.tolist())),
         influence=influence,
         selected=sorted(examples),
+        calibrated=snakemake.params.calibrated,
     )
     report.say(
         f"{len(candidates)} pairs and {len(groups)} groups to review: open {snakemake.output.page}"

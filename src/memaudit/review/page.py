@@ -30,6 +30,7 @@ def write_page(
     memorization: Mapping[int, float] | None = None,
     influence: Mapping[tuple[int, int], float] | None = None,
     selected: Sequence[int] = (),
+    calibrated: bool = True,
 ) -> None:
     """Write the review page to `path`, and the images to the folder `images` beside it.
 
@@ -51,6 +52,9 @@ def write_page(
         Influence by (training, test) example, where known.
     selected : sequence of int
         The selected training examples, which are assigned to buckets.
+    calibrated : bool
+        Whether the probabilities are calibrated on images like these. If not, the page states it
+        instead of the expected number of selected examples with a duplicate.
 
     Raises
     ------
@@ -81,6 +85,7 @@ def write_page(
         "study": study,
         "dataset": dataset.digest(),
         "digest": _digest(study, dataset, candidates, groups),
+        "calibrated": calibrated,
         "classes": dataset.class_names,
         "sheets": asdict(sheets),
         **examples,

@@ -352,6 +352,11 @@ function showUncertainty() {
   const seen = annotated.length
     ? `; ${total(chance)} of ${annotated.length} annotated pairs are duplicates, ${total(({ probability }) => probability).toFixed(1)} expected`
     : "";
+  if (!content.calibrated) {
+    $("uncertainty").removeAttribute("title");
+    $("uncertainty").textContent = `Probabilities are calibrated on photographs of CIFAR, not on these images${seen}`;
+    return;
+  }
   const enough = deviation < ENOUGH * SELECTED && annotated.length >= Math.min(FEWEST, pairItems.length);
   $("uncertainty").textContent =
     `${expected.toFixed(1)} ± ${deviation.toFixed(1)} of ${SELECTED} selected examples have a duplicate` +
