@@ -147,6 +147,19 @@ def test_plan_prints_why_it_failed(tmp_path, monkeypatch, capsys):
     assert "trials = 'many'" in capsys.readouterr().err
 
 
+def test_a_key_without_a_value_is_one_line(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    for given, named in (
+        (["--config", "trials", "3"], "--config trials"),
+        (["-C", "trials=3", "x/table2.csv"], "-C x/table2.csv"),
+        (["--config=3=trials"], "--config 3=trials"),
+    ):
+        assert main(["plan", "--configfile", "config/demo.yaml", *given]) == 1
+        said = capfd.readouterr().err
+        assert said.startswith(f"error: {named}: must be name=value, such as")
+        assert said.count("\n") == 1
+
+
 def test_run_where_the_home_is_read_only(snakemake, tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file/cache"))

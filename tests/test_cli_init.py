@@ -74,6 +74,9 @@ def test_it_overwrites_nothing(photos, capsys):
     (photos.parent / "study.yaml").write_text("mine")
     init(status=1)
     assert "study.yaml: file exists; use --force" in capsys.readouterr().err
+    for name, kind in (("nothere", "directory"), ("nothere.npz", "file")):
+        assert main(["init", name]) == 1
+        assert f"{name}: {kind} not found" in capsys.readouterr().err
     init("--output", "other.yaml", "--name", "mine")
     assert (photos.parent / "study.yaml").read_text() == "mine"
     assert "name: mine" in (photos.parent / "other.yaml").read_text()

@@ -30,13 +30,16 @@ def main(arguments: list[str]) -> None:
     options = _parser().parse_args(arguments)
     if options.hours <= 0:
         raise AuditError(f"--hours {options.hours:g}: must be greater than 0")
+    require("jinja2", extra="workflow")
+    from memaudit.data.survey import located
+
+    located(options.folder)  # a wrong name of the images is stated first
     with reserved(options.output, options.force):
         _run(options)
 
 
 def _run(options: argparse.Namespace) -> None:
     output: Path = options.output
-    require("jinja2", extra="workflow")
     yaml = require("yaml", extra="workflow")
     from memaudit.data.survey import survey
     from memaudit.store import atomic_write, is_stdout

@@ -1,6 +1,7 @@
 """`memaudit run`: snakemake with the workflow that the package carries."""
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ examples:
 
 QUIET = ["--quiet", "rules", "host", "reason"]
 DRY = ("-n", "--dry-run", "--dryrun")
+KEYS = ("--config", "-C")
 CONFIGURATIONS = ("--configfile", "--configfiles")
 PROFILES = ("--profile", "--workflow-profile")
 
@@ -73,11 +75,17 @@ def _provide_cache() -> None:
 
 
 def _check(arguments: list[str]) -> None:
-    """Raise AuditError if no file of a study is given where there is one, or one is no YAML."""
+    """Raise AuditError if no file of a study is given where there is one, or one is no YAML.
+
+    Also for keys without a value, for which Snakemake prints a traceback.
+    """
     from memaudit.study.checks import check_files
 
-    options = _values(arguments)
+    options = list(_values(arguments))
     files = [value for option, value in options if option in CONFIGURATIONS]
+    for option, value in options:
+        if option in KEYS and not re.match(r"[A-Za-z_][\w-]*\w=", value):
+            raise AuditError(f"{option} {value}: must be name=value, such as {option} trials=3")
     check_files(file for file in files if Path(file).is_file())
     is_papers = not files and not Path("config/config.yaml").exists()
     if is_papers and Path("study.yaml").exists() and "--version" not in arguments:

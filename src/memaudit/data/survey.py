@@ -10,6 +10,7 @@ from memaudit.data.arrays import ArrayFile
 from memaudit.data.image_folder import SIDES, class_files, folder_at, visible
 from memaudit.data.images import Reader, Scale
 from memaudit.errors import AuditError
+from memaudit.names import printable
 
 _SMALL = Scale(64, crop=False)  # decodes large JPEGs at a fraction of their size
 # Names that others give to the two sides.
@@ -54,20 +55,27 @@ class Survey:
         return sorted(set(self.counts["train"]) | set(self.counts["test"]))
 
 
+def located(root: Path) -> Path:
+    """Return the folder or .npz file that `root` names; raises AuditError if there is none."""
+    root = folder_at(root)
+    is_arrays = root.suffix == ".npz"
+    if not (root.exists() if is_arrays else root.is_dir()):
+        raise AuditError(
+            f"{printable(str(root))}: {'file' if is_arrays else 'directory'} not found; name the "
+            "folder that holds train/<class>/* and test/<class>/*, or an .npz file"
+        )
+    return root
+
+
 def survey(root: Path, workers: int, progress: Callable[[int, int], None]) -> Survey:
     """Inspect `root`/train/<class>/* and `root`/test/<class>/* and read every image.
 
     If `root` is an .npz file, only its headers and labels are read. `progress` is called with the
     number of images read and their total. Raises AuditError if `root` has no such layout at all.
     """
-    root = folder_at(root)
+    root = located(root)
     if root.suffix == ".npz":
         return _survey_arrays(root)
-    if not root.is_dir():
-        raise AuditError(
-            f"{root}: directory not found; name the folder that holds train/<class>/* and "
-            "test/<class>/*, or an .npz file"
-        )
     if missing := [side for side in SIDES if not (root / side).is_dir()]:
         raise AuditError(_explain_layout(root, missing))
     found = Survey(root)
