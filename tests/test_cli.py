@@ -85,7 +85,7 @@ def test_run_passes_all_options_on(snakemake, tmp_path):
         "--cores",
         "3",
         "--config",
-        "a=1",
+        "seed=1",
     ]
     assert main(["run", *options]) == 3
     assert snakemake.arguments == ["--snakefile", str(home() / "Snakefile"), *options]
