@@ -83,6 +83,7 @@ def test_command_on_a_folder(folder, tmp_path):
         "        0 more to inspect (score 0.45 or more)",
     ]
     assert "20.00% of the test images have a duplicate in the training set" in done.stdout
+    assert "The default of --near was set on photographs" in done.stdout
     assert "2 clusters" in done.stdout
     assert "1 pair of duplicates with different labels" in done.stdout
     assert "    train/ant/08.png and test/bee/47.png" in words
@@ -265,6 +266,7 @@ def test_summary_counts_test_images_not_pairs():
     assert "different labels" not in text
     none = summarize(pairs.at_least(2), train, test, near=0.6, review=0.45)
     assert "No duplicates were found." in none and "Report" not in none
+    assert "photographs" in text and "photographs" not in none
 
 
 # --- photographs ------------------------------------------------------------------------------

@@ -61,7 +61,9 @@ def test_the_drop_on_the_held_out_half(accuracies, tmp_path):
     tables.write_rows(tmp_path / "table2.csv", Table2Row, rows_of(accuracies))
     (read,) = tables.read_texts(tmp_path / "table2.csv")
     assert [read[name] for name in read if name.startswith("drop_held_out")] == ["", "", ""]
-    assert "not requested" in page(rows_of(accuracies))
+    text = page(rows_of(accuracies))
+    assert "not requested" in text
+    assert "(`duplicates.near`) was set on photographs" in text
 
 
 def test_no_leak_free_test_example_no_drop(accuracies, tmp_path):

@@ -11,6 +11,10 @@ from memaudit.duplicates.finder import Pairs
 from memaudit.names import printable
 
 SHOWN = 3  # clusters and pairs named at most
+PHOTOGRAPHS = (
+    "The default of --near was set on photographs: for other kinds of images, inspect the pairs of "
+    "kind near and choose --near accordingly."
+)
 
 
 def summarize(pairs: Pairs, train: Side, test: Side, *, near: float, review: float) -> str:
@@ -108,7 +112,7 @@ def _clusters(
 
 
 def _last_lines(found: Pairs, sides: tuple[Side, Side], review: float | None) -> list[str]:
-    """Return lines on duplicates with different labels and on candidates from `review` on."""
+    """Return lines on the threshold, duplicates with different labels, candidates to inspect."""
     train, test = sides
     names = [
         printable(f"{train.names[a]} and {test.names[b]}")
@@ -116,6 +120,8 @@ def _last_lines(found: Pairs, sides: tuple[Side, Side], review: float | None) ->
         if train.classes[a] != test.classes[b]
     ]
     lines = [] if len(found) else ["No duplicates were found."]
+    if (found.kind == "near").any():
+        lines.append(PHOTOGRAPHS)
     if names:
         lines.append(f"{_count(len(names), 'pair')} of duplicates with different labels:")
         lines += [f"    {pair}" for pair in names[:SHOWN]]
