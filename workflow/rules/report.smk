@@ -37,6 +37,7 @@ rule summary:
         answer=f"{study.results}/answer.md",
         table=f"{study.results}/table2.md",
         claims=f"{study.results}/claims.md",
+        reliability=[f"{study.results}/reliability.csv"] if study.trains_subsets else [],
     output:
         f"{study.results}/summary.md",
     log:

@@ -7,6 +7,7 @@ from memaudit.buckets.assign import Assignment
 from memaudit.buckets.leaks import Leak
 from memaudit.data.dataset import load
 from memaudit.results import summary
+from memaudit.scores.reliability import Quantity
 from memaudit.scores.selection import Pair
 from memaudit.study.jobs import job
 
@@ -25,5 +26,6 @@ with job(snakemake.log[0]):
         answer=texts["answer"].strip(),
         table=summary.first_table(texts["table"]),
         claims=summary.first_table(texts["claims"]),
+        agreement=[row for path in given.reliability for row in tables.read_rows(path, Quantity)],
     )
     store.write_text(snakemake.output[0], summary.markdown(params.config, data, models, found))

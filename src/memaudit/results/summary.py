@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memaudit import bits
 from memaudit.buckets.assign import Assignment
@@ -14,6 +14,9 @@ from memaudit.buckets.leaks import Leak
 from memaudit.data.dataset import Dataset
 from memaudit.models.shards import reading_shard
 from memaudit.templates import render
+
+if TYPE_CHECKING:
+    from memaudit.scores.reliability import Quantity
 
 PACKAGES = ("memaudit", "torch", "numpy", "scipy", "h5py", "snakemake")
 
@@ -54,7 +57,10 @@ def trained(recipe: str, removal: str, shards: Sequence[str | Path], n_train: in
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What the summary quotes of a study: buckets, duplicates, pairs, answer and tables."""
+    """What the summary quotes of a study: buckets, duplicates, pairs, answer and tables.
+
+    `agreement` has the rows of reliability.csv; none if no subset models were trained.
+    """
 
     assignments: Sequence[Assignment]
     leaks: Sequence[Leak]
@@ -62,6 +68,7 @@ class Found:
     answer: str
     table: str
     claims: str
+    agreement: Sequence["Quantity"] = ()
 
 
 def markdown(
@@ -69,6 +76,7 @@ def markdown(
 ) -> str:
     """Return the summary; `config` is the configuration of the study."""
     used = {part.recipe for part in models}
+    overlaps = [row for row in found.agreement if row.quantity == "examples_jaccard"]
     return render(
         "summary.md",
         config=config,
@@ -80,6 +88,7 @@ def markdown(
         buckets=Counter(row.bucket for row in found.assignments),
         reasons=Counter(row.reason for row in found.assignments),
         annotated=sum(row.decided_by == "manual annotation" for row in found.assignments),
+        overlap=max(overlaps, key=lambda row: row.models, default=None),
         leaked=len({leak.test for leak in found.leaks}),
         recipes={name: values for name, values in config["recipes"].items() if name in used},
         versions={"Python": platform.python_version()} | {name: version(name) for name in PACKAGES},
