@@ -1,5 +1,6 @@
 """`memaudit doctor`: one line per finding, with a remedy for what is wrong."""
 
+import copy
 import dataclasses
 import errno
 import importlib.metadata
@@ -11,8 +12,10 @@ import pytest
 import torch
 import yaml
 from conftest import SMALL
+from test_config import merged
 
 from memaudit.cli import doctor, main, measure
+from memaudit.errors import AuditError
 from memaudit.models import gpus
 from memaudit.models.recipe import Recipe
 from memaudit.study import plan, rates
@@ -218,9 +221,39 @@ def test_a_network_of_ones_own_is_timed_until_it_is_edited(monkeypatch, tmp_path
     assert basis() == "as fz_resnet50"
 
 
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [("nowhere", "mine.py has no function nowhere"), ("broken", "RuntimeError: out of ideas")],
+)
+def test_a_network_of_ones_own_that_fails_stops_the_plan(
+    monkeypatch, tmp_path, capfd, function, message
+):
+    monkeypatch.chdir(tmp_path)
+    raises = "def broken(classes):\n    raise RuntimeError(f'out of ideas for {classes} classes')\n"
+    (tmp_path / "mine.py").write_text(raises)
+    config = copy.deepcopy(SMALL)
+    config["recipes"]["original"]["network"] = f"mine:{function}"
+    study = measure.Study(config)
+    with pytest.raises(
+        AuditError, match=rf"could not be timed: network mine:{function}: .*{message}"
+    ):
+        plan.time_own_networks(study, plan.Machine("cpu", 1))
+
+
+def test_a_network_is_only_imported_while_its_input_is_not_known(monkeypatch, tmp_path):
+    """It may be made for images of one shape."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "exact.py").write_text("def own(classes):\n    raise RuntimeError\n")
+    images = {"kind": "image_folder", "name": "mine", "image_folder": {"path": str(tmp_path)}}
+    config = merged(copy.deepcopy(SMALL), {"dataset": images})
+    config["recipes"]["original"]["network"] = "exact:own"
+    measure.time_networks("cpu", measure.Study(config), ["original"])
+    assert not rates.FILE.exists()
+
+
 def test_a_loader_that_delivers_other_batches_is_a_problem(monkeypatch):
     monkeypatch.setattr(measure, "IMAGES", 512)
-    data = measure._random(8)
+    data = measure._random((8, 8))
     dark = dataclasses.replace(data, train_images=data.train_images // 2)
     monkeypatch.setattr(
         measure, "choose_loader", lambda kind, *given: measure.ResidentLoader(dark, 4, CPU)
@@ -231,7 +264,7 @@ def test_a_loader_that_delivers_other_batches_is_a_problem(monkeypatch):
 
 def test_captured_steps_are_compared_with_eager_ones(monkeypatch):
     monkeypatch.setattr(measure, "IMAGES", 512)
-    recipe, data = Recipe.of(SMALL_RECIPE), measure._random(8)
+    recipe, data = Recipe.of(SMALL_RECIPE), measure._random((8, 8))
     assert measure._capture("tiny", recipe, data, CPU).status == "ok"
 
     class Wrong(measure.Step):

@@ -60,7 +60,7 @@ def findings(kind: plan.Kind, study: Study) -> Iterator[Finding]:
     """
     device = choose_device("cuda" if kind == "gpu" else "cpu")
     _, side = plan.image_count(study)
-    data = _random(side)
+    data = _random((side, side))
     recipes = {recipe.network: recipe for recipe in map(Recipe.of, study.recipes.values())}
     yield _batches(data, device)
     measured: list[rates.Rate] = []
@@ -108,24 +108,32 @@ def _rate(kind: plan.Kind, recipe: Recipe, side: int, found: tuple[float, int]) 
 
 
 def time_networks(kind: plan.Kind, study: Study, names: list[str]) -> None:
-    """Measure the rates of some recipes' networks and write them to `rates.FILE`."""
+    """Measure the rates of some recipes' networks and write them to `rates.FILE`.
+
+    Where the shape of the images or their classes are not known yet, for which a network may be
+    made, it is only imported.
+    """
     device = choose_device("cuda" if kind == "gpu" else "cpu")
     _, side = plan.image_count(study)
-    data = _random(side)
+    shape, classes = plan.network_shape(study)
     for name in names:
         recipe = Recipe.of(study.recipes[name])
+        networks.own_function(recipe.network)
+        if not shape or not classes:
+            continue
+        data = _random(shape, classes)
         with enough_memory(name, recipe, device):
             speed = images_per_second(recipe, data, device)
         rates.add([_rate(kind, recipe, side, speed)])
         print(f"{recipe.network}: {speed[0]:,.0f} images/s on {describe(device)}", file=sys.stderr)
 
 
-def _random(side: int) -> Dataset:
-    """Return a dataset of random images."""
+def _random(shape: tuple[int, int], classes: int = CLASSES) -> Dataset:
+    """Return a dataset of random images of `shape` (height, width)."""
     rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (IMAGES, side, side, 3), dtype=np.uint8)
-    labels = rng.integers(0, CLASSES, IMAGES)
-    names = [f"class {number}" for number in range(CLASSES)]
+    pixels = rng.integers(0, 256, (IMAGES, *shape, 3), dtype=np.uint8)
+    labels = rng.integers(0, classes, IMAGES)
+    names = [f"class {number}" for number in range(classes)]
     return Dataset(names, pixels, labels, pixels[:64], labels[:64])
 
 
@@ -208,9 +216,10 @@ def images_per_second(recipe: Recipe, data: Dataset, device: torch.device) -> tu
     """
     clock = time.process_time if device.type == "cpu" else time.perf_counter
     loader = ResidentLoader(data, recipe.crop_padding, device)
-    step = Step(recipe, CLASSES, device)
+    classes = len(data.class_names)
+    step = Step(recipe, classes, device)
     two = to_network(torch.from_numpy(data.test_images[:2]).to(device))
-    networks.check(recipe.network, step.network, CLASSES, two)
+    networks.check(recipe.network, step.network, classes, two)
     step.reset(0)
 
     def train(epoch: int, steps: int, size: int) -> float:

@@ -217,11 +217,14 @@ def folder_at(path: str | Path) -> Path:
 
 def count_images(folder: str | Path, side: str, per_class: int | None) -> int:
     """Count the images of a side, "train" or "test", that `read_image_folder` would read."""
-    root = folder_at(folder) / side
-    if not root.is_dir():
-        return 0
-    classes = [visible(entry, []) for entry in visible(root, []) if entry.is_dir()]
+    classes = [visible(entry, []) for entry in class_folders(folder, side)]
     return sum(min(len(images), per_class or len(images)) for images in classes)
+
+
+def class_folders(folder: str | Path, side: str) -> list[Path]:
+    """Return the folders of the classes of a side, "train" or "test"; none if it is missing."""
+    root = folder_at(folder) / side
+    return [entry for entry in visible(root, []) if entry.is_dir()] if root.is_dir() else []
 
 
 def on_disk(shape: tuple[int, ...], folder: str | Path) -> np.ndarray:

@@ -1,12 +1,13 @@
 """Numbers and size of the configured images before the dataset is written."""
 
 from memaudit.data.arrays import ArrayFile
-from memaudit.data.image_folder import count_images
+from memaudit.data.image_folder import class_folders, count_images
 from memaudit.data.longtail import LongTail
 from memaudit.errors import AuditError
 from memaudit.study.config import Dataset
 
 CIFAR = {"train": 50_000, "test": 10_000}
+CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100}
 
 
 def n_images(dataset: Dataset, side: str) -> int | None:
@@ -27,14 +28,34 @@ def n_images(dataset: Dataset, side: str) -> int | None:
     return settings.classes * settings.train_per_class()
 
 
-def image_side(dataset: Dataset) -> int | None:
-    """Return the side of the images in pixels, None if it is not known yet."""
+def n_classes(dataset: Dataset) -> int | None:
+    """Return the number of classes, None if it is not known yet."""
     if dataset.kind == "image_folder":
-        return dataset.image_folder.image_size
+        return len(class_folders(dataset.image_folder.path or "", "train")) or None
     if dataset.kind == "arrays":
         found = _arrays(dataset)
-        return dataset.arrays.image_size or (max(found.size) if found else None)
-    return dataset.longtail.image_size if dataset.longtail else 32
+        return len(found.counts["train"]) if found else None
+    return dataset.longtail.classes if dataset.longtail else CIFAR_CLASSES.get(dataset.kind)
+
+
+def image_side(dataset: Dataset) -> int | None:
+    """Return the longer side of the images in pixels, None if it is not known yet."""
+    shape = image_shape(dataset)
+    return max(shape) if shape else None
+
+
+def image_shape(dataset: Dataset) -> tuple[int, int] | None:
+    """Return (height, width) of the images in pixels, None if it is not known yet."""
+    if dataset.kind == "image_folder":
+        side = dataset.image_folder.image_size
+    elif dataset.kind == "arrays":
+        side = dataset.arrays.image_size
+        if not side and (found := _arrays(dataset)):
+            width, height = found.size
+            return height, width
+    else:
+        side = dataset.longtail.image_size if dataset.longtail else 32
+    return (side, side) if side else None
 
 
 def _arrays(dataset: Dataset) -> ArrayFile | None:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +19,7 @@ from memaudit.models.gpus import may_have_gpu, refusal, visible_gpus
 from memaudit.models.removals import CONTROL, read_examples
 from memaudit.models.shards import TRIALS
 from memaudit.study import rates
-from memaudit.study.images import image_side, n_images
+from memaudit.study.images import image_shape, image_side, n_classes, n_images
 from memaudit.study.study import Study
 from memaudit.study.trained import identity_of
 from memaudit.templates import render
@@ -236,7 +237,8 @@ def seconds_per_model(study: Study, kind: Kind, arm: tuple[str, str]) -> tuple[f
 def time_own_networks(study: Study, machine: Machine) -> None:
     """Measure the rates of networks of the user's own of which nothing is known yet.
 
-    In another process, as this takes torch. What cannot be measured is assumed to be slow.
+    In another process, as this takes torch. Without torch they are assumed to be slow. Raises
+    AuditError for a network that cannot be imported, built or trained.
     """
     recipes = dict.fromkeys(recipe for recipe, _ in study.models)
     unknown = {
@@ -251,10 +253,12 @@ def time_own_networks(study: Study, machine: Machine) -> None:
     done = subprocess.run(
         command, input=json.dumps(study.settings), stderr=subprocess.PIPE, text=True, check=False
     )
-    last = next(iter(done.stderr.strip().splitlines()[-1:]), "no message")
+    last = next(iter(done.stderr.strip().splitlines()[-1:]), "")
+    if done.returncode > 0 and find_spec("torch"):
+        raise AuditError(f"the network could not be timed: {last}")
     if done.returncode:
         print(f"It could not be timed: {last}", file=sys.stderr)
-    else:
+    elif last:
         print(f"{last}; kept in {rates.FILE}", file=sys.stderr)
     rates.reread()
 
@@ -308,6 +312,15 @@ def image_count(study: Study) -> tuple[int, int]:
             return file["train/labels"].shape[0], file["train/images"].shape[1]
     dataset = study.config.dataset
     return n_images(dataset, "train") or 0, image_side(dataset) or 32
+
+
+def network_shape(study: Study) -> tuple[tuple[int, int] | None, int | None]:
+    """Return (height, width) of the images and the number of classes; None if not known yet."""
+    if Path(study.dataset).exists():
+        with store.reading(study.dataset, store.DATASET) as file:
+            _, height, width, _ = file["train/images"].shape
+            return (height, width), file["class_names"].shape[0]
+    return image_shape(study.config.dataset), n_classes(study.config.dataset)
 
 
 def test_count(study: Study) -> int:
