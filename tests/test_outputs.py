@@ -188,8 +188,10 @@ def never(monkeypatch):
     ],
 )
 def test_an_output_that_cannot_be_written_is_found_before_the_work(
-    arguments, tmp_path, never, capsys
+    arguments, tmp_path, never, capsys, monkeypatch
 ):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
     (tmp_path / "file").write_text("")
     given = [str(tmp_path / "file/x") if word == "OUT" else word for word in arguments]
     assert main(given) == 1
