@@ -51,6 +51,25 @@ class Likeness(NamedTuple):
     tone: torch.Tensor
 
 
+class _Laid:
+    """Training images over which test images are laid, each computed once.
+
+    `images` (r, 3, 32, 32), their local `contrast` (r, 32, 32), and `norm` (r, shifts): the norm of
+    its window of `side` pixels at every shift, infinite where that window has no structure.
+    """
+
+    def __init__(self, images: np.ndarray, rows: torch.Tensor, side: int):
+        self.images = square(images[rows.numpy()])
+        contrast = _local_contrast(self.images)
+        self.contrast = contrast[:, 0]
+        mean, power = (F.avg_pool2d(x, side, 1).flatten(1) for x in (contrast, contrast.square()))
+        norm = side * torch.sqrt((power - mean.square()).clamp_min(0)) + 1e-6
+        grey = self.images.mean(1, keepdim=True)
+        high, low = (F.max_pool2d(x * grey, side, 1) for x in (1, -1))
+        structured = (high + low).flatten(1) >= _LEAST_RANGE
+        self.norm = norm.clamp_min(side * _LEAST_CONTRAST).where(structured, torch.inf)
+
+
 def verify(train_images: np.ndarray, test: torch.Tensor, candidates: torch.Tensor) -> Likeness:
     """Compare each test image with its candidates at the position where they agree best.
 
@@ -68,22 +87,18 @@ def verify(train_images: np.ndarray, test: torch.Tensor, candidates: torch.Tenso
     patch = patch * (grey.amax(2) - grey.amin(2) >= _LEAST_RANGE)[..., None]
     each = torch.arange(len(test))
     found = Likeness(*torch.empty(4, *candidates.shape))
+    rows, places = candidates.unique(return_inverse=True)
+    training = _Laid(train_images, rows, side)
     for column in range(candidates.shape[1]):
-        train = square(train_images[candidates[:, column].numpy()])
-        contrast = _local_contrast(train)
-        windows = contrast[:, 0].unfold(1, side, 1).unfold(2, side, 1)
-        windows = windows.reshape(len(train), shifts**2, side * side)
-        mean, power = (F.avg_pool2d(x, side, 1).flatten(1) for x in (contrast, contrast.square()))
-        norm = side * torch.sqrt((power - mean.square()).clamp_min(0)) + 1e-6
-        norm = norm.clamp_min(least)
-        high, low = (F.max_pool2d(x * train.mean(1, keepdim=True), side, 1) for x in (1, -1))
-        norm = norm.where((high + low).flatten(1) >= _LEAST_RANGE, torch.inf)
-        match = torch.bmm(patch, windows.transpose(1, 2)) / norm[:, None]
+        at_row = places[:, column]
+        windows = training.contrast[at_row].unfold(1, side, 1).unfold(2, side, 1)
+        windows = windows.reshape(len(test), shifts**2, side * side)
+        match = torch.bmm(patch, windows.transpose(1, 2)) / training.norm[at_row][:, None]
         found.structure[:, column], place = match.flatten(1).max(1)
         at, shift = place // shifts**2, place % shifts**2
         found.spread[:, column] = _spread(patch[each, at], windows[each, shift])
         test_part = pixels[each, at]
-        train_part = train.unfold(2, side, 1).unfold(3, side, 1)
+        train_part = training.images[at_row].unfold(2, side, 1).unfold(3, side, 1)
         train_part = train_part[each, :, shift // shifts, shift % shifts]
         found.colour[:, column] = _correlation(_chroma(test_part), _chroma(train_part))
         apart = (test_part.mean((2, 3)) - train_part.mean((2, 3))).abs()
