@@ -87,7 +87,7 @@ def verify(train_images: np.ndarray, test: torch.Tensor, candidates: torch.Tenso
     patch = patch * (grey.amax(2) - grey.amin(2) >= _LEAST_RANGE)[..., None]
     each = torch.arange(len(test))
     found = Likeness(*torch.empty(4, *candidates.shape))
-    rows, places = candidates.unique(return_inverse=True)
+    rows, places = torch.unique(candidates, return_inverse=True)
     training = _Laid(train_images, rows, side)
     for column in range(candidates.shape[1]):
         at_row = places[:, column]
