@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,6 +23,7 @@ from memaudit.figures.drawing import (
     save,
 )
 from memaudit.results.affected import DUPLICATES, NEITHER, Example, Summary
+from memaudit.templates import known
 
 SUBPOPULATIONS = "subpopulations"
 _REMOVED = {
@@ -64,8 +66,8 @@ def affected(views: Sequence[tuple[Summary, Sequence[Example]]], path: str | Pat
     headed(
         right,
         "Cumulative drop, by recipe and examples removed\n"
-        "thick: measured, thin: predicted; right edge: drop on\n"
-        "all test examples, 95% CI on the fixed test set",
+        "thick: measured, thin: predicted, pale: random control\n"
+        "right: all test examples, 95% CI on the fixed test set",
     )
     for axis in (left, right):
         plain(axis)
@@ -91,18 +93,11 @@ def _examples(axis: Axes, summary: Summary, examples: Sequence[Example]) -> None
             label=f"{label}: {len(members):,} test example{'s' * (len(members) != 1)}",
         )
     if len(examples) >= 20:
-        tenths = np.array_split(np.array([(p.predicted, p.drop) for p in examples]), 10)
-        means = np.array([part.mean(axis=0) for part in tenths])
-        errors = [1.96 * part[:, 1].std(ddof=1) / np.sqrt(len(part)) for part in tenths]
-        axis.errorbar(
-            means[:, 0],
-            means[:, 1],
-            yerr=errors,
-            fmt="D",
-            color="black",
-            markersize=5,
-            label="mean of a tenth of the marks, 95% CI over examples",
-        )
+        label = "mean of a tenth of the marks, 95% CI over examples"
+        _tenths(axis, examples, "drop", color="black", marker="D", label=label)
+        if known(examples[0].control_drop):
+            label = "the same under the matched random control"
+            _tenths(axis, examples, "control_drop", color=GREY, marker="s", label=label)
     greatest = max([100.0, *(p.predicted for p in examples)])
     axis.plot([0, greatest], [0, greatest], color="black", linewidth=0.6)
     axis.axhline(0, color="black", linewidth=0.6)
@@ -121,6 +116,14 @@ def _examples(axis: Axes, summary: Summary, examples: Sequence[Example]) -> None
     )
 
 
+def _tenths(axis: Axes, examples: Sequence[Example], name: str, **style: Any) -> None:
+    """Draw the mean of the attribute `name` in each tenth of the examples, with its 95% CI."""
+    tenths = np.array_split(np.array([(p.predicted, getattr(p, name)) for p in examples]), 10)
+    means = np.array([part.mean(axis=0) for part in tenths])
+    errors = [1.96 * part[:, 1].std(ddof=1) / np.sqrt(len(part)) for part in tenths]
+    axis.errorbar(means[:, 0], means[:, 1], yerr=errors, linestyle="none", markersize=5, **style)
+
+
 def _sums(
     axis: Axes,
     summary: Summary,
@@ -132,13 +135,14 @@ def _sums(
     """Draw the cumulative drop of a removal; the total drop stands at `end`."""
     colour, dash, marker = line
     places = np.arange(len(examples) + 1)
-    found, predicted = (
+    found, predicted, control = (
         np.concatenate([[0], np.cumsum([getattr(p, name) for p in examples])])
         / summary.test_examples
-        for name in ("drop", "predicted")
+        for name in ("drop", "predicted", "control_drop")
     )
     label = f"{summary.recipe}: {_REMOVED.get(summary.removal, summary.removal)}"
     axis.plot(places, predicted, color=colour, linestyle=dash, linewidth=0.8)
+    axis.plot(places, control, color=colour, linewidth=2, alpha=0.3)
     axis.plot(
         places,
         found,

@@ -23,8 +23,8 @@ _REMOVED = {
     MEMORIZED: "the other selected",
 }
 _TRAINED = {"original": "without weight decay", "weight_decay": "with weight decay"}
-_APART = 0.22  # between the lines of one removal
-_DRAWS = 0.1  # single draws stand so far below their mean
+# heights of the lines of one removal, and of single draws, relative to its place
+_REMOVAL, _CONTROL, _DRAWS, _EXCESS, _PUBLISHED = -0.3, -0.12, -0.03, 0.12, 0.3
 
 
 def drops(
@@ -32,7 +32,7 @@ def drops(
     path: str | Path,
     accuracies: Mapping[tuple[str, str], Floats] = MappingProxyType({}),
 ) -> None:
-    """Draw the drops of Table 2 with both 95% CIs, their controls, and published values.
+    """Draw the drops of Table 2 with both 95% CIs, their controls and excess, and published values.
 
     A small dot beside a control is one of its draws, by the test accuracies (models,) of the arms
     (recipe, removal): that of a model on all examples minus that of the model of the same trial
@@ -52,8 +52,10 @@ def drops(
 
     for place, row in enumerate(tests):
         label = once("examples removed")
-        _drop(axis, row, place - _APART, color=BLUE, marker="o", label=label)
+        _drop(axis, row, place + _REMOVAL, color=BLUE, marker="o", label=label)
         if control := controls.get((row.recipe, CONTROL + row.removal)):
+            label = once("matched random control")
+            _drop(axis, control, place + _CONTROL, color=GREY, marker="s", label=label)
             drawn = accuracies.get((control.recipe, control.removal), np.empty(0))
             full = accuracies.get((control.recipe, "none"), np.empty(0))
             axis.plot(
@@ -66,12 +68,20 @@ def drops(
                 markeredgewidth=0,
                 label=once("a single random draw, one model") if len(drawn) else None,
             )
-            label = once("matched random control")
-            _drop(axis, control, place, color=GREY, marker="s", label=label)
+        if known(row.excess_drop):
+            ends = row.excess_drop_low, row.excess_drop_high
+            axis.plot(ends, [place + _EXCESS] * 2, color="black", linewidth=1.2)
+            axis.plot(
+                row.excess_drop,
+                place + _EXCESS,
+                "^",
+                color="black",
+                label=once("excess drop: the difference of the two"),
+            )
         if known(row.published_drop):
             axis.errorbar(
                 row.published_drop,
-                place + _APART,
+                place + _PUBLISHED,
                 xerr=row.published_sd,
                 fmt="D",
                 color=ORANGE,
