@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from memaudit.results import power
-from memaudit.results.statistics import Arm, TwoWay, accuracy_drop, equivalence, sum_of_parts
+from memaudit.results.statistics import Arm, accuracy_drop, equivalence, sum_of_parts
+from memaudit.results.two_way import TwoWay
 
 SD = 0.3 * np.sqrt(2)  # of the difference of two models of 0.3 each that do not correlate
 

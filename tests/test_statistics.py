@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from memaudit.results import statistics
-from memaudit.results.statistics import FEW, Arm, Estimate, TwoWay, accuracy_drop
+from memaudit.results.statistics import Arm, Estimate, accuracy_drop
+from memaudit.results.two_way import FEW, TwoWay
 
 STUDIES = 2000
 

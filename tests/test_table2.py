@@ -8,8 +8,8 @@ import pytest
 from memaudit import bits, store, tables
 from memaudit.results import table2
 from memaudit.results.accuracies import _read_arm
-from memaudit.results.statistics import TwoWay
 from memaudit.results.table2 import Table2Row
+from memaudit.results.two_way import TwoWay
 
 NONE = np.empty(0, dtype=np.int64)
 SETTINGS = table2.Settings(margin=0.25, bootstrap=400, seed=0)

@@ -18,7 +18,8 @@ _NAMES = {
     "buckets.subpopulations": "shared_links",
     "duplicates.finder": "find_duplicates",
     "models.removals": "control_examples subset_mask",
-    "results.statistics": "Arm Estimate TwoWay accuracy_drop equivalence holm no_effect",
+    "results.statistics": "Arm Estimate accuracy_drop equivalence holm no_effect",
+    "results.two_way": "TwoWay",
     "scores.estimate": "memorization",
     "scores.external": "judge_attributions judge_scores",
     "scores.facade": "Scores",
@@ -39,11 +40,11 @@ if TYPE_CHECKING:  # the same names
     from memaudit.models.removals import subset_mask as subset_mask
     from memaudit.results.statistics import Arm as Arm
     from memaudit.results.statistics import Estimate as Estimate
-    from memaudit.results.statistics import TwoWay as TwoWay
     from memaudit.results.statistics import accuracy_drop as accuracy_drop
     from memaudit.results.statistics import equivalence as equivalence
     from memaudit.results.statistics import holm as holm
     from memaudit.results.statistics import no_effect as no_effect
+    from memaudit.results.two_way import TwoWay as TwoWay
     from memaudit.scores.estimate import memorization as memorization
     from memaudit.scores.external import judge_attributions as judge_attributions
     from memaudit.scores.external import judge_scores as judge_scores

@@ -16,11 +16,11 @@ from scipy import special
 from memaudit.results.statistics import (
     LEVEL,
     Arm,
-    image_part,
     normal_quantile,
     sum_of_parts,
     t_quantile,
 )
+from memaudit.results.two_way import image_part
 
 POWER = 0.8
 MOST_MODELS = 10**9  # a question that takes more is taken for one that models cannot answer

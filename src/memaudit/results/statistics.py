@@ -2,31 +2,26 @@
 
 Accuracies are in percent, differences in percentage points (pp). Two intervals answer two
 questions. On the *fixed test set* only training is random: Student's t over the differences of
-models that share a trial. *Including test-set sampling* the test images are a sample too: a two-way
-bootstrap over models and images.
+models that share a trial. *Including test-set sampling* the test images are a sample too:
+`memaudit.results.two_way`.
 
 Arms with the same trials are always paired; arms with different trials are taken for independent
 (Welch). With one model per arm the variance is unknown: what rests on it is NaN.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special  # scipy.stats takes a second to import
 
-from memaudit.seeds import generator
-
 Floats = npt.NDArray[np.float64]
 LEVEL = 0.95
 SIGNIFICANT = 0.05
-FEW = 6  # with fewer trials, degrees of freedom and the form of a CI cannot be estimated
 _NAN = float("nan")
-_BLOCK = 2**20  # numbers held at a time while drawing
 
 
 @dataclass(frozen=True)
@@ -128,12 +123,12 @@ def sum_of_parts(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return float(np.sqrt(variance)), float(variance**2 / below) if below else float("inf")
 
 
-def _around(value: float, se: float, df: float) -> tuple[float, float]:
+def around(value: float, se: float, df: float) -> tuple[float, float]:
     half = t_quantile((1 + LEVEL) / 2, df) * se if se else 0.0
     return value - half, value + half
 
 
-def _by_trials(signed: Sequence[tuple[int, Arm]]) -> list[list[tuple[int, Arm]]]:
+def by_trials(signed: Sequence[tuple[int, Arm]]) -> list[list[tuple[int, Arm]]]:
     """Group arms by their trials: those of a group are paired."""
     groups: dict[bytes, list[tuple[int, Arm]]] = defaultdict(list)
     for sign, arm in signed:
@@ -141,11 +136,11 @@ def _by_trials(signed: Sequence[tuple[int, Arm]]) -> list[list[tuple[int, Arm]]]
     return list(groups.values())
 
 
-def _over_models(signed: Sequence[tuple[int, Arm]]) -> list[tuple[float, int]]:
+def over_models(signed: Sequence[tuple[int, Arm]]) -> list[tuple[float, int]]:
     """Return (variance, models) of the signed sum of accuracies, one per group of paired arms."""
     return [
         (float(np.var(sum(sign * arm.accuracy for sign, arm in group), ddof=1)), len(trials))
-        for group in _by_trials(signed)
+        for group in by_trials(signed)
         for trials in [group[0][1].trials]
     ]
 
@@ -158,10 +153,10 @@ def fixed_test_set(signed: Sequence[tuple[int, Arm]]) -> Estimate:
     value = float(sum(sign * arm.accuracy.mean() for sign, arm in signed))
     if min(len(arm.trials) for _, arm in signed) < 2:
         return Estimate(value)
-    parts = _over_models(signed)
+    parts = over_models(signed)
     se, df = sum_of_parts([(variance / n, n - 1) for variance, n in parts])
     sd = float(np.sqrt(sum(variance for variance, _ in parts)))
-    return Estimate(value, sd, se, df, *_around(value, se, df))
+    return Estimate(value, sd, se, df, *around(value, se, df))
 
 
 def accuracy_drop(full: Arm, reduced: Arm) -> Estimate:
@@ -197,7 +192,7 @@ def mean_interval(values: Floats) -> tuple[float, float]:
     if len(values) < 2:
         return _NAN, _NAN
     n = len(values)
-    return _around(float(values.mean()), float(np.sqrt(values.var(ddof=1) / n)), n - 1)
+    return around(float(values.mean()), float(np.sqrt(values.var(ddof=1) / n)), n - 1)
 
 
 def correlation(first: Floats, second: Floats) -> float:
@@ -303,142 +298,3 @@ def one_sided(found: Estimate, limit: float) -> tuple[float, float]:
         return float(beyond <= 0), float(beyond >= 0)
     t = beyond / se
     return float(special.stdtr(found.df, -t)), float(special.stdtr(found.df, t))
-
-
-def _counts(rng: np.random.Generator, n: int, draws: int) -> npt.NDArray[np.uint8]:
-    """Return how often each of n is drawn when n are drawn with replacement, (draws, n)."""
-    counts = np.empty((draws, n), dtype=np.uint8)
-    step = max(1, _BLOCK // n)
-    for first in range(0, draws, step):
-        rows = min(step, draws - first)
-        drawn = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
-        counts[first : first + rows] = np.bincount(drawn.ravel(), minlength=rows * n).reshape(-1, n)
-    return counts
-
-
-def image_part(signed: Sequence[tuple[int, Arm]]) -> tuple[float, float]:
-    """Return what test-set sampling adds to a contrast: (variance, pp squared; its df).
-
-    `signed` are (1 or -1, arm), on the same images. The variance over images of the mean
-    correctness, less the part of it that comes from having few models: what is left stays however
-    many are trained. At least as much as a single changed image would give: that none of n changed
-    leaves about 3 / n of all images open (the rule of three), not nothing.
-    """
-    images = np.sum([sign * arm.correct.mean(axis=0) for sign, arm in signed], axis=0)
-    few_models = 0.0
-    for group in _by_trials(signed):
-        each = np.sum([sign * arm.correct.astype(np.int8) for sign, arm in group], axis=0)
-        few_models += float(each.var(axis=0, ddof=1).mean()) / len(each)
-    n = len(images)
-    return 100**2 * max(1 / n, float(images.var(ddof=1)) - few_models) / n, n - 1
-
-
-class TwoWay:
-    """Contrasts of arms with CIs that include training randomness and test-set sampling.
-
-    Models and images are drawn with replacement (the pigeonhole bootstrap), the same images for
-    every arm and the same trials for all arms that share them.
-
-    Such draws count the randomness of a single answer three times (McCullagh 2000): with few models
-    the interval would be far too wide. So they give the interval its shape only; its width is that
-    of the variance components, the variance over models and the variance over images less the part
-    that comes from having few models. A t quantile replaces the normal one, which makes up for what
-    small samples lack (Hesterberg 2015, section 4). With fewer than six trials the CI is Student's,
-    with the degrees of freedom of the trials alone, as Satterthwaite's formula needs variances that
-    are known: too wide where test images vary more than models, and never too narrow.
-
-    Parameters
-    ----------
-    arms : mapping of str to Arm
-        Arms by name, all on the same test images.
-    draws : int
-        Number of bootstrap draws.
-    seed : int
-        Seed of the draws.
-
-    References
-    ----------
-    Owen (2007), Annals of Applied Statistics 1:386. McCullagh (2000), Bernoulli 6:285. Hesterberg
-    (2015), The American Statistician 69:371.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> arms = {"all": Arm(np.arange(9), rng.random((9, 50)) < 0.8),
-    ...         "without": Arm(np.arange(9), rng.random((9, 50)) < 0.6)}
-    >>> found = TwoWay(arms, draws=200, seed=0).contrast(["all"], ["without"])
-    >>> found.low < found.value < found.high
-    True
-    """
-
-    def __init__(self, arms: Mapping[str, Arm], draws: int, seed: int):
-        self.arms, self.draws, self.seed = arms, draws, seed
-        self.n_images = next(iter(arms.values())).correct.shape[1]
-        self._drawn: dict[str, Floats] = {}
-
-    @cached_property
-    def _images(self) -> npt.NDArray[np.uint8]:
-        return _counts(generator(self.seed, "bootstrap", 0), self.n_images, self.draws)
-
-    def _accuracies(self, name: str) -> Floats:
-        """Return the accuracy of an arm in each draw, percent (draws,)."""
-        if name not in self._drawn:
-            arm = self.arms[name]
-            n = len(arm.correct)
-            # by its trials: arms that share them draw the same models
-            index = crc32(arm.trials.astype(np.int64).tobytes())
-            models = _counts(generator(self.seed, "bootstrap", 1, index), n, self.draws)
-            right = arm.correct.astype(np.float32)
-            total = np.empty(self.draws)
-            step = max(1, _BLOCK // self.n_images)
-            for first in range(0, self.draws, step):
-                rows = slice(first, first + step)
-                # whole numbers throughout: the same sum on every machine
-                times = (models[rows].astype(np.float32) @ right).astype(np.float64)
-                total[rows] = (times * self._images[rows]).sum(axis=1)
-            self._drawn[name] = 100 * total / (n * self.n_images)
-        return self._drawn[name]
-
-    def contrast(self, plus: Sequence[str], minus: Sequence[str]) -> Estimate:
-        """Estimate the sum of the mean accuracies of some arms minus that of others.
-
-        Parameters
-        ----------
-        plus, minus : sequence of str
-            Names of arms. An arm on both sides cancels.
-
-        Returns
-        -------
-        Estimate
-            Percentage points, with the CI including test-set sampling.
-
-        Raises
-        ------
-        KeyError
-            For an unknown name.
-        """
-        if not self.n_images:
-            return Estimate(_NAN)
-        signed = [(1, name) for name in plus if name not in minus]
-        signed += [(-1, name) for name in minus if name not in plus]
-        if not signed:
-            return NO_CHANGE
-        arms = [(sign, self.arms[name]) for sign, name in signed]
-        fixed = fixed_test_set(arms)
-        if self.n_images < 2 or np.isnan(fixed.se):
-            return Estimate(fixed.value)
-        sampling = image_part(arms)
-        se, df = sum_of_parts([(v / n, n - 1) for v, n in _over_models(arms)] + [sampling])
-        rest = sampling[0], self.n_images
-        drawn = np.sum([sign * self._accuracies(name) for sign, name in signed], axis=0)
-        deviations = drawn - drawn.mean()
-        spread = float(np.sqrt(np.mean(deviations**2)))
-        fewest = min(len(arm.trials) for _, arm in arms)
-        if fewest < FEW:
-            df = min(df, fewest - 1)
-        if fewest < FEW or not (se and spread):
-            return Estimate(fixed.value, fixed.sd, se, df, *_around(fixed.value, se, df), *rest)
-        tails = (1 - LEVEL) / 2, (1 + LEVEL) / 2
-        wider = t_quantile(tails[1], df) / normal_quantile(tails[1])
-        low, high = fixed.value + wider * se / spread * np.quantile(deviations, tails)
-        return Estimate(fixed.value, fixed.sd, se, df, float(low), float(high), *rest)

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from memaudit.models.removals import CONTROL
 from memaudit.results import statistics
 from memaudit.results.accuracies import read_arms
-from memaudit.results.statistics import NO_CHANGE, SIGNIFICANT, Arm, Estimate, TwoWay, accuracy_drop
+from memaudit.results.statistics import NO_CHANGE, SIGNIFICANT, Arm, Estimate, accuracy_drop
+from memaudit.results.two_way import TwoWay
 from memaudit.tables import column, describe
 from memaudit.templates import known, render
 
