@@ -18,7 +18,7 @@ from memaudit.cli import doctor, main, measure
 from memaudit.errors import AuditError
 from memaudit.models import gpus
 from memaudit.models.recipe import Recipe
-from memaudit.study import plan, rates
+from memaudit.study import model_times, plan, rates
 
 CPU = torch.device("cpu")
 SMALL_RECIPE = {"momentum": 0.9, "warmup": 0.15, **SMALL["recipes"]["original"]}
@@ -159,22 +159,22 @@ def test_measured_rates_are_what_the_plan_goes_by(monkeypatch, tmp_path, capsys)
         assert f"ok       rate       {name}: " in text
     assert "tf32" not in text
     study = measure.configured([tmp_path / "study.yaml", tmp_path / "more.yaml"])
-    seconds, basis = plan.seconds_per_model(study, "cpu", ("weight_decay", "none"))
+    seconds, basis = model_times.seconds_per_model(study, "cpu", ("weight_decay", "none"))
     rate = rates.find("cpu", "tiny", "float32")
-    n, side = plan.image_count(study)
+    n, side = model_times.image_count(study)
     assert (basis, rate.side) == ("timed", side)
-    evaluated = (n + plan.test_count(study)) / 3
+    evaluated = (n + model_times.test_count(study)) / 3
     assert seconds == pytest.approx((20 * n + evaluated) / rate.images_per_second)
     assert 'Basis "timed": rates that `memaudit doctor`' in plan.render_cost(
         study, plan.Machine("cpu", 1)
     )
-    assert plan.seconds_per_model(study, "gpu", ("weight_decay", "none"))[1] == "stated rate"
+    assert model_times.seconds_per_model(study, "gpu", ("weight_decay", "none"))[1] == "stated rate"
     rates.add([dataclasses.replace(rate, images_per_second=2 * rate.images_per_second)])
-    halved = plan.seconds_per_model(study, "cpu", ("weight_decay", "none"))[0]
+    halved = model_times.seconds_per_model(study, "cpu", ("weight_decay", "none"))[0]
     assert halved == pytest.approx(seconds / 2)
     rates.FILE.write_text("damaged")
     rates._kept.cache_clear()
-    assert plan.seconds_per_model(study, "cpu", ("weight_decay", "none"))[1] == "stated rate"
+    assert model_times.seconds_per_model(study, "cpu", ("weight_decay", "none"))[1] == "stated rate"
 
 
 OWN = """from torch import nn
@@ -204,19 +204,19 @@ def test_a_network_of_ones_own_is_timed_until_it_is_edited(monkeypatch, tmp_path
         return subprocess.CompletedProcess(command, 0, stderr="own: 7 images/s")
 
     def basis():
-        return plan.seconds_per_model(study, "cpu", ("original", "none"))[1]
+        return model_times.seconds_per_model(study, "cpu", ("original", "none"))[1]
 
     def refused():
         return plan.too_long(study, machine, plan.estimate(study, machine, study.models))
 
     assert basis() == "as fz_resnet50"
     assert "`memaudit doctor --cpu --configfile <your files>` measures it" in refused()
-    monkeypatch.setattr(plan.subprocess, "run", run)
-    plan.time_own_networks(study, machine)
+    monkeypatch.setattr(model_times.subprocess, "run", run)
+    model_times.time_own_networks(study, machine.kind)
     assert "own: 7 images/s; kept in data/rates.json" in capsys.readouterr().err
     assert basis() == "timed" and "memaudit doctor" not in refused()
-    monkeypatch.setattr(plan.subprocess, "run", None)
-    plan.time_own_networks(study, machine)  # nothing is left to time
+    monkeypatch.setattr(model_times.subprocess, "run", None)
+    model_times.time_own_networks(study, machine.kind)  # nothing is left to time
     file.write_text(f"{OWN}# edited\n")
     assert basis() == "as fz_resnet50"
 
@@ -237,7 +237,7 @@ def test_a_network_of_ones_own_that_fails_stops_the_plan(
     with pytest.raises(
         AuditError, match=rf"could not be timed: network mine:{function}: .*{message}"
     ):
-        plan.time_own_networks(study, plan.Machine("cpu", 1))
+        model_times.time_own_networks(study, "cpu")
 
 
 def test_a_network_is_only_imported_while_its_input_is_not_known(monkeypatch, tmp_path):

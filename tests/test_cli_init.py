@@ -12,7 +12,7 @@ from PIL import Image
 
 from memaudit.cli import main
 from memaudit.data.survey import Survey
-from memaudit.study import plan
+from memaudit.study import model_times
 from memaudit.study.plan import Machine
 from memaudit.study.proposal import SIZES, dataset_name, propose
 from memaudit.study.study import Study
@@ -198,7 +198,7 @@ def test_names_of_datasets():
 
 def stated(kind, network="tiny", **options) -> float:
     training = {"network": network, "side": 32, "images": 99_000, "steps": 100} | options
-    return plan.stated_seconds(kind, plan.Training(**training))
+    return model_times.stated_seconds(kind, model_times.Training(**training))
 
 
 def test_stated_rates():

@@ -10,7 +10,7 @@ from test_config import merged
 
 from memaudit import store
 from memaudit.errors import AuditError
-from memaudit.study import plan
+from memaudit.study import model_times, plan
 from memaudit.study.checks import read_config
 from memaudit.study.images import n_images
 from memaudit.study.study import Study
@@ -170,7 +170,7 @@ def test_only_models_of_the_present_recipe_are_measured(config, tmp_path, monkey
     faults.shard(f"{folder}/none/000000-000001.h5", removal="none", mask=lambda trial: everything)
 
     def cost(study, removal):
-        return plan.seconds_per_model(study, "cpu", ("original", removal))
+        return model_times.seconds_per_model(study, "cpu", ("original", removal))
 
     assert cost(study, "none") == cost(study, "selected") == (1.0, "measured")
     assert cost(study, "subset") == (pytest.approx(0.7), "measured")

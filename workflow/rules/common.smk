@@ -11,7 +11,7 @@ try:
     from memaudit.errors import AuditError
     from memaudit.models.network_names import network_source
     from memaudit.models.shards import trials_of
-    from memaudit.study import plan, progress, trained
+    from memaudit.study import model_times, plan, progress, trained
     from memaudit.study.checks import check_files
     from memaudit.study.config import ABOVE, LISTED, TOP
     from memaudit.study.study import EXAMPLE_FIGURES, FIGURES, Study, check_owner
@@ -42,7 +42,7 @@ try:
     is_module = workflow.modifier.parent_modifier is not None
     sizes_jobs = study.config.training.models_per_job == "auto" and not is_module
     if workflow.is_main_process and not workflow.resource_settings.nodes:
-        plan.time_own_networks(study, machine())
+        model_times.time_own_networks(study, machine().kind)
     if sizes_jobs and workflow.is_main_process:
         plan.size_jobs(study, machine())
     # the jobs of a cluster parse this file, too: files are checked once, by the main process

@@ -25,8 +25,9 @@ from memaudit.models.recipe import PRECISIONS, Recipe
 from memaudit.models.resident_loader import ResidentLoader, to_network
 from memaudit.models.step import Step
 from memaudit.models.training import train_epoch
-from memaudit.study import plan, rates
+from memaudit.study import model_times, plan, rates
 from memaudit.study.checks import check_files
+from memaudit.study.model_times import Kind
 from memaudit.study.study import Study
 
 SECONDS = 4.0  # of each rate
@@ -53,13 +54,13 @@ def _update(merged: dict[str, object], given: dict[str, object]) -> None:
             merged[key] = value
 
 
-def findings(kind: plan.Kind, study: Study) -> Iterator[Finding]:
+def findings(kind: Kind, study: Study) -> Iterator[Finding]:
     """Check the training step and the loaders, and measure the networks of the study.
 
     The rates are written to `rates.FILE`.
     """
     device = choose_device("cuda" if kind == "gpu" else "cpu")
-    _, side = plan.image_count(study)
+    _, side = model_times.image_count(study)
     data = _random((side, side))
     recipes = {recipe.network: recipe for recipe in map(Recipe.of, study.recipes.values())}
     yield _batches(data, device)
@@ -92,7 +93,7 @@ def findings(kind: plan.Kind, study: Study) -> Iterator[Finding]:
     )
 
 
-def _rate(kind: plan.Kind, recipe: Recipe, side: int, found: tuple[float, int]) -> rates.Rate:
+def _rate(kind: Kind, recipe: Recipe, side: int, found: tuple[float, int]) -> rates.Rate:
     """Return a rate from images per second and the size of the batches."""
     device = describe(choose_device("cuda" if kind == "gpu" else "cpu"))
     return rates.Rate(
@@ -107,15 +108,15 @@ def _rate(kind: plan.Kind, recipe: Recipe, side: int, found: tuple[float, int]) 
     )
 
 
-def time_networks(kind: plan.Kind, study: Study, names: list[str]) -> None:
+def time_networks(kind: Kind, study: Study, names: list[str]) -> None:
     """Measure the rates of some recipes' networks and write them to `rates.FILE`.
 
     Where the shape of the images or their classes are not known yet, for which a network may be
     made, it is only imported.
     """
     device = choose_device("cuda" if kind == "gpu" else "cpu")
-    _, side = plan.image_count(study)
-    shape, classes = plan.network_shape(study)
+    _, side = model_times.image_count(study)
+    shape, classes = model_times.network_shape(study)
     for name in names:
         recipe = Recipe.of(study.recipes[name])
         networks.own_function(recipe.network)
@@ -245,7 +246,7 @@ def images_per_second(recipe: Recipe, data: Dataset, device: torch.device) -> tu
     return images / seconds, size
 
 
-if __name__ == "__main__":  # by `plan.time_own_networks`: the kind, names of recipes; the study
+if __name__ == "__main__":  # run by time_own_networks: kind, recipes; the study
     try:
         time_networks(
             "gpu" if sys.argv[1] == "gpu" else "cpu", Study(json.load(sys.stdin)), sys.argv[2:]

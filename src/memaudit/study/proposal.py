@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from memaudit.data.survey import Survey
-from memaudit.study.plan import Machine, Training, stated_seconds
+from memaudit.study.model_times import Training, stated_seconds
+from memaudit.study.plan import Machine
 
 # (subset models k, trials), best first. At k = 200 the standard error of a score is at most 0.08.
 SIZES = ((4000, 100), (2000, 40), (1000, 30), (600, 20), (400, 16), (200, 12), (100, 8))
