@@ -266,3 +266,29 @@ def test_what_no_interval_can_be_given_for(rng):
     assert (found.value, found.se) == (0, pytest.approx(100 / 9))
     assert found.low < -11 and found.high > 11
     assert statistics.equivalence(found, 0.25) > 0.4
+
+
+def test_arms_that_are_none_are_refused_in_words():
+    correct = np.ones((8, 5), dtype=bool)
+    for trials, problem in (
+        (np.arange(7), "7 trials for 8 rows"),
+        (np.array([0, 1, 2, 3, 4, 5, 6, 6]), "must ascend, each once"),
+        (range(8), "trials must be an array .* got range"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            Arm(trials, correct)
+    with pytest.raises(ValueError, match="correct must be an array of 2 dimension"):
+        Arm(np.arange(8), None)
+    full, other = Arm(np.arange(8), correct), Arm(np.arange(8), correct[:, :4])
+    with pytest.raises(ValueError, match=r"same test images, got .*'full': 5, 'reduced': 4"):
+        accuracy_drop(full, other)
+    with pytest.raises(ValueError, match=r"same test images, got .*'a': 5, 'b': 4"):
+        TwoWay({"a": full, "b": other}, 10, 0)
+    with pytest.raises(ValueError, match="no arm"):
+        TwoWay({}, 10, 0)
+
+
+def test_the_type_of_the_trials_decides_no_pairing(rng):
+    full, reduced = arm(rng.normal(70, 1, 6)), arm(rng.normal(69, 1, 6))
+    narrow = Arm(reduced.trials.astype(np.int32), reduced.correct)
+    assert accuracy_drop(full, narrow) == accuracy_drop(full, reduced)

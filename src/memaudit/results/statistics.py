@@ -10,7 +10,7 @@ Arms with the same trials are always paired; arms with different trials are take
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -35,6 +35,11 @@ class Arm:
     correct : bool (models, images)
         Whether each model classifies each test image correctly.
 
+    Raises
+    ------
+    ValueError
+        If the shapes are not as stated, or the trials do not ascend.
+
     Examples
     --------
     >>> arm = Arm(np.arange(2), np.array([[True, True], [True, False]]))
@@ -44,6 +49,18 @@ class Arm:
 
     trials: npt.NDArray[np.int64]
     correct: npt.NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        for name, dimensions in (("trials", 1), ("correct", 2)):
+            found = getattr(self, name)
+            if not isinstance(found, np.ndarray) or found.ndim != dimensions:
+                got = getattr(found, "shape", type(found).__name__)
+                raise ValueError(f"{name} must be an array of {dimensions} dimension(s), got {got}")
+        if len(self.trials) != len(self.correct) or not len(self.trials):
+            got = f"{len(self.trials)} trials for {len(self.correct)} rows of correct"
+            raise ValueError(f"an arm needs one trial per model, at least one, got {got}")
+        if (np.diff(self.trials) <= 0).any():
+            raise ValueError(f"trials must ascend, each once, got {self.trials.tolist()}")
 
     @cached_property
     def accuracy(self) -> Floats:
@@ -132,7 +149,7 @@ def by_trials(signed: Sequence[tuple[int, Arm]]) -> list[list[tuple[int, Arm]]]:
     """Group arms by their trials: those of a group are paired."""
     groups: dict[bytes, list[tuple[int, Arm]]] = defaultdict(list)
     for sign, arm in signed:
-        groups[arm.trials.tobytes()].append((sign, arm))
+        groups[arm.trials.astype(np.int64).tobytes()].append((sign, arm))
     return list(groups.values())
 
 
@@ -173,6 +190,11 @@ def accuracy_drop(full: Arm, reduced: Arm) -> Estimate:
         The drop in percentage points. Where both arms have the same trials, its CI is Student's
         over the differences within trials; otherwise Welch's. NaN bounds with one model per arm.
 
+    Raises
+    ------
+    ValueError
+        If the arms have different numbers of test images.
+
     See Also
     --------
     TwoWay : CIs that include test-set sampling.
@@ -184,7 +206,16 @@ def accuracy_drop(full: Arm, reduced: Arm) -> Estimate:
     >>> accuracy_drop(full, reduced).value
     25.0
     """
+    check_images({"full": full, "reduced": reduced})
     return fixed_test_set([(1, full), (-1, reduced)])
+
+
+def check_images(arms: Mapping[str, Arm]) -> int:
+    """Return the number of test images of all arms. Raises ValueError if they differ."""
+    counts = {name: arm.correct.shape[1] for name, arm in arms.items()}
+    if len(set(counts.values())) != 1:
+        raise ValueError(f"arms must have the same test images, got {counts or 'no arm'}")
+    return int(next(iter(counts.values())))
 
 
 def mean_interval(values: Floats) -> tuple[float, float]:

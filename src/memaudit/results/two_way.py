@@ -18,6 +18,7 @@ from memaudit.results.statistics import (
     Floats,
     around,
     by_trials,
+    check_images,
     fixed_test_set,
     normal_quantile,
     over_models,
@@ -81,6 +82,11 @@ class TwoWay:
     seed : int
         Seed of the draws.
 
+    Raises
+    ------
+    ValueError
+        If there is no arm, arms have different numbers of test images, or `draws` is below 1.
+
     References
     ----------
     Owen (2007), Annals of Applied Statistics 1:386. McCullagh (2000), Bernoulli 6:285. Hesterberg
@@ -98,7 +104,9 @@ class TwoWay:
 
     def __init__(self, arms: Mapping[str, Arm], draws: int, seed: int):
         self.arms, self.draws, self.seed = arms, draws, seed
-        self.n_images = next(iter(arms.values())).correct.shape[1]
+        if draws < 1:
+            raise ValueError(f"draws must be at least 1, got {draws}")
+        self.n_images = check_images(arms)
         self._drawn: dict[str, Floats] = {}
 
     @cached_property
