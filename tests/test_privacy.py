@@ -107,6 +107,10 @@ def test_groups_are_attacked_apart(attacked):
     assert [row.n_examples for row in rows[::4]] == [5, N - 5]
     alone = MembershipAttack("online", attack.score[:, :5], attack.member[:, :5], attack.block)
     assert rows[0].value == pytest.approx(alone.leakage({"all": np.arange(5)})[0].value)
+    assert str(attack.leakage({"first": np.arange(N) < 5})) == str(rows[:4])
+    assert attack.roc(np.arange(N) < 5)[1].tolist() == attack.roc(np.arange(5))[1].tolist()
+    with pytest.raises(ValueError, match="bool mask"):
+        attack.leakage({"first": np.ones(5, dtype=bool)})
 
 
 def test_random_log_odds_leak_nothing():

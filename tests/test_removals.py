@@ -107,3 +107,20 @@ def test_bad_lists_are_refused(tmp_path, text, message):
 def test_lists_may_have_comments(tmp_path):
     (tmp_path / "list.txt").write_text("# mine\n3  # the odd one\n\n1\n")
     assert read_examples(tmp_path / "list.txt", 10).tolist() == [3, 1]
+
+
+def test_a_mask_selects_the_examples_that_its_indices_do():
+    labels, listed = np.array([0, 0, 0, 1, 1, 1, 1, 1]), np.array([1, 4, 6])
+    mask = np.isin(np.arange(8), listed)
+    controls = [control_examples(one, labels, 0, seed=0) for one in (listed, mask, listed.tolist())]
+    assert [one.tolist() for one in controls] == [controls[0].tolist()] * 3
+    for wrong, problem in (
+        (mask[:5], r"bool mask \(8,\), got bool of shape \(5,\)"),
+        (None, "got object"),
+        ([0.5], "got float64"),
+        ([8], "example 8 is out of range"),
+        ([-1, 0], "example -1 is out of range"),
+        ([2, 2], "listed twice"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            control_examples(wrong, labels, 0, seed=0)

@@ -10,12 +10,16 @@ from functools import cache
 from itertools import combinations
 from math import comb, gcd
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from memaudit import store
 from memaudit.errors import AuditError
 from memaudit.seeds import generator
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 CONTROL = "random_"
 LEAST_PARTS = 8  # of a balanced block
@@ -106,7 +110,26 @@ def smallest_subset(n: int, fraction: float) -> int:
     return n - n // parts * left - min(n % parts, left)
 
 
-def control_examples(examples: np.ndarray, labels: np.ndarray, trial: int, seed: int) -> np.ndarray:
+def example_indices(examples: "ArrayLike", n: int) -> np.ndarray:
+    """Return the indices, int64 (k,), of training examples given as indices or as a mask (n,).
+
+    Raises ValueError for anything else: truth values would pass for the examples 0 and 1.
+    """
+    found = np.asarray(examples)
+    if found.dtype == bool and found.shape == (n,):
+        return np.flatnonzero(found)
+    if found.ndim != 1 or (found.size and not np.issubdtype(found.dtype, np.integer)):
+        got = f"{found.dtype} of shape {found.shape}"
+        raise ValueError(f"examples must be indices (k,) or a bool mask ({n},), got {got}")
+    if found.size and not 0 <= found.min() <= found.max() < n:
+        wrong = found.min() if found.min() < 0 else found.max()
+        raise ValueError(f"example {wrong} is out of range: there are {n} training examples")
+    return found.astype(np.int64)
+
+
+def control_examples(
+    examples: "ArrayLike", labels: "ArrayLike", trial: int, seed: int
+) -> np.ndarray:
     """Draw the size- and class-matched random control of a list of examples.
 
     It is drawn from all examples of each class. The controls of nested lists are nested, too, trial
@@ -114,9 +137,9 @@ def control_examples(examples: np.ndarray, labels: np.ndarray, trial: int, seed:
 
     Parameters
     ----------
-    examples : ndarray of int, shape (k,)
-        The training examples to match.
-    labels : ndarray of int, shape (n_train,)
+    examples : array_like of int, shape (k,), or of bool, shape (n_train,)
+        The training examples to match: indices without repetition, or a mask.
+    labels : array_like of int, shape (n_train,)
         Class of each training example.
     trial : int
         Number of the trial, from 0.
@@ -128,6 +151,11 @@ def control_examples(examples: np.ndarray, labels: np.ndarray, trial: int, seed:
     ndarray of int64, shape (k,)
         Training examples, ascending.
 
+    Raises
+    ------
+    ValueError
+        If `examples` or `labels` are not as stated.
+
     Examples
     --------
     >>> labels = np.array([0, 0, 0, 1, 1, 1])
@@ -135,7 +163,12 @@ def control_examples(examples: np.ndarray, labels: np.ndarray, trial: int, seed:
     >>> labels[control]
     array([0, 0, 1])
     """
-    examples, drawn = np.asarray(examples, dtype=np.int64), []
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels must be int (n_train,), got {labels.dtype} of {labels.shape}")
+    examples, drawn = example_indices(examples, len(labels)), []
+    if len(np.unique(examples)) < len(examples):
+        raise ValueError("examples: an example is listed twice")
     for label, count in zip(*np.unique(labels[examples], return_counts=True), strict=True):
         members = np.flatnonzero(labels == label)
         rng = generator(seed, "control", trial, int(label))

@@ -13,6 +13,7 @@ import numpy as np
 import scipy  # scipy.stats is imported when it is used: it takes a second
 
 from memaudit import bits
+from memaudit.models.removals import example_indices
 from memaudit.scores.estimate import packed
 from memaudit.scores.margins import column_blocks
 from memaudit.seeds import generator
@@ -84,7 +85,7 @@ class MembershipAttack:
     def roc(self, examples: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return false-positive and true-positive rates by falling threshold, pooled over targets.
 
-        `examples` int64 restricts them to some training examples.
+        `examples`, indices or a mask, restricts them to some training examples.
         """
         member, *_ = self._ordered(examples)
         return (~member).cumsum() / (~member).sum(), member.cumsum() / member.sum()
@@ -112,14 +113,16 @@ class MembershipAttack:
     ) -> Rows[Leakage]:
         """Return AUC, true-positive rates and the bound of epsilon, for each group of examples.
 
-        `groups` maps names to training examples, int64. The CIs draw whole blocks of target models
-        and training examples with replacement: the scores of one example share shadow models.
+        `groups` maps names to training examples, indices or masks (n_train,). The CIs
+        draw whole blocks of target models and training examples with replacement: the scores of one
+        example share shadow models.
         `memorization` (n_train,) adds its rank correlation with the vulnerability.
         """
         rows: Rows[Leakage] = Rows(Leakage)
-        for name, examples in groups.items():
+        for name, group in groups.items():
+            examples = example_indices(group, self.score.shape[1])
             if len(examples):
-                found = self._quantities(np.asarray(examples), seed)
+                found = self._quantities(examples, seed)
                 if memorization is not None:
                     pair = self.vulnerability()[examples], memorization[examples]
                     found.append(("rank_correlation", *rank_correlation(*pair, seed)))
@@ -132,7 +135,8 @@ class MembershipAttack:
 
     def _ordered(self, examples: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return membership, block and position among the examples of pairs, by falling score."""
-        chosen = np.arange(self.score.shape[1]) if examples is None else examples
+        n = self.score.shape[1]
+        chosen = np.arange(n) if examples is None else example_indices(examples, n)
         step = max(1, -(-len(chosen) * len(self.score) // MOST_SCORES))
         chosen = chosen[::step]
         order = np.argsort(-self.score[:, chosen], axis=None, kind="stable")
