@@ -9,8 +9,9 @@ from conftest import ROOT, SMALL
 from test_config import merged
 
 from memaudit import store
+from memaudit.data.dataset import save
 from memaudit.errors import AuditError
-from memaudit.study import model_times, plan
+from memaudit.study import model_times, plan, trained
 from memaudit.study.checks import read_config
 from memaudit.study.images import n_images
 from memaudit.study.study import Study
@@ -192,6 +193,21 @@ def test_the_plan_names_removals_without_examples(config, tmp_path, monkeypatch)
         (lists / f"{name}.txt").write_text(text)
     text = plan.render_cost(study, plan.Machine("cpu", 1))
     assert "No example is removed in memorized: models" in text
+
+
+def test_the_plan_counts_models_without_margins(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = Study(config)
+    save(faults.IMAGES, study.dataset)
+    store.write_text(study.digest, f"{faults.IMAGES.digest()}\n")
+    shard = f"{study.results}/models/original/subset/000000-000029.h5"
+    faults.shard(shard, trials=range(30))
+    text = plan.render_cost(study, plan.Machine("cpu", 1))
+    assert "30 subset models were trained without keeping margins: they will be trained" in text
+    assert trained.untrained(study, shard) == 30
+    config["memorization"]["store_margins"] = False
+    assert "margins" not in plan.render_cost(Study(config), plan.Machine("cpu", 1))
+    assert trained.untrained(Study(config), shard) == 0
 
 
 def test_jobs_are_sized_by_the_estimate_and_keep_their_shards(config, tmp_path, monkeypatch):

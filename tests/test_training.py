@@ -14,7 +14,7 @@ from memaudit.models.optimizer import SGD
 from memaudit.models.recipe import Recipe
 from memaudit.models.removals import subset_mask, training_mask
 from memaudit.models.resident_loader import ResidentLoader
-from memaudit.models.shards import Origin, read_shards
+from memaudit.models.shards import Origin, holds_margins, read_shards
 from memaudit.models.step import Step
 from memaudit.models.training import ModelJob, train_model
 
@@ -161,6 +161,7 @@ class Shards:
         monkeypatch.setattr(job, "train_model", counting)
 
     def train(self, first, last, recipe=RECIPE, removal="subset", seed=0, margins=False):
+        """Train with `margins` kept, as `memorization.store_margins` says."""
         self.trained.clear()
         path = self.folder / removal / f"{first:06d}-{last:06d}.h5"
         masks = {
@@ -183,6 +184,7 @@ class Shards:
             seed=seed,
             subset_fraction=0.7,
             margins=margins,
+            needs_margins=margins,
         )
         job.train_shard(self.dataset, shard, job.TrainingOptions(device="cpu"), self.log.append)
         return path
@@ -257,8 +259,26 @@ def test_keeping_margins_changes_no_model(shards):
     assert shards.trained == [0, 1], "models without margins are trained again"
     assert same(plain, kept)
     assert set(kept) - set(plain) == set(store.MARGINS)
-    assert set(content(shards.train(0, 1))) == set(plain)
+    assert any("2 models were trained without keeping margins" in line for line in shards.log)
+    assert same(content(shards.train(0, 1)), kept), "stored margins stay"
     assert shards.trained == []
+
+
+def test_a_shard_may_hold_models_with_and_without_margins(shards):
+    kept = content(shards.train(0, 1, margins=True))
+    path = shards.train(0, 2)
+    assert shards.trained == [2]
+    mixed = content(path)
+    assert holds_margins(path) and holds_margins(path.with_name("000002-000004.h5"))
+    assert not holds_margins(path.with_name("000003-000004.h5"))
+    for name in store.MARGINS:
+        assert np.array_equal(mixed[name][:2], kept[name]) and np.isnan(mixed[name][2]).all()
+    path.with_name("000000-000001.h5").unlink()
+    with pytest.raises(AuditError, match="without keeping margins"):
+        read_shards([path], range(3), ["train_margin"], SUBSET)
+    shards.train(0, 2, margins=True)
+    assert shards.trained == [2]
+    assert read_shards([path], range(3), ["train_margin"], SUBSET)["train_margin"].shape[0] == 3
 
 
 def test_models_with_margins_resume_and_grow(shards):

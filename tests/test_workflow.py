@@ -376,6 +376,7 @@ def test_privacy_is_a_target_that_trains_nothing(study):
     buckets = read_rows(study.results / "buckets.csv", Assignment)
     assert {row.example for row in examples if row.bucket} == {row.example for row in buckets}
     study.config["memorization"]["store_margins"] = False
+    assert study.planned("results/small/scores/original.h5") == {}, "stored margins stay"
     done = study.snakemake("privacy", check=False)
     assert "memorization.store_margins = False" in done.stdout + done.stderr
 

@@ -143,6 +143,7 @@ def train_study(plan: dict, given: argparse.Namespace) -> None:
                     seed=plan["seed"],
                     subset_fraction=plan["fraction"],
                     margins=plan["margins"] and removal == "subset",
+                    needs_margins=plan["margins"] and removal == "subset",
                 )
                 train_shard(data, shard, options, lambda line: print(line, flush=True))
             except Stopped as stopped:

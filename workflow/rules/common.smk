@@ -10,7 +10,7 @@ try:
     from memaudit.data.fetch import fetch as fetch_file
     from memaudit.errors import AuditError
     from memaudit.models.network_names import network_source
-    from memaudit.models.shards import trials_of
+    from memaudit.models.shards import holds_margins, trials_of
     from memaudit.study import model_times, plan, progress, trained
     from memaudit.study.checks import check_files
     from memaudit.study.config import ABOVE, LISTED, TOP

@@ -26,10 +26,13 @@ rule train:
         recipe=lookup(dpath="{recipe}", within=study.recipes),
         network_source=lambda wildcards: network_source(study.recipes[wildcards.recipe]["network"]),
         seed=study.config.seed,
-        margins=branch(
-            lambda wildcards: wildcards.removal == "subset",
-            then=study.config.memorization.store_margins,
-            otherwise=False,
+        # shards with margins keep them whatever the configuration says
+        margins=lambda wildcards: wildcards.removal == "subset"
+        and (
+            study.config.memorization.store_margins
+            or holds_margins(
+                f"{study.results}/models/{wildcards.recipe}/subset/{wildcards.chunk}.h5"
+            )
         ),
         fraction=branch(
             lambda wildcards: wildcards.removal == "subset",
@@ -37,6 +40,7 @@ rule train:
             otherwise=None,
         ),
         # a params function of `resources` is not a rerun trigger: no result depends on these
+        needs_margins=lambda wildcards, resources: study.config.memorization.store_margins,
         training=lambda wildcards, resources: study.settings["training"],
     script:
         "../scripts/train.py"

@@ -38,6 +38,15 @@ def before_training():
         refuse_to_train(train)
     if train and sizes_jobs:
         study.record_jobs()
+    try:
+        models = trained.without_margins(study, [job.output[0] for job in train])
+    except AuditError as error:
+        raise WorkflowError(str(error))
+    if models:
+        logger.warning(
+            f"{models:,} models were trained without keeping margins and are trained again "
+            "(memorization.store_margins = true)"
+        )
 
 
 def refuse_to_train(train):

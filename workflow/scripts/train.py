@@ -38,6 +38,7 @@ with job(snakemake.log[0], partial_folder(shard) / "log", quiet=True) as report:
         seed=params.seed,
         subset_fraction=params.fraction,
         margins=params.margins,
+        needs_margins=params.margins and params.needs_margins,
     )
     options = TrainingOptions(
         device=settings["device"],

@@ -41,7 +41,8 @@ class ShardJob:
 
     `path` is `.../<recipe>/<removal>/<first>-<last>.h5`. `seed` is the study's. `subset_fraction`
     is the fraction that the removal "subset" keeps; other removals ignore it. `margins` keeps the
-    margins and log-odds of all examples; models without them are trained again.
+    margins and log-odds of all examples of the models trained; `needs_margins` also trains models
+    again that were trained without. Margins of models that are found are always kept.
     """
 
     path: str | Path
@@ -52,6 +53,7 @@ class ShardJob:
     seed: int
     subset_fraction: float | None = None
     margins: bool = False
+    needs_margins: bool = False
 
     @property
     def name(self) -> str:
@@ -129,8 +131,16 @@ def train_shard(
             partial, _this_process(), patience=PATIENCE, report=report, stopping=stopping
         ) as heartbeat,
     ):
-        fields = PER_MODEL + (store.MARGINS if job.margins else [])
-        rows, devices = find_models(path, identity, job.masks, fields, report)
+        found, origins = find_models(path, identity, job.masks, PER_MODEL + store.MARGINS, report)
+        bare = [trial for trial, row in found.items() if store.MARGINS[0] not in row]
+        again = bare if job.needs_margins else []
+        if again:
+            report(
+                f"{job.name}: {len(again)} models were trained without keeping margins, which "
+                "memorization.store_margins = true asks for; they are trained again"
+            )
+        rows = {trial: row for trial, row in found.items() if trial not in again}
+        devices = {name for trial in rows for name in origins[trial].split("; ")}
         missing = [trial for trial in job.masks if trial not in rows]
         if rows:
             report(f"{job.name}: {len(rows)} of {len(job.masks)} models found, not trained again")

@@ -26,10 +26,17 @@ ENOUGH = 20  # models whose training time is averaged
 
 
 def write_shard(path: Path, attributes: Mapping[str, Any], rows: Sequence[Row]) -> None:
-    """Write models; each row holds one model's fields of `memaudit.store.SHARD`."""
+    """Write models; each row holds one model's fields of `memaudit.store.SHARD`.
+
+    Margins that only some of the models keep are NaN for the others.
+    """
     with store.create(path, store.SHARD, attributes) as out:
-        for name in (name for name in store.SHARD if all(name in row for row in rows)):
-            out.add(name, np.stack([row[name] for row in rows]))
+        for name in store.SHARD:
+            if kept := [row[name] for row in rows if name in row]:
+                if len(kept) < len(rows):
+                    absent = np.full_like(kept[0], np.nan)
+                    kept = [row.get(name, absent) for row in rows]
+                out.add(name, np.stack(kept))
 
 
 def chunk_names(models: int, per_job: int) -> list[str]:
@@ -148,12 +155,10 @@ def read_shards(
             at = [place[trial] for trial in file_trials]
             for field in fields:
                 if field not in file:
-                    raise AuditError(
-                        f"{path}: its models were trained without keeping margins. Set "
-                        "memorization.estimator to difference, or train them again: "
-                        f"{store.rebuild_hint(path)}"
-                    )
+                    raise _no_margins(path)
                 values = file[field][:]
+                if field in store.MARGINS and np.isnan(values).all(axis=1).any():
+                    raise _no_margins(path)
                 if unpack and values.dtype == np.uint8:
                     side = str(store.SHARD[field].shape[1]).removesuffix("_bytes")
                     values = bits.unpack(values, int(file.attrs[f"n_{side}"]))
@@ -167,6 +172,13 @@ def read_shards(
             f"{', '.join(map(str, paths[:3]))}{', ...' if len(paths) > 3 else ''}"
         )
     return gathered
+
+
+def _no_margins(path: str | Path) -> AuditError:
+    return AuditError(
+        f"{path}: its models were trained without keeping margins. Set memorization.estimator to "
+        f"difference, or train them again: {store.rebuild_hint(path)}"
+    )
 
 
 def _identity(path: str | Path, file: h5py.File) -> dict[str, Any]:
@@ -240,31 +252,26 @@ def find_models(
     masks: Mapping[int, np.ndarray],
     fields: Sequence[str] = (),
     report: Callable[[str], None] = lambda line: None,
-) -> tuple[dict[int, Row], set[str]]:
-    """Collect the models of `masks` that are trained, and the devices that trained them.
+) -> tuple[dict[int, Row], dict[int, str]]:
+    """Collect the models of `masks` that are trained, and the devices that trained each.
 
     They are looked for in the complete and partial shards beside `path` and, as an empty list
-    removes none, in those of all examples. Models of which one of the `fields` was not kept are
-    left out. Damaged shards are reported and passed over. Raises
-    AuditError for one that cannot be read now, whose models need no training.
+    removes none, in those of all examples. A row has the `fields` that its model kept. Damaged
+    shards are reported and passed over. Raises AuditError for one that cannot be read now, whose
+    models need no training.
     """
     path = Path(path)
-    first, last = min(masks), max(masks)
-    sources = []
-    for folder in {path.parent, path.parent.parent / "none"}:
-        for other in [*folder.glob("*.h5"), *folder.glob(".*.partial/*.h5")]:
-            named = TRIALS.fullmatch(other.stem)
-            if named and int(named[1]) <= last and int(named[2] or named[1]) >= first:
-                sources.append(other)
     rows: dict[int, Row] = {}
-    devices: set[str] = set()
-    for source in sorted(sources):
+    devices: dict[int, str] = {}
+    folders = {path.parent, path.parent.parent / "none"}
+    for source in sorted(other for folder in folders for other in _shards_of(folder, masks)):
         try:
             with store.reading(source, store.SHARD, "Its models are trained again.") as file:
-                is_same = file.attrs.get("identity") == identity and all(n in file for n in fields)
-                if is_same and (found := _wanted(file, masks, fields)):
-                    rows |= found
-                    devices.update(file.attrs.get("device", "not recorded").split("; "))
+                if file.attrs.get("identity") == identity:
+                    for trial, row in _wanted(file, masks, fields).items():
+                        if len(row) >= len(rows.get(trial, ())):  # keeps margins where there are
+                            rows[trial] = row
+                            devices[trial] = file.attrs.get("device", "not recorded")
         except store.UnreadableError:
             raise
         except AuditError as error:
@@ -276,8 +283,33 @@ def _wanted(
     file: h5py.File, masks: Mapping[int, np.ndarray], fields: Sequence[str]
 ) -> dict[int, Row]:
     rows = {}
-    trials, kept = file["trial"][:], file["train_mask"][:]
+    trials, inside = file["trial"][:], file["train_mask"][:]
     for at, trial in enumerate(trials.tolist()):
-        if trial in masks and np.array_equal(kept[at], bits.pack(masks[trial])):
-            rows[trial] = {name: file[name][at] for name in fields} | {"trial": trials[at]}
+        if trial in masks and np.array_equal(inside[at], bits.pack(masks[trial])):
+            kept = {name: file[name][at] for name in fields if name in file}
+            absent = [name for name in store.MARGINS if name in kept and np.isnan(kept[name]).all()]
+            rows[trial] = {n: v for n, v in kept.items() if n not in absent}
+            rows[trial]["trial"] = trials[at]
     return rows
+
+
+def _shards_of(folder: Path, trials: Iterable[int]) -> Iterator[Path]:
+    """Yield the complete and partial shards that may hold one of the trials."""
+    first, last = min(trials), max(trials)
+    for path in [*folder.glob("*.h5"), *folder.glob(".*.partial/*.h5")]:
+        named = TRIALS.fullmatch(path.stem)
+        if named and int(named[1]) <= last and int(named[2] or named[1]) >= first:
+            yield path
+
+
+def holds_margins(path: str | Path) -> bool:
+    """Return whether a shard keeps margins; if it is not there, whether another of its trials does.
+
+    A file that cannot be opened counts as one without.
+    """
+    path = Path(path)
+    for source in [path] if path.exists() else _shards_of(path.parent, trials_of(path.stem)):
+        with suppress(OSError), h5py.File(source, "r", locking=False) as file:
+            if store.MARGINS[0] in file:
+                return True
+    return False

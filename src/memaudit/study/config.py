@@ -272,9 +272,11 @@ class Memorization(_Section):
     store_margins: bool = _key(
         "Whether shards of subset models keep margins and log-odds (float16): 4 bytes per model "
         "and example, 240 kB per model on CIFAR-100. `estimator: margins` and `snakemake privacy` "
-        "need them.",
+        "need them. Margins that are stored stay when this is set to `false`, which holds for new "
+        "models; with `true`, subset models that were trained without margins are trained again "
+        "(`snakemake plan` says how many).",
         True,
-        rebuilds="nothing; models without margins are trained again when they are needed",
+        rebuilds="subset models without margins, if set to `true`; `external.csv`",
     )
     influence: Literal["within_class", "all_pairs"] = _key(
         "`within_class`: influence of training examples on the test examples of their class, by "

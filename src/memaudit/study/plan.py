@@ -11,7 +11,7 @@ from pathlib import Path
 from memaudit.models.gpus import may_have_gpu, refusal, visible_gpus
 from memaudit.models.removals import CONTROL, read_examples
 from memaudit.models.shards import TRIALS
-from memaudit.study import rates
+from memaudit.study import rates, trained
 from memaudit.study.model_times import ASSUMED, SLOWEST, TIMED, Kind, image_count, seconds_per_model
 from memaudit.study.study import Study
 from memaudit.templates import render
@@ -211,9 +211,16 @@ def render_cost(study: Study, machine: Machine) -> str:
         gpu_measured={p.basis for p in on_gpu} <= {"measured", TIMED},
         disk=shard_bytes(study, models, subset_models),
         empty=_empty_removals(study),
+        bare=trained.without_margins(study, _existing(study)),
         stated=sorted({p.basis for p in parts} - {"measured", TIMED}),
         rates=rates.FILE if TIMED in {p.basis for p in parts} else None,
     )
+
+
+def _existing(study: Study) -> list[str]:
+    """Return the shards of subset models that exist."""
+    shards = study.shards_of(arm for arm in study.models if arm[1] == "subset")
+    return [path for path in shards if Path(path).exists()]
 
 
 def _empty_removals(study: Study) -> list[str]:

@@ -1,6 +1,6 @@
 """Which models of a study are trained already, by the content of the shards."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -20,17 +20,37 @@ def untrained(study: Study, shard: str | Path) -> int:
 
     Raises AuditError for a shard that cannot be read.
     """
-    shard = Path(shard)
+    kept = _models_with_margins(study, Path(shard))
+    needed = _needs_margins(study, Path(shard))
+    return len(trials_of(Path(shard).stem)) - sum(
+        has_margins or not needed for has_margins in kept.values()
+    )
+
+
+def without_margins(study: Study, shards: Iterable[str | Path]) -> int:
+    """Return how many models of the shards are trained again because they keep no margins."""
+    return sum(
+        not has_margins
+        for shard in shards
+        if _needs_margins(study, Path(shard))
+        for has_margins in _models_with_margins(study, Path(shard)).values()
+    )
+
+
+def _needs_margins(study: Study, shard: Path) -> bool:
+    return shard.parent.name == "subset" and study.config.memorization.store_margins
+
+
+def _models_with_margins(study: Study, shard: Path) -> dict[int, bool]:
+    """Return the trials of a shard that are trained, and whether each keeps margins."""
     recipe_name, removal = shard.parts[-3:-1]
     trials = trials_of(shard.stem)
     listed = study.removal_list(removal)
     needed = [study.dataset, study.digest, *([str(listed)] if listed else [])]
     if not all(Path(path).exists() for path in needed):
-        return len(trials)
+        return {}
     labels = _labels(study.dataset)
-    is_subset = removal == "subset"
-    memorization = study.config.memorization
-    fraction = memorization.subset_fraction if is_subset else None
+    fraction = study.config.memorization.subset_fraction if removal == "subset" else None
     examples = read_examples(str(listed), len(labels)) if listed else None
     identity = identity_of(study, recipe_name, removal)
     masks = {
@@ -39,8 +59,9 @@ def untrained(study: Study, shard: str | Path) -> int:
         )
         for trial in trials
     }
-    fields: Sequence[str] = store.MARGINS if is_subset and memorization.store_margins else ()
-    return len(trials) - len(find_models(shard, identity, masks, fields)[0])
+    fields = store.MARGINS[:1] if removal == "subset" else []
+    found, _ = find_models(shard, identity, masks, fields)
+    return {trial: store.MARGINS[0] in row for trial, row in found.items()}
 
 
 def identity_of(study: Study, recipe_name: str, removal: str) -> str:
