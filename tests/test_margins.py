@@ -110,7 +110,7 @@ def test_memorization_is_unbiased_and_its_intervals_cover(models):
     assert abs(error[truth >= 0.25].mean()) < 0.01
     assert 0.92 <= (np.abs(error) < 1.96 * found.se).mean() <= 0.97
     plain = memorization(mask, margins > 0)
-    assert np.mean(error**2) < np.mean((plain.value - truth) ** 2) / 1.3
+    assert np.mean(error**2) < np.mean((plain.value - truth) ** 2) / 1.25
 
 
 @pytest.mark.parametrize("noise", ["uniform", "skewed"])
@@ -131,7 +131,7 @@ def test_both_estimators_agree_with_many_models(noise):
 
 def test_the_bandwidth_shrinks_with_the_models():
     assert bandwidth(20) == bandwidth(100) == 0.5
-    assert bandwidth(1600) == pytest.approx(0.25)
+    assert bandwidth(1600) == pytest.approx(0.125)
 
 
 def test_intervals_cover_where_failures_are_rare():
@@ -262,7 +262,7 @@ def test_shapes_are_checked():
 
 def smoothed(margins, mean, sd, models):
     """Return the probabilities of docs/estimator.md, and their derivative in the mean."""
-    h = 0.5 * (max(models, 100) / 100) ** -0.25
+    h = 0.5 * (max(models, 100) / 100) ** -0.5
     c = np.sqrt(1 + h * h) - 1
     u = (margins + c * mean) / (h * sd)
     return norm.cdf(u), norm.pdf(u) * c / (h * sd)
@@ -361,3 +361,18 @@ def test_memorization_is_that_of_the_documented_formulas():
         parts.append((values, variances))
     assert found.value == pytest.approx(parts[0][0] - parts[1][0], abs=1e-8)
     assert found.se == pytest.approx(np.sqrt(parts[0][1] + parts[1][1]), abs=1e-8)
+
+
+def test_confidence_intervals_cover_whatever_the_shape_with_many_models():
+    """Margins with two peaks: a bandwidth that fell more slowly covered 59% at 4,000 models."""
+    rng, models, n = np.random.default_rng(0), 4000, 400
+    inside = masks(models, n, 0)
+    peaks = np.where(rng.random((models, n)) < 0.5, 1.0, -1.0)
+    margins = -0.5 + 1.5 * inside + peaks + 0.3 * rng.standard_normal((models, n))
+
+    def correct(mean):
+        return (ndtr((mean + 1) / 0.3) + ndtr((mean - 1) / 0.3)) / 2
+
+    found = memorization_from_margins(inside, margins)
+    error = found.value - (correct(1.0) - correct(-0.5))
+    assert (np.abs(error) < 1.96 * found.se).mean() > 0.88
