@@ -102,7 +102,7 @@ def test_the_summary(selected):
     assert found.drop_influenced == pytest.approx(275 / N_TEST)
     assert found.drop_rest == pytest.approx(25 / N_TEST)
     assert found.share_influenced == pytest.approx(275 / 300)
-    assert found.carry == 3
+    assert found.examples_for_80_percent == 3
     assert found.predicted == pytest.approx(290 / N_TEST)
     assert found.found_to_predicted == pytest.approx(300 / 290)
     assert found.control_influenced == pytest.approx(25 / N_TEST)
@@ -119,7 +119,7 @@ def test_a_bucket_counts_its_own_examples_only():
     assert summary.removed_examples == 1
     assert np.isnan([p.control_drop for p in examples]).all()
     assert np.isnan([summary.share_influenced, summary.found_to_predicted]).all()
-    assert summary.carry is None
+    assert summary.examples_for_80_percent is None
 
 
 def test_nothing_removed():
@@ -146,7 +146,7 @@ def test_files_and_the_figure(selected, tmp_path):
         assert "None" not in text
         rows[name] = list(csv.DictReader(text.splitlines()))
     assert (rows["examples"][0]["class"], rows["examples"][0]["drop"]) == ("a", "100.0000")
-    assert rows["summary"][1]["carry"] == rows["summary"][1]["low"] == ""
+    assert rows["summary"][1]["examples_for_80_percent"] == rows["summary"][1]["low"] == ""
     for name in ("one", "two"):
         draw([(summary, examples), (few[0], few[2])], tmp_path / f"{name}.png")
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()

@@ -58,11 +58,11 @@ def verdicts(percent=PAPER, examples=EXAMPLES, leaks=LEAKS, memorized=MEMORIZED,
 
 def test_a_world_in_which_every_claim_is_plain_supports_each():
     words, found = verdicts()
-    assert words[5] == "not tested"  # described only
-    assert words[:5] + words[6:] == ["supported"] * 7
+    assert words[4] == "not tested"  # described only
+    assert words[:4] + words[5:] == ["supported"] * 7
     assert found[0].value == pytest.approx(8, abs=0.6)
     assert all(claim.low < claim.value < claim.high for claim in found)
-    assert "below 1 (p" in found[-1].because
+    assert "below 1 (p" in found[6].reason
 
 
 def test_the_opposite_world_contradicts_them():
@@ -76,24 +76,24 @@ def test_the_opposite_world_contradicts_them():
         "weight_decay/random_memorized": 75,
     }
     words, _ = verdicts(opposite)
-    assert words[:5] + words[6:] == ["contradicted"] * 7
+    assert words[:4] + words[5:] == ["contradicted"] * 7
 
 
-def test_no_difference_is_equivalent_and_supports_the_last():
+def test_no_difference_is_equivalent_and_supports_claim_7():
     """All arms at 80%: with 30 models and 2,000 test images a difference of 1 pp is ruled out."""
     words, found = verdicts(dict.fromkeys(PAPER, 80.0))
     small = "equivalent within the margin"
-    assert words[:3] == [small] * 3 and words[-1] == "supported"
-    for of_four_arms in (words[3], words[4], words[6]):  # so the standard error is larger
+    assert words[:3] == [small] * 3 and words[6] == "supported"
+    for of_four_arms in (words[3], words[5], words[7]):  # so the standard error is larger
         assert of_four_arms in (small, "inconclusive")
-    assert "within ±1 pp" in found[0].because
+    assert "within ±1 pp" in found[0].reason
 
 
 def test_what_cannot_be_tested_is_not():
     words, found = verdicts(examples=[], leaks=[], removed={"selected": 0, "memorized": 0})
     assert words[:2] == ["not tested"] * 2 and words[3:] == ["not tested"] * 5
-    assert "no example was removed: original/selected" in found[0].because
-    assert found[5].because == "no example was selected"
+    assert "no example was removed: original/selected" in found[0].reason
+    assert found[4].reason == "no example was selected"
     assert np.isnan(found[0].value)
 
 
@@ -108,22 +108,24 @@ def test_what_cannot_be_tested_is_not():
 )
 def test_duplicates_are_compared_among_memorized_examples_only(memorized, leaks, why):
     _, found = verdicts(memorized=memorized, leaks=leaks)
-    assert found[5].verdict == "not tested" and why in found[5].because
+    assert found[4].verdict == "not tested" and why in found[4].reason
     words, found = verdicts(leaks=[*LEAKS, Leak(500, 500, "near", "rule")])
     # 5 of 8 selected, 1 of 92 others; example 500 is not memorized
-    assert words[5] == "not tested"
-    assert np.isnan(found[5].p_holm)
+    assert words[4] == "not tested"
+    assert np.isnan(found[4].p_holm)
     expected = stats.contingency.odds_ratio([[5, 3], [1, 91]])
     interval = expected.confidence_interval(0.95)
-    assert (found[5].value, found[5].low) == pytest.approx((expected.statistic, interval.low))
+    assert (found[4].value, found[4].low) == pytest.approx((expected.statistic, interval.low))
 
 
 def test_an_infinite_odds_ratio_is_not_estimable():
     """All duplicates are of selected examples, so the CI has a lower bound only."""
     _, found = verdicts(leaks=LEAKS[:5])
-    assert np.isinf([found[5].value, found[5].high]).all()
+    assert np.isinf([found[4].value, found[4].high]).all()
     text = claims.markdown(found, "study", 1.0)
-    assert f"| not estimable (at least {found[5].low:.2f}) |" in text and "inf " not in text
+    assert (
+        f"| odds ratio not estimable (at least {found[4].low:.2f}) |" in text and "inf " not in text
+    )
 
 
 def test_a_small_difference_the_claimed_way_is_not_called_contradicted():
@@ -138,25 +140,25 @@ def test_one_model_per_arm_is_too_few(tmp_path):
         name: Arm(one.trials[:1], one.correct[:1]) for name, one in world.two_way.arms.items()
     }
     found = claims.judge(Contrasts(single, world.removed, SETTINGS), EXAMPLES, LEAKS, MEMORIZED)
-    assert found[0].verdict == "not tested" and "one model per arm" in found[0].because
-    assert found[5].value > 1  # it is about examples, not models
+    assert found[0].verdict == "not tested" and "one model per arm" in found[0].reason
+    assert found[4].value > 1  # it is about examples, not models
     tables.write_rows(tmp_path / "claims.csv", claims.Claim, found)
     assert "nan" not in (tmp_path / "claims.csv").read_text()
     assert "nan" not in claims.markdown(found, "Claims", 1.0)
 
 
-def test_an_excess_drop_not_shown_to_exceed_the_margin_does_not_contradict_the_last_claim():
+def test_an_excess_drop_not_shown_to_exceed_the_margin_does_not_contradict_claim_7():
     """An excess drop of about 0.8 is far from 0, and not shown to be above 1."""
     world = contrasts(PAPER | {"weight_decay/memorized": 82.6})
-    loose = claims.judge(world, EXAMPLES, LEAKS, MEMORIZED)[-1]
+    loose = claims.judge(world, EXAMPLES, LEAKS, MEMORIZED)[6]
     assert loose.low > 0.3
     assert loose.verdict == "inconclusive"
     world.settings = Settings(margin=0.25, bootstrap=200)
-    strict = claims.judge(world, EXAMPLES, LEAKS, MEMORIZED)[-1]
-    assert strict.verdict == "contradicted" and "above 0.25" in strict.because
+    strict = claims.judge(world, EXAMPLES, LEAKS, MEMORIZED)[6]
+    assert strict.verdict == "contradicted" and "above 0.25" in strict.reason
 
 
-def test_a_world_with_the_papers_numbers_does_not_contradict_its_last_claim():
+def test_a_world_with_the_papers_numbers_does_not_contradict_claim_7():
     """A drop of 0.54 without a control says little about an excess drop of at most 0.25."""
     world = contrasts(
         {
@@ -174,7 +176,7 @@ def test_a_world_with_the_papers_numbers_does_not_contradict_its_last_claim():
     world.settings = Settings(margin=0.25, bootstrap=200)
     found = claims.judge(world, EXAMPLES, LEAKS, MEMORIZED)
     assert [claim.verdict for claim in found[:3]] == ["supported"] * 3
-    assert found[-1].verdict == "inconclusive" and "contradicted" not in found[3].verdict
+    assert found[6].verdict == "inconclusive" and "contradicted" not in found[3].verdict
     text = claims.markdown(found, "study", 0.25)
     assert "would be within this margin only if the control dropped by 0.29 pp or more" in text
 
@@ -188,4 +190,4 @@ def test_p_values_are_adjusted_for_the_number_of_claims():
     assert found[0].p_holm > raw
     excess = alone.excess_drop("weight_decay", "memorized")
     assert excess.value < 1
-    assert found[7].p_holm >= 2 * statistics.one_sided(excess, 1.0)[1]
+    assert found[6].p_holm >= 2 * statistics.one_sided(excess, 1.0)[1]

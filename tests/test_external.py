@@ -49,7 +49,7 @@ def test_the_true_datamodel_predicts_and_noise_does_not(linear):
     assert found["noise", "lds"].low < 0 < found["noise", "lds"].high
     ours = found["margins", "lds"]
     assert 0.5 < found["difference", "lds"].value < ours.value < found["true", "lds"].value
-    less = found["true", "lds_less_margins"]
+    less = found["true", "lds_minus_margins"]
     assert less.value == pytest.approx(found["true", "lds"].value - ours.value)
     assert 0 < less.low < less.high
 
@@ -96,7 +96,7 @@ def test_attributions_within_classes_and_packed_masks_give_the_same(linear):
     assert two["a", "lds"].value == pytest.approx(one["a", "lds"].value)
     of_bits = judged(mask, output > 0, {"a": true})
     assert [name for name, quantity in of_bits if quantity == "lds"] == ["difference", "a"]
-    assert ("a", "lds_less_difference") in of_bits
+    assert ("a", "lds_minus_difference") in of_bits
 
 
 def test_rank_correlations_with_ties_and_constants():

@@ -118,7 +118,7 @@ def test_spearman_brown_formula():
 
 
 def test_probability_of_the_other_side():
-    found = reliability.p_other_side(np.array([0.25, 0.348, 0.152, 0.9]), np.full(4, 0.05), 0.25)
+    found = reliability.p_wrong_side(np.array([0.25, 0.348, 0.152, 0.9]), np.full(4, 0.05), 0.25)
     assert found == pytest.approx([0.5, 0.025, 0.025, 0], abs=1e-4)
 
 
@@ -129,12 +129,12 @@ def test_expected_false_selections_match_the_true_number(models, rng):
     n_in, n_out = int(0.7 * models), int(0.3 * models)
     right_in, right_out = rng.binomial(n_in, 1.0, 20_000), rng.binomial(n_out, 1 - true)
     value = right_in / n_in - right_out / n_out
-    wrong = reliability.p_other_side(value, standard_error(right_in, n_in, right_out, n_out), 0.25)
+    wrong = reliability.p_wrong_side(value, standard_error(right_in, n_in, right_out, n_out), 0.25)
     for above in (True, False):
         side = (value >= 0.25) == above
         expected, found = wrong[side].sum(), ((true >= 0.25) != above)[side].sum()
         assert 0.7 < expected / found < 1.5
-    assert reliability.p_other_side(value, np.full(20_000, 1e-9), 0.25)[value > 0.25].sum() < 1e-6
+    assert reliability.p_wrong_side(value, np.full(20_000, 1e-9), 0.25)[value > 0.25].sum() < 1e-6
 
 
 @pytest.mark.parametrize("accuracy", [0.2, 0.7, 0.9])
@@ -180,7 +180,7 @@ def test_rows_and_figure_with_enough_and_too_few_models(models, tmp_path):
     with open(tmp_path / "examples.csv", newline="") as file:
         examples = list(csv.DictReader(file))
     assert int(by_name["examples_selected", str(models)]["value"]) == len(selected)
-    wrong = sum(float(p["p_other_side"]) for p in examples if p["selected"] == "yes")
+    wrong = sum(float(p["p_wrong_side"]) for p in examples if p["selected"] == "yes")
     expected = float(by_name["expected_false_examples", str(models)]["value"])
     assert wrong == pytest.approx(expected, rel=1e-3)
     halves = by_name.get(("memorization_correlation", "20"))

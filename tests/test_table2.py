@@ -118,7 +118,7 @@ def test_every_row_has_what_can_be_estimated(tmp_path):
     assert original.drop_sampling_low < original.drop < original.drop_sampling_high
     assert np.isnan([control.excess_drop, control.p_drop, control.p_excess]).all()
     assert (original.row, control.row) == ("Original", "random control")
-    assert (original.verdict, control.verdict) == ("excess drop", "")
+    assert (original.verdict, control.verdict) == ("larger drop than control", "")
     assert by_name["weight_decay", "memorized"].verdict == "inconclusive"
     assert original.se == pytest.approx(original.sd_difference / np.sqrt(8))
 
@@ -193,11 +193,11 @@ def test_rows_are_those_of_the_two_way_bootstrap(accuracies):
 @pytest.mark.parametrize(
     ("changes", "verdict"),
     [
-        ({"p_excess": 0.01, "excess_drop": 1.0}, "excess drop"),
+        ({"p_excess": 0.01, "excess_drop": 1.0}, "larger drop than control"),
         ({"p_excess": 0.01, "excess_drop": -1.0}, "smaller drop than control"),
         (
             {"p_excess": 0.01, "excess_drop": 0.1, "p_equivalence": 0.01},
-            "excess drop, within the margin",
+            "larger drop than control, within the margin",
         ),
         (
             {"p_excess": 0.01, "excess_drop": -0.1, "p_equivalence": 0.01},

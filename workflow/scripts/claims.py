@@ -27,4 +27,4 @@ with job(snakemake.log[0]) as report:
     text = claims.markdown(found, params.name, settings.margin)
     store.write_text(snakemake.output.markdown, text)
     for claim in found:
-        report(f"{claim.verdict}: {claim.claim} ({claim.because})")
+        report(f"{claim.verdict}: {claim.claim} ({claim.reason})")

@@ -113,7 +113,7 @@ class Summary:
     share_influenced: float = column(
         "`drop_influenced` / `drop`; empty unless the CI of the drop is above 0", "ratio"
     )
-    carry: int | None = column(
+    examples_for_80_percent: int | None = column(
         "number of test examples, greatest predicted drop first, that account for 80% of the drop; "
         "empty unless its CI is above 0 and the influenced test examples account for that much"
     )
@@ -317,7 +317,7 @@ def _summary(
         drop_rest_low=rest.low,
         drop_rest_high=rest.high,
         share_influenced=carried.value / whole.value if is_drop else float("nan"),
-        carry=int(enough[0]) + 1 if is_drop and len(enough) else None,
+        examples_for_80_percent=int(enough[0]) + 1 if is_drop and len(enough) else None,
         predicted=predicted,
         found_to_predicted=whole.value / predicted if is_drop and predicted else float("nan"),
         control_influenced=arms.control_contribution(influenced),

@@ -2,11 +2,12 @@
 
 A claim states that a difference is above or below 0, or below the margin. The verdict follows from
 a two-sided p value, Holm-adjusted over the claims tested, and from a test of equivalence: nothing
-is concluded from overlapping intervals.
+is concluded from overlapping intervals. The texts of the claims are in claims.yaml.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from importlib import resources
 
 import numpy as np
 import numpy.typing as npt
@@ -49,22 +50,18 @@ class Claim:
         f"`{SUPPORTED}`, `{CONTRADICTED}`, `{EQUIVALENT}`, `{INCONCLUSIVE}` or `{UNTESTED}`, as "
         "claims.md defines them"
     )
-    because: str = column("the reason for the verdict")
+    reason: str = column("the reason for the verdict")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Test:
-    """A claim before its p value is adjusted.
+    """What a claim states and what was found, before its p value is adjusted.
 
     The claim is a difference above (`sign` 1) or below (-1) `null`, which is 0 or the margin. `p`
     is two-sided, of a difference equal to `null`; `p_equivalence` that of one outside the margin.
     `missing` says why nothing is tested.
     """
 
-    claim: str
-    source: str
-    published: str
-    measure: str
     found: Estimate = Estimate(_NAN)  # noqa: RUF009, frozen
     sign: int = 1
     p: float = _NAN
@@ -86,123 +83,67 @@ def judge(
     (examples,) the training examples whose memorization reaches the threshold, selected or not;
     None where it is unknown.
     """
+    import yaml
+
     tests = _of_accuracies(contrasts)
-    tests.insert(5, _duplicates(assignments, leaks, memorized))
-    tested = [test.p for test in tests if known(test.p)]
-    adjusted = iter(statistics.holm(tested).tolist())
+    tests["duplicates"] = _duplicates(assignments, leaks, memorized)
     margin = contrasts.settings.margin
-    return [_judged(test, next(adjusted) if known(test.p) else _NAN, margin) for test in tests]
+    numbers = {
+        name: contrasts.removed.get(f"weight_decay/{name}", 0)
+        for name in (LEAKAGE_SHIFT, MEMORIZED)
+    }
+    file = resources.files("memaudit.results") / "claims.yaml"
+    texts: dict[str, dict[str, str]] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    tested = [name for name in texts if known(tests[name].p)]
+    adjusted = dict(zip(tested, statistics.holm([tests[name].p for name in tested]), strict=True))
+    return [
+        _judged(
+            {key: part.format(**numbers, margin=margin) for key, part in text.items()},
+            tests[name],
+            float(adjusted.get(name, _NAN)),
+            margin,
+        )
+        for name, text in texts.items()
+    ]
 
 
-def _of_accuracies(contrasts: Contrasts) -> list[_Test]:
-    """Return the tests of the claims on accuracy."""
+def _of_accuracies(contrasts: Contrasts) -> dict[str, _Test]:
+    """Return the tests of the claims on accuracy, by their names in claims.yaml."""
     margin, removed = contrasts.settings.margin, contrasts.removed
     leaked, rest = f"weight_decay/{LEAKAGE_SHIFT}", f"weight_decay/{MEMORIZED}"
+    selected, decayed = "original/selected", "weight_decay/selected"
 
     def control(arm: str) -> str:
         return arm.replace("/", f"/{CONTROL}")
 
-    def difference(
-        words: tuple[str, str, str, str],
-        found: Estimate,
-        arms: Sequence[str],
-        sign: int = 1,
-        null: float = 0.0,
-    ) -> _Test:
-        claim, source, published, measure = words
-        test = _Test(claim=claim, source=source, published=published, measure=measure)
+    def difference(found: Estimate, *arms: str, sign: int = 1, null: float = 0.0) -> _Test:
         if empty := [arm for arm in arms if not removed.get(arm)]:
-            return replace(test, missing=f"no example was removed: {', '.join(empty)}")
+            return _Test(missing=f"no example was removed: {', '.join(empty)}")
         if null:
             p = 2 * min(statistics.one_sided(found, null))
-            return replace(test, found=found, sign=sign, p=p, null=null)
+            return _Test(found=found, sign=sign, p=p, null=null)
         p, p_other = statistics.no_effect(found), statistics.equivalence(found, margin)
-        return replace(test, found=found, sign=sign, p=p, p_equivalence=p_other)
+        return _Test(found=found, sign=sign, p=p, p_equivalence=p_other)
 
-    return [
-        difference(
-            (
-                "Without the memorized training examples that influence test examples, test "
-                "accuracy drops.",
-                "F&Z; the paper, Table 2, Original",
-                "2.54 ± 0.20",
-                "drop, original recipe, all selected examples; pp",
-            ),
-            contrasts.drop("original", "selected"),
-            ["original/selected"],
+    return {
+        "drop": difference(contrasts.drop("original", "selected"), selected),
+        "excess_drop": difference(contrasts.excess_drop("original", "selected"), selected),
+        "weight_decay": difference(contrasts.contrast(["weight_decay/none"], ["original/none"])),
+        "smaller_drop": difference(
+            contrasts.interaction("weight_decay", "selected"), decayed, selected, sign=-1
         ),
-        difference(
-            (
-                "It drops by more than when random examples are removed.",
-                "F&Z, figure 2",
-                "a curve, without numbers",
-                "excess drop, original recipe, all selected examples; pp",
-            ),
-            contrasts.excess_drop("original", "selected"),
-            ["original/selected"],
+        "leakage_shift": difference(
+            contrasts.contrast([control(leaked), rest], [leaked, control(rest)]), rest, leaked
         ),
-        difference(
-            (
-                "Models generalize better with weight decay.",
-                "the paper",
-                "not given",
-                "test accuracy of models on all examples, weight_decay minus original; pp",
-            ),
-            contrasts.contrast(["weight_decay/none"], ["original/none"]),
-            [],
+        "memorized": difference(
+            contrasts.excess_drop("weight_decay", MEMORIZED), rest, sign=-1, null=margin
         ),
-        difference(
-            (
-                "The drop is smaller with weight decay.",
-                "the paper, Table 2, Model convergence",
-                "2.54 → 1.78, so -0.76 (1.28 in its section 5.2)",
-                "drop of all selected examples, weight_decay minus original; pp",
-            ),
-            contrasts.interaction("weight_decay", "selected"),
-            ["weight_decay/selected", "original/selected"],
+        "smaller_excess_drop": difference(
+            contrasts.contrast([control(decayed), selected], [decayed, control(selected)]),
+            *(decayed, selected),
             sign=-1,
         ),
-        difference(
-            (
-                "The excess drop is smaller with weight decay.",
-                "this study",
-                "not given",
-                "excess drop of all selected examples, weight_decay minus original; pp",
-            ),
-            contrasts.contrast(
-                [control("weight_decay/selected"), "original/selected"],
-                ["weight_decay/selected", control("original/selected")],
-            ),
-            ["weight_decay/selected", "original/selected"],
-            sign=-1,
-        ),
-        difference(
-            (
-                "Removing the examples with a duplicate or in a subpopulation matters more than "
-                "removing those that are memorized only.",
-                "the paper, Table 2, Leakage + Shift and Memorized",
-                "1.25 and 0.54, so 0.71, without controls",
-                f"excess drop of the {removed.get(leaked, 0):,} examples in leakage_shift minus "
-                f"that of the {removed.get(rest, 0):,} in memorized, weight_decay recipe; pp",
-            ),
-            contrasts.contrast([control(leaked), rest], [leaked, control(rest)]),
-            [rest, leaked],
-        ),
-        difference(
-            (
-                "Examples that are memorized only are hardly needed: their excess drop is at most "
-                f"{margin:g} pp (this study's margin).",
-                "the paper, Table 2, Memorized",
-                "0.54 ± 0.29, a drop without a control",
-                f"excess drop of the {removed.get(rest, 0):,} examples in memorized, weight_decay "
-                "recipe; pp",
-            ),
-            contrasts.excess_drop("weight_decay", MEMORIZED),
-            [rest],
-            sign=-1,
-            null=margin,
-        ),
-    ]
+    }
 
 
 def _duplicates(
@@ -214,52 +155,43 @@ def _duplicates(
 
     It is not tested: examples with a duplicate are selected because they influence it.
     """
-    test = _Test(
-        claim="Selected examples have a duplicate in the test set more often than other memorized "
-        "examples.",
-        source="the paper",
-        published="277 of 1,015; no comparison published",
-        measure="odds of a duplicate in the test set, selected examples over other examples whose "
-        "memorization reaches the threshold; ratio",
-        null=1.0,
-    )
     selected = {row.example for row in assignments}
     others = set() if memorized is None else set(memorized.tolist()) - selected
     leaked = {leak.train for leak in leaks}
     both, rest = len(selected & leaked), len(others & leaked)
     if not selected:
-        return replace(test, missing="no example was selected")
+        return _Test(missing="no example was selected")
     if memorized is None:
-        return replace(test, missing="F&Z published no scores of examples that are not selected")
+        return _Test(missing="F&Z published no scores of examples that are not selected")
     if not both + rest:
-        return replace(test, missing="no memorized example has a duplicate")
+        return _Test(missing="no memorized example has a duplicate")
     if not others:
-        return replace(test, missing="no other example is memorized")
+        return _Test(missing="no other example is memorized")
     if both + rest == len(selected) + len(others):
-        return replace(test, missing="every memorized example has a duplicate")
+        return _Test(missing="every memorized example has a duplicate")
     from scipy import stats  # takes a second to import
 
     table = np.array([[both, len(selected) - both], [rest, len(others) - rest]])
     ratio = stats.contingency.odds_ratio(table)
     interval = ratio.confidence_interval(statistics.LEVEL)
     found = Estimate(float(ratio.statistic), low=float(interval.low), high=float(interval.high))
-    return replace(test, found=found, missing="descriptive: see the note on claim 6")
+    return _Test(found=found, null=1.0, missing="described, not tested: see claims.md")
 
 
-def _judged(test: _Test, p: float, margin: float) -> Claim:
-    """Return a claim with its verdict, by its adjusted p value."""
-    verdict, because = _verdict(test, p, margin)
+def _judged(text: dict[str, str], test: _Test, p: float, margin: float) -> Claim:
+    """Return a claim with its verdict, by its adjusted p value; `text` as in claims.yaml."""
+    verdict, reason = _verdict(test, p, margin)
     return Claim(
-        claim=test.claim,
-        source=test.source,
-        published=test.published,
-        measure=test.measure,
+        claim=text["claim"],
+        source=text["source"],
+        published=text["published"],
+        measure=text["measure"],
         value=test.found.value,
         low=test.found.low,
         high=test.found.high,
         p_holm=p,
         verdict=verdict,
-        because=because,
+        reason=reason,
     )
 
 
@@ -272,13 +204,13 @@ def _verdict(test: _Test, p: float, margin: float) -> tuple[str, str]:
         return UNTESTED, "one model per arm, or an arm is missing"
     within = f"within ±{margin:g} pp (p {p_value(test.p_equivalence)})"
     if p < SIGNIFICANT:
-        because = f"{'above' if is_above else 'below'} {test.null:g} (p {p_value(p)})"
+        reason = f"{'above' if is_above else 'below'} {test.null:g} (p {p_value(p)})"
         verdict = SUPPORTED if is_above == (test.sign > 0) else CONTRADICTED
-        return verdict, f"{because}, but {within}" if is_within else because
+        return verdict, f"{reason}, but {within}" if is_within else reason
     if is_within:
         return EQUIVALENT, within
-    because = f"no difference from {test.null:g} is shown (p {p_value(p)})"
-    return INCONCLUSIVE, because + (", nor equivalence" if known(test.p_equivalence) else "")
+    reason = f"no difference from {test.null:g} is shown (p {p_value(p)})"
+    return INCONCLUSIVE, reason + (", nor equivalence" if known(test.p_equivalence) else "")
 
 
 def markdown(claims: Sequence[Claim], name: str, margin: float) -> str:

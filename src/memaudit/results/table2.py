@@ -27,7 +27,7 @@ PUBLISHED = {
 RANDOM = "random control"
 
 # Verdicts on the excess drop
-EXCESS, EXCESS_WITHIN = "excess drop", "excess drop, within the margin"
+EXCESS, EXCESS_WITHIN = "larger drop than control", "larger drop than control, within the margin"
 LESS, LESS_WITHIN = "smaller drop than control", "smaller drop than control, within the margin"
 EQUIVALENT, INCONCLUSIVE = "equivalent to control", "inconclusive"
 NOTHING, UNTESTED = "nothing removed", "not tested"

@@ -43,8 +43,8 @@ class Judgment:
     quantity: str = column(
         "lds: linear datamodeling score of an attribution, the rank correlation over models "
         "between the margin of a test example and the sum of its attributions to the examples in "
-        "the model's subset; mean over test examples and folds of models. lds_less_margins (or "
-        "lds_less_difference, without margins): that minus the one of this study's influence. "
+        "the model's subset; mean over test examples and folds of models. lds_minus_margins (or "
+        "lds_minus_difference, without margins): that minus the one of this study's influence. "
         "rank_correlation: Spearman's correlation of a score with memorization. overlap: where k "
         "examples reach `selection.memorization`, the share of them among the k at the end of the "
         "score that correlates with memorization"
@@ -148,7 +148,7 @@ def judge_attributions(
         rows.append(Judgment(name, "lds", len(mask), n_test, *_mean(each), 0.0))
         if name in attributions:
             less = _mean(each - values[ours[0]])
-            rows.append(Judgment(name, f"lds_less_{ours[0]}", len(mask), n_test, *less, _NAN))
+            rows.append(Judgment(name, f"lds_minus_{ours[0]}", len(mask), n_test, *less, _NAN))
     return rows
 
 

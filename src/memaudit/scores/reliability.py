@@ -94,7 +94,7 @@ class ExampleReliability:
     memorization: float = column("as in `selected_pairs.csv`", "fraction", digits=".6g")
     memorization_se: float = column("its standard error", "fraction", digits=".6g")
     selected: bool = column("whether it is selected", "yes or no")
-    p_other_side: float = column(
+    p_wrong_side: float = column(
         "probability that its true memorization is on the other side of the threshold "
         "`selection.memorization` (normal approximation)",
         "0 to 1",
@@ -214,7 +214,7 @@ def false_pairs(
     return found
 
 
-def p_other_side(value: np.ndarray, se: np.ndarray, threshold: float) -> np.ndarray:
+def p_wrong_side(value: np.ndarray, se: np.ndarray, threshold: float) -> np.ndarray:
     """Return the probability (n,) that the true score is on the other side of `threshold`.
 
     `value`, `se` (n,): estimates and standard errors; normal approximation without a prior. In
@@ -236,7 +236,7 @@ def example_rows(
 ) -> Rows[ExampleReliability]:
     """Return the rows of reliability_examples.csv, one per training example."""
     n = len(scores.value)
-    other = p_other_side(scores.value, scores.se, threshold)
+    other = p_wrong_side(scores.value, scores.se, threshold)
     columns = np.arange(n), scores.value, scores.se, is_selected(pairs, n), other
     rows = zip(*(values.tolist() for values in columns), strict=True)
     return Rows(ExampleReliability, (ExampleReliability(*row) for row in rows))
@@ -304,7 +304,7 @@ def quantities(
     ):
         add(f"{score}_se_median", [float(np.nanmedian(values))], f"median standard error {of}")
         add(f"{score}_se_max", [float(np.nanmax(values))], f"largest standard error {of}")
-    other = p_other_side(value, se, threshold)
+    other = p_wrong_side(value, se, threshold)
     selected, below = is_selected(pairs, len(value)), value < threshold
     add("examples_selected", [int(selected.sum())], "selected training examples")
     add("pairs_selected", [len(pairs)], "selected pairs")
