@@ -53,6 +53,9 @@ def test_agreement_by_item(files):
 def test_merged_decisions_need_every_disagreement_adjudicated(files, capsys):
     paths = [str(files / f"{name}.csv") for name in ("a", "b")]
     merged, left = files / "merged.csv", files / "open.csv"
+    assert main(["annotations", "compare", "nowhere.csv", paths[1]]) == 1
+    words = capsys.readouterr().err
+    assert "nowhere.csv: the decisions cannot be read (No such file or directory)" in words
     assert main(["annotations", "compare", *paths, "--merged", str(merged)]) == 1
     assert "2 disagreements are not adjudicated, the first about duplicate 4, 4" in (
         capsys.readouterr().err

@@ -105,7 +105,8 @@ def test_errors_name_the_file_and_the_array(arrays, tmp_path, capsys):
 
     assert "nowhere.npz: file not found" in error("nowhere.npz")
     (tmp_path / "text.npz").write_text("no array")
-    assert "text.npz: not an .npz file" in error("text.npz")
+    text = error("text.npz")
+    assert "text.npz: not an .npz file" in text and "allow_pickle" not in text
     (tmp_path / "empty.npz").touch()
     assert "empty.npz: not an .npz file" in error("empty.npz")
     np.save(tmp_path / "single.npy", arrays["mask"])

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import tarfile
 from collections import Counter
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -180,6 +182,11 @@ def test_command_errors_name_the_problem(folder, tmp_path, capsys):
     shutil.copy(tmp_path / "text.png", tmp_path / "train" / "ant")
     shutil.copytree(folder / "test", tmp_path / "test")
     assert "text.png: not an image" in error(tmp_path)
+    with h5py.File(tmp_path / "mine.h5", "w") as file:
+        file["images"] = np.zeros(3)
+    for name in ("mine.h5", "missing.h5"):
+        words = error(tmp_path / name)
+        assert "a dataset file of a study" in words and not re.search("rm |snakemake|lost", words)
     assert main(["duplicates", str(folder), "-o", str(tmp_path)]) == 1
     assert "is a folder; name a file to write to" in capsys.readouterr().err
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from memaudit import bits, store
+from memaudit.errors import AuditError
 from memaudit.models.removals import subset_mask
 from memaudit.scores import all_pairs, counting
 from memaudit.scores import estimate as scores
-from memaudit.scores.facade import Scores
+from memaudit.scores.facade import Scores, study_scores
 
 # Five models, three training examples of one class, two test examples.
 MASK = np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 0, 0], [0, 0, 1]], dtype=bool)
@@ -326,3 +327,12 @@ def test_errors_name_the_array_that_does_not_fit(change, message):
     arrays |= {"train_labels": [0, 0, 0], "test_labels": [0, 0]} | change
     with pytest.raises(ValueError, match=message):
         Scores.from_arrays(**arrays)
+
+
+def test_a_file_of_the_users_own_is_not_to_be_deleted(tmp_path):
+    np.savez(tmp_path / "my.npz", a=np.zeros(3))
+    with pytest.raises(AuditError, match=r"Scores\.write or a study wrote") as caught:
+        Scores.from_file(tmp_path / "my.npz")
+    assert "rm -f" not in str(caught.value)
+    with pytest.raises(AuditError, match="rm -f"):
+        study_scores(tmp_path / "my.npz")

@@ -13,7 +13,7 @@ from memaudit.scores.external import (
     judge_scores,
     read_external,
 )
-from memaudit.scores.facade import Scores
+from memaudit.scores.facade import study_scores
 from memaudit.study.jobs import job
 from memaudit.tables import Rows, write_rows
 
@@ -24,7 +24,7 @@ with job(snakemake.log[0]) as report:
     found = {name: read_external(path, *labels) for name, path in named}
     scores = {name: one for name, one in found.items() if is_per_example(one)}
     attributions = {name: one for name, one in found.items() if name not in scores}
-    memorization = Scores.from_file(snakemake.input.scores).memorization.value
+    memorization = study_scores(snakemake.input.scores).memorization.value
     rows = Rows(Judgment, judge_scores(memorization, scores, params.threshold, params.seed))
     shards = list(snakemake.input.shards)
     if attributions and shards:

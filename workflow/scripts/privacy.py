@@ -7,7 +7,7 @@ from memaudit.data.dataset import load
 from memaudit.figures.privacy import privacy as draw
 from memaudit.models.removals import block_size
 from memaudit.models.shards import Origin, read_shards
-from memaudit.scores.facade import Scores
+from memaudit.scores.facade import study_scores
 from memaudit.scores.privacy import (
     ATTACKS,
     ExampleLeakage,
@@ -24,7 +24,7 @@ with job(snakemake.log[0]) as report:
     origin = Origin.of_subsets(params.recipe, params.seed, params.fraction, data)
     fields, trials = ["train_mask", "train_log_odds"], range(params.models)
     found = read_shards(list(snakemake.input.shards), trials, fields, origin, unpack=False)
-    memorization = Scores.from_file(snakemake.input.scores).memorization.value
+    memorization = study_scores(snakemake.input.scores).memorization.value
     buckets = {row.example: row.bucket for row in read_rows(snakemake.input.buckets, Assignment)}
     everything = np.arange(data.n_train)
     is_selected = np.isin(everything, list(buckets))

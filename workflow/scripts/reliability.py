@@ -6,7 +6,7 @@ from memaudit.data.dataset import load
 from memaudit.figures.reliability import reliability as draw
 from memaudit.models.shards import Origin, read_shards
 from memaudit.scores import reliability
-from memaudit.scores.facade import ESTIMATORS, Scores
+from memaudit.scores.facade import ESTIMATORS, study_scores
 from memaudit.scores.selection import Pair, selecting_half
 from memaudit.study.jobs import job
 from memaudit.tables import read_rows, write_rows
@@ -33,7 +33,7 @@ with job(snakemake.log[0]) as report:
     )
     threshold = thresholds["memorization"]
     agreements = reliability.agreements(study, thresholds, seed)
-    scores = Scores.from_file(snakemake.input.scores)
+    scores = study_scores(snakemake.input.scores)
     pairs = read_rows(snakemake.input.pairs, Pair)
     false = reliability.false_pairs(study, scores.memorization.value, thresholds, seed)
     rows = reliability.quantities(scores, pairs, agreements, false, threshold)

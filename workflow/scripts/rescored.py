@@ -7,7 +7,7 @@ from memaudit.data.dataset import load
 from memaudit.figures.sweeps import rescored as figure
 from memaudit.models.shards import Origin, read_shards
 from memaudit.scores import reliability, rescored
-from memaudit.scores.facade import ESTIMATORS, Scores
+from memaudit.scores.facade import ESTIMATORS, Scores, study_scores
 from memaudit.scores.selection import selecting_half
 from memaudit.study.jobs import job
 from memaudit.tables import read_rows, write_rows
@@ -27,7 +27,7 @@ with job(snakemake.log[0]) as report:
         return rescored.Scored(scores.memorization.value, kept)
 
     files = snakemake.input.first, snakemake.input.second
-    whole = tuple(scored(Scores.from_file(path)) for path in files)
+    whole = tuple(scored(study_scores(path)) for path in files)
     sizes = reliability.sizes(params.models, params.fraction)
     halves = None
     if sizes:

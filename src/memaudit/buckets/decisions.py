@@ -113,7 +113,8 @@ def read_lines(
                 where = f"{path}, line {reader.line_num}"
                 yield reader.line_num, _parse(row, where, n_train, n_test)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise AuditError(f"{path}: the decisions cannot be read ({error})") from None
+        why = getattr(error, "strerror", None) or error
+        raise AuditError(f"{path}: the decisions cannot be read ({why})") from None
 
 
 def _text(path: str | Path) -> IO[str]:

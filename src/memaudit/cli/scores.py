@@ -166,4 +166,6 @@ def _read(path: Path, estimator: str | None) -> tuple[str, dict[str, Any]]:
     except (EOFError, OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
         if unreadable := store.system_error(path, error):
             raise unreadable from None
-        raise AuditError(f"{path}: not an .npz file of plain arrays ({error})") from None
+        # numpy takes every unknown format for a pickle and advises to load it
+        why = "no arrays in it" if "allow_pickle" in str(error) else error
+        raise AuditError(f"{path}: not an .npz file of plain arrays ({why})") from None

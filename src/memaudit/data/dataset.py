@@ -92,12 +92,12 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     return {}
 
 
-def load(path: str | Path) -> Dataset:
+def load(path: str | Path, remedy: str = "") -> Dataset:
     """Read a dataset written by `save`; its images are read-only and read when they are used.
 
-    Raises AuditError when it is missing or damaged.
+    Raises AuditError when it is missing or damaged, with the remedy, by default to rebuild it.
     """
-    with store.reading(path, store.DATASET) as file:
+    with store.reading(path, store.DATASET, remedy) as file:
         text = {
             name: file[name].asstr()[:].tolist()
             for name in ("class_names", "train/names", "test/names")

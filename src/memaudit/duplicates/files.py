@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 
 _COLUMNS = ("score", "kind", "probability")
+_NEEDED = (
+    "name a folder with train/<class>/* and test/<class>/*, a dataset file of a study "
+    "(data/<name>.h5) or arrays (.npz)"
+)
 _LONGEST = 64  # side in pixels to which larger images of one size are scaled; 32 are compared
 
 
@@ -47,15 +51,13 @@ def read_sides(
     if path.suffix == ".h5":
         if image_size is not None:
             raise AuditError(f"{path}: --image-size applies to folders only; omit it")
-        return _from_dataset(path, dataset.load(path), sides)
+        remedy = f"Leave it as it is and {_NEEDED}"
+        return _from_dataset(path, dataset.load(path, remedy), sides)
     if path.suffix == ".npz":
         return _from_dataset(path, read_arrays(path, image_size=image_size), sides)
     if not path.is_dir():
         what = "this is a file" if path.exists() else "directory not found"
-        raise AuditError(
-            f"{path}: {what}; name a folder with train/<class>/* and test/<class>/*, a dataset "
-            "file (.h5) or arrays (.npz)"
-        )
+        raise AuditError(f"{path}: {what}; {_NEEDED}")
     faults: list[str] = []
     files = {side: image_folder.class_files(path / side, faults) for side in sides}
     if not any(files.values()):

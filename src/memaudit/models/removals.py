@@ -236,7 +236,8 @@ def read_examples(path: str | Path, n_train: int | None = None) -> np.ndarray:
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise AuditError(f"{path}: the list of examples cannot be read ({error})") from None
+        why = getattr(error, "strerror", None) or error
+        raise AuditError(f"{path}: the list of examples cannot be read ({why})") from None
     for number, line in enumerate(lines, start=1):
         text = line.partition("#")[0].strip()
         if not text:

@@ -10,7 +10,7 @@ import numpy as np
 from memaudit import tables
 from memaudit.buckets.subpopulations import Member
 from memaudit.duplicates.calibration import if_selected, probability
-from memaudit.scores.facade import Scores
+from memaudit.scores.facade import study_scores
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def read_scores(
     known influence, such as those of two classes, are omitted.
     """
     pairs, known = set(pairs), {}
-    scores = Scores.from_file(path)
+    scores = study_scores(path)
     for block in scores.influence:
         row = {train: k for k, train in enumerate(block.train_index.tolist())}
         column = {test: k for k, test in enumerate(block.test_index.tolist())}

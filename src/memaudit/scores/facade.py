@@ -192,10 +192,11 @@ class Scores:
         AuditError
             If the file is missing, damaged, or not a scores file.
         """
-        with store.reading(path, store.SCORES) as file:
-            values = {name: file[key][:] for name, key in _MEMORIZATION.items()}
-            labels = file["train_labels"][:], file["test_labels"][:]
-            return cls(Memorization(**values), Influence(_read_blocks(file["influence"])), *labels)
+        return study_scores(
+            path,
+            "Give a file that Scores.write or a study wrote, such as "
+            "results/photos/scores/original.h5",
+        )
 
     def write(self, path: str | Path, **attributes: Any) -> None:
         """Write the scores to an HDF5 file, atomically.
@@ -310,6 +311,14 @@ class Scores:
                 f"selected; at most {MOST_PAIRS:,} pairs are allowed. Raise the thresholds."
             )
         return Rows(Pair, sorted(pairs, key=lambda pair: (pair.train, pair.test)))
+
+
+def study_scores(path: str | Path, remedy: str = "") -> Scores:
+    """Read a scores file of the study; the `remedy` for a damaged one is to rebuild it."""
+    with store.reading(path, store.SCORES, remedy) as file:
+        values = {name: file[key][:] for name, key in _MEMORIZATION.items()}
+        labels = file["train_labels"][:], file["test_labels"][:]
+        return Scores(Memorization(**values), Influence(_read_blocks(file["influence"])), *labels)
 
 
 def _read_blocks(groups: h5py.Group) -> Iterator[InfluenceBlock]:
