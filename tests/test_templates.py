@@ -26,6 +26,6 @@ def test_a_missing_value_is_an_error():
 def test_without_jinja_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     templates._environment.cache_clear()
-    with pytest.raises(AuditError, match=r"pip install 'memaudit\[workflow\]'"):
+    with pytest.raises(AuditError, match=r"pip install '\.\[workflow\]'"):
         templates.render("answer")
     templates._environment.cache_clear()

@@ -56,9 +56,25 @@ if TYPE_CHECKING:  # the same names
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'memaudit' has no attribute {name!r}")
-    from memaudit.errors import require
+    from memaudit.errors import MissingExtraError, require
 
-    return getattr(require(f"memaudit.{_MODULES[name]}", extra="train"), name)
+    try:
+        return getattr(require(f"memaudit.{_MODULES[name]}", extra="train"), name)
+    except MissingExtraError as error:
+        return _stand_in(name, error)
+
+
+def _stand_in(name: str, error: ImportError) -> Any:
+    """Return a function that raises `error` when it is called.
+
+    So `help(memaudit)`, `hasattr` and `from memaudit import *` work without the extras.
+    """
+
+    def missing(*_: Any, **__: Any) -> None:
+        raise type(error)(*error.args)
+
+    missing.__name__, missing.__doc__ = name, f"Raise ImportError: {error}."
+    return missing
 
 
 def __dir__() -> list[str]:

@@ -1,10 +1,10 @@
 """Find duplicates between and within sets of small images; the command `memaudit duplicates`."""
 
-from importlib import import_module
 from typing import Any
 
 from memaudit.data.image_folder import Side
 from memaudit.duplicates.files import read_duplicates, read_sides, write_duplicates, write_pairs
+from memaudit.errors import require
 
 # Imported on first use: jobs that only read the finder's files do not import torch.
 _HOME = {
@@ -20,4 +20,4 @@ __all__ = ["Side", "read_duplicates", "read_sides", "write_duplicates", "write_p
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'memaudit.duplicates' has no attribute {name!r}")
-    return getattr(import_module(f"memaudit.duplicates.{_HOME[name]}"), name)
+    return getattr(require(f"memaudit.duplicates.{_HOME[name]}", extra="train"), name)
