@@ -61,7 +61,7 @@ def test_a_missing_extra_is_named(monkeypatch):
     found = {finding.subject: finding for finding in doctor._packages()}
     assert found["train"].status == "warning"
     assert found["train"].found.startswith("not installed: torch, torchvision; needed for training")
-    assert found["train"].remedy == "pip install 'memaudit[train]'"
+    assert found["train"].remedy == "pip install '.[train]' (in a clone)"
     assert found["core"].status == "ok"
 
 

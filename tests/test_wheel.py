@@ -52,6 +52,8 @@ def memaudit(installed, tmp_path):
 
 def test_nothing_is_left_out(installed):
     """All files of the workflow are in the wheel, and it contains itself only once."""
+    (metadata,) = installed.glob("memorization_audit-*.dist-info/METADATA")
+    assert "Requires-Dist: memorization-audit[train]" in metadata.read_text(encoding="utf-8")
     home = installed / "memaudit" / "_home"
     for folder in ("workflow/rules", "workflow/scripts", "workflow/report", "config"):
         names = {path.name for path in (ROOT / folder).iterdir() if path.is_file()}

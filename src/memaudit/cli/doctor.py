@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from memaudit.errors import require
+from memaudit.errors import install_command, require
 from memaudit.models import gpus
 from memaudit.study.home import home
 
@@ -126,16 +126,16 @@ def _python() -> Finding:
 
 def _packages() -> Iterator[Finding]:
     """Installed packages and versions, one line for each set of optional dependencies."""
-    try:
-        requirements = importlib.metadata.requires("memaudit") or []
-    except importlib.metadata.PackageNotFoundError:
-        yield Finding("packages", "problem", "memaudit is not installed", "pip install memaudit")
+    installed = importlib.metadata.packages_distributions().get("memaudit", [])
+    if not installed:
+        remedy = f"{install_command()} (in a clone)"
+        yield Finding("packages", "problem", "memaudit is not installed", remedy)
         return
     wanted: dict[str, list[str]] = defaultdict(list)
-    for requirement in requirements:
+    for requirement in importlib.metadata.requires(installed[0]) or []:
         name = re.split(r"[^A-Za-z0-9._-]", requirement)[0]
         of_extra = re.search(r"extra == ['\"](\w+)['\"]", requirement)
-        if name != "memaudit":
+        if name != installed[0]:
             wanted[of_extra[1] if of_extra else "core"].append(name)
     for extra, purpose in NEEDED_FOR.items():
         found, missing = [], []
@@ -145,12 +145,11 @@ def _packages() -> Iterator[Finding]:
             except importlib.metadata.PackageNotFoundError:
                 missing.append(name)
         if missing:
-            package = "memaudit" if extra == "core" else f"'memaudit[{extra}]'"
             yield Finding(
                 extra,
                 "problem" if extra == "core" else "warning",
                 f"not installed: {', '.join(missing)}; needed for {purpose}",
-                f"pip install {package}",
+                f"{install_command('' if extra == 'core' else extra)} (in a clone)",
             )
         else:
             yield Finding(extra, "ok", ", ".join(found))

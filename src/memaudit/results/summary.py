@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memaudit import bits
+from memaudit import __version__, bits
 from memaudit.buckets.assign import Assignment
 from memaudit.buckets.leaks import Leak
 from memaudit.data.dataset import Dataset
@@ -18,7 +18,7 @@ from memaudit.templates import render
 if TYPE_CHECKING:
     from memaudit.scores.reliability import Quantity
 
-PACKAGES = ("memaudit", "torch", "numpy", "scipy", "h5py", "snakemake")
+PACKAGES = ("torch", "numpy", "scipy", "h5py", "snakemake")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ def markdown(
         overlap=max(overlaps, key=lambda row: row.models, default=None),
         leaked=len({leak.test for leak in found.leaks}),
         recipes={name: values for name, values in config["recipes"].items() if name in used},
-        versions={"Python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        versions={"Python": platform.python_version(), "memaudit": __version__}
+        | {name: version(name) for name in PACKAGES},
     )
 
 
