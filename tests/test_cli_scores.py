@@ -51,13 +51,28 @@ def test_examples_without_a_score_are_counted(arrays, tmp_path, capsys):
     mask[:, 0] = True
     np.savez(tmp_path / "arrays.npz", **{**arrays, "mask": mask})
     assert main(["scores", str(tmp_path / "arrays.npz"), "-o", str(tmp_path / "out")]) == 0
-    assert "warning: 1 examples have no score" in capsys.readouterr().out
+    assert "warning: 1 examples have no score: too few models" in capsys.readouterr().out
+
+
+def test_arrays_that_are_not_used_are_named_and_contradictions_refused(arrays, tmp_path, capsys):
+    command = ["scores", str(tmp_path / "arrays.npz"), "-o", str(tmp_path / "out")]
+    np.savez(tmp_path / "arrays.npz", **arrays, test_margins=np.zeros(3))
+    assert main(command) == 0
+    assert "arrays that are not used: test_margins" in capsys.readouterr().out
+    margin = np.where(arrays["test_correct"], 1.0, -1.0)
+    margin[0], margin[1] = 0, -margin[1]
+    for correct in (arrays["test_correct"], np.packbits(arrays["test_correct"], axis=1)):
+        given = arrays | {"test_correct": correct}
+        np.savez(tmp_path / "arrays.npz", **given, test_margin=margin)
+        assert main([*command, "--estimator", "difference"]) == 1
+        problem = "test_margin and test_correct contradict each other in 3 of 120 predictions"
+        assert problem in capsys.readouterr().err
 
 
 def test_margins_are_scored_where_the_file_has_them(arrays, rng, tmp_path, capsys):
     margins = {
-        "train_margin": rng.normal(4.0 * arrays["mask"] - 2),
-        "test_margin": rng.normal(4.0 * arrays["test_correct"] - 2),
+        f"{side}_margin": rng.gamma(2, size=correct.shape) * np.where(correct, 1, -1)
+        for side, correct in (("train", arrays["mask"]), ("test", arrays["test_correct"]))
     }
     np.savez(tmp_path / "arrays.npz", **arrays, **margins)
     command = ["scores", str(tmp_path / "arrays.npz"), "-o", str(tmp_path / "out"), "--hdf5"]
@@ -74,7 +89,7 @@ def test_margins_are_scored_where_the_file_has_them(arrays, rng, tmp_path, capsy
     margins["test_margin"][3, 1] = np.nan
     np.savez(tmp_path / "arrays.npz", **arrays, **margins)
     assert main(command) == 1
-    assert "test_margin (float64) must be floats, without NaN" in capsys.readouterr().err
+    assert "test_margin (float64 (40, 3)) must be floats" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

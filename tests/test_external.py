@@ -177,6 +177,32 @@ def test_what_does_not_fit_is_refused(linear):
         judged(mask[:10], output[:10], {})
     with pytest.raises(ValueError, match="b has shape"):
         judge_scores(np.zeros(4), {"b": np.zeros(5)})
+    for name in ("margins", "difference"):
+        with pytest.raises(ValueError, match=f"{name}: the name is reserved"):
+            judged(mask, output, {name: true})
+    broken = true.copy()
+    broken[2, 3] = np.inf
+    for values, problem in (
+        (np.full_like(true, np.nan), "only NaN"),
+        (true.astype(str), "is <U[0-9]+, not numbers"),
+        (broken, "infinite"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            judged(mask, output, {"a": values})
+        with pytest.raises(ValueError, match=problem):
+            judge_scores(np.zeros(len(values)), {"a": values[:, 3]})
+
+
+def test_lists_and_truth_values_are_taken(linear):
+    mask, output, true = linear
+    found = judge_attributions(mask.tolist(), output.tolist(), *LABELS, {"a": true.tolist()})
+    assert str(found) == str(judge_attributions(mask, output, *LABELS, {"a": true}))
+    memorization = np.linspace(0, 1, 9)
+    of_bools, of_floats = (
+        judge_scores(memorization, {"a": (memorization > 0.5).astype(kind)})
+        for kind in (bool, float)
+    )
+    assert str(of_bools) == str(of_floats)
 
 
 def test_published_c_scores_agree_with_published_memorization():

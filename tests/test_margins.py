@@ -6,7 +6,7 @@ from scipy.optimize import brentq
 from scipy.special import digamma, ndtr, polygamma
 from scipy.stats import norm
 
-from memaudit import bits
+from memaudit import Scores, bits
 from memaudit.models.removals import subset_mask
 from memaudit.scores.estimate import influence_blocks, memorization
 from memaudit.scores.margins import (
@@ -258,6 +258,21 @@ def test_shapes_are_checked():
         memorization_from_margins(mask, margins[:10, :TRAIN], TRAIN)
     with pytest.raises(ValueError, match="test_margin has shape"):
         influence_of(mask[:10], margins)
+    labels = np.zeros(TRAIN), np.zeros(margins.shape[1])
+    arrays = mask, margins[:, :TRAIN], margins
+    scores = Scores.from_margins(*[one.tolist() for one in arrays], *labels)
+    assert scores.train_labels.dtype == np.int64
+    assert np.array_equal(
+        scores.memorization.value, Scores.from_margins(*arrays, *labels).memorization.value
+    )
+    of_bits = mask, mask, margins > 0
+    for estimate, outputs in ((Scores.from_margins, arrays), (Scores.from_arrays, of_bits)):
+        with pytest.raises(ValueError, match="has no models"):
+            estimate(*[one[:0] for one in outputs], *labels)
+        with pytest.raises(ValueError, match=r"train_labels .* must be whole numbers"):
+            estimate(*outputs, np.arange(TRAIN) / 2, labels[1])
+        with pytest.raises(ValueError, match=r"test_labels .* must be whole numbers"):
+            estimate(*outputs, labels[0], labels[1][:, None])
 
 
 def smoothed(margins, mean, sd, models):

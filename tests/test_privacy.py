@@ -150,6 +150,33 @@ def test_what_cannot_be_attacked_is_refused(attacked):
         lira(mask, log_odds, "sideways")
     with pytest.raises(ValueError, match="fewer than three blocks"):
         lira(mask[:20], log_odds[:20])
+    for value in (np.nan, np.inf):
+        broken = log_odds.copy()
+        broken[3, 4] = value
+        with pytest.raises(ValueError, match="without NaN and infinity"):
+            lira(mask, broken)
+    with pytest.raises(ValueError, match="no models"):
+        lira(mask[:0], log_odds[:0])
+    with pytest.raises(ValueError, match="no example has two shadow models"):
+        lira(np.ones_like(mask), log_odds)
+
+
+def test_pairs_without_two_shadow_models_are_left_out_and_counted(attacked):
+    mask, log_odds = attacked
+    mask = mask.copy()
+    mask[:, 0] = np.arange(MODELS) < 11  # one shadow model with it for the targets of block 0
+    mask[:, 1] = True
+    found = lira(mask, log_odds)
+    assert found.n_unscored == np.isnan(found.score).sum() == 10 + MODELS
+    assert np.isnan(found.score[:10, 0]).all() and np.isnan(found.score[:, 1]).all()
+    assert lira(mask, log_odds, "offline").n_unscored == MODELS
+    rest = lira(mask[:, 2:], log_odds[:, 2:])
+    assert found.vulnerability()[2:] == pytest.approx(rest.vulnerability())
+    both = found.leakage({"rest": np.arange(2, N), "all": np.arange(N), "one": np.array([1])})
+    alone = rest.leakage({"rest": np.arange(N - 2)})
+    assert [row.value for row in both[:4]] == pytest.approx([row.value for row in alone])
+    assert [row.n_examples for row in both[4:]] == [N - 1] * 4
+    assert np.isfinite([row.value for row in both]).all()
 
 
 def test_an_example_in_every_training_set_has_no_vulnerability(attacked):

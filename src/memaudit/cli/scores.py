@@ -24,6 +24,7 @@ OUTPUTS = {
         "test_correct": "bool (models, n_test): it predicts the label of the test example",
     },
 }
+LEAST = {"margins": "two", "difference": "one"}
 
 
 def _listed(arrays: dict[str, str]) -> str:
@@ -88,8 +89,8 @@ def main(arguments: list[str]) -> None:
         )
     if unknown := sum(value != value for value in values.value):
         print(
-            f"warning: {unknown:,} examples have no score: all models were trained with them, or "
-            "all without"
+            f"warning: {unknown:,} examples have no score: too few models were trained with them, "
+            f"or without them ({LEAST[estimator]} needed of each)"
         )
     print(f"written to {options.output}/")
 
@@ -160,6 +161,11 @@ def _read(path: Path, estimator: str | None) -> tuple[str, dict[str, Any]]:
                     f"{path}: no array {missing[0]!r}; needed: {', '.join(names)}; found: "
                     f"{', '.join(file) or 'none'}"
                 )
+            known = {*ARRAYS, *OUTPUTS["margins"], *OUTPUTS["difference"]}
+            if unknown := [name for name in file if name not in known]:
+                print(f"warning: {path}: arrays that are not used: {', '.join(unknown)}")
+            for side in ("train", "test"):
+                _check_signs(path, file, side)
             return estimator, {name: file[name] for name in names}
     except FileNotFoundError:
         raise AuditError(f"{path}: file not found") from None
@@ -169,3 +175,23 @@ def _read(path: Path, estimator: str | None) -> tuple[str, dict[str, Any]]:
         # numpy takes every unknown format for a pickle and advises to load it
         why = "no arrays in it" if "allow_pickle" in str(error) else error
         raise AuditError(f"{path}: not an .npz file of plain arrays ({why})") from None
+
+
+def _check_signs(path: Path, file: Any, side: str) -> None:
+    """Raise AuditError where margins and correctness in the file contradict each other."""
+    import numpy as np
+
+    names = f"{side}_margin", f"{side}_correct"
+    if not all(name in file for name in names):
+        return
+    margin, correct = file[names[0]], file[names[1]]
+    if correct.dtype == np.uint8 and margin.ndim == 2:
+        correct = np.unpackbits(correct, axis=-1, count=margin.shape[1]).astype(bool)
+    if margin.shape != correct.shape or correct.dtype != bool or margin.dtype.kind != "f":
+        return  # the estimator says what is wrong with those that it uses
+    if wrong := int((((margin > 0) & ~correct) | ((margin < 0) & correct)).sum()):
+        raise AuditError(
+            f"{path}: {names[0]} and {names[1]} contradict each other in {wrong:,} of "
+            f"{margin.size:,} predictions: a margin must be positive where the prediction is "
+            "correct and negative where it is not"
+        )

@@ -20,6 +20,7 @@ from memaudit.scores.counting import counts
 
 if TYPE_CHECKING:
     import pandas
+    from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,7 @@ def memorization(
     >>> memorization(mask, correct).value
     array([0.5])
     """
+    mask, train_correct = np.asarray(mask), np.asarray(train_correct)
     if mask.shape != train_correct.shape or mask.ndim != 2:
         raise ValueError(
             f"mask {mask.shape} and train_correct {train_correct.shape} must both be "
@@ -166,18 +168,30 @@ def memorization(
     return Memorization(value, standard_error(right_in, n_in, right_out, n_out), n_in, n_out)
 
 
-def packed(values: np.ndarray, count: int, name: str) -> np.ndarray:
+def packed(values: "ArrayLike", count: int, name: str) -> np.ndarray:
     """Pack booleans (models, count) into bits (models, ceil(count / 8)); return packed bits as is.
 
-    Raises ValueError with `name` if the shape or dtype differs.
+    Raises ValueError with `name` if the shape or dtype differs, or there are no models.
     """
+    values = np.asarray(values)
     width = count if values.dtype == bool else -(-count // 8)
     if values.ndim != 2 or values.shape[1] != width or values.dtype not in (bool, np.uint8):
         raise ValueError(
             f"{name} is {values.dtype} {values.shape}; it must be bool (models, {count}) or packed "
             f"bits, uint8 (models, {-(-count // 8)}); convert 0 and 1 with .astype(bool)"
         )
+    if not len(values):
+        raise ValueError(f"{name} has no models")
     return bits.pack(values) if values.dtype == bool else values
+
+
+def class_labels(values: "ArrayLike", name: str) -> np.ndarray:
+    """Return classes as int64 (n,). Raises ValueError with `name` unless they are whole numbers."""
+    found = np.asarray(values)
+    is_whole = found.ndim == 1 and found.dtype.kind in "iuf"
+    if not is_whole or not (np.isfinite(found) & (found == np.floor(found))).all():
+        raise ValueError(f"{name} ({found.dtype} {found.shape}) must be whole numbers (n,)")
+    return found.astype(np.int64)
 
 
 def influence_blocks(
@@ -198,6 +212,8 @@ def influence_blocks(
             f"mask has {len(mask)} models, test_correct {len(test_correct)}: must be (models, "
             "n_train) and (models, n_test)"
         )
+    train_labels = class_labels(train_labels, "train_labels")
+    test_labels = class_labels(test_labels, "test_labels")
     mask = packed(mask, len(train_labels), "mask")
     test_correct = packed(test_correct, len(test_labels), "test_correct")
     trained_with = bits.count_bits(mask, len(train_labels)).astype(np.float32)

@@ -17,7 +17,7 @@ from memaudit import bits
 from memaudit.errors import AuditError
 from memaudit.published.feldman_zhang import read_fz_matrix
 from memaudit.published.files import read_arrays
-from memaudit.scores.estimate import Influence, influence_blocks, packed
+from memaudit.scores.estimate import Influence, class_labels, influence_blocks, packed
 from memaudit.scores.margins import influence_from_margins
 from memaudit.scores.privacy import LEVEL, rank_correlation
 from memaudit.seeds import generator
@@ -87,7 +87,8 @@ def judge_attributions(
     train_labels, test_labels : numpy.ndarray of int
         Classes, shapes (n_train,) and (n_test,).
     attributions : mapping of str to numpy.ndarray of float, shape (n_train, n_test), or Influence
-        The attributions by name; `Scores.influence` has them within classes. NaN counts as 0.
+        The attributions by name, other than `margins` and `difference`; `Scores.influence` has
+        them within classes. NaN counts as 0.
     block_size : int
         Consecutive models that form a balanced block.
 
@@ -100,7 +101,8 @@ def judge_attributions(
     Raises
     ------
     ValueError
-        If shapes differ, or there are fewer than two blocks of models.
+        If shapes differ, a name is reserved, attributions are not numbers, infinite or only NaN,
+        or there are fewer than two blocks of models.
 
     References
     ----------
@@ -116,15 +118,25 @@ def judge_attributions(
     >>> row.score, row.quantity, round(row.value, 6)
     ('true', 'lds', 1.0)
     """
+    train_labels = class_labels(train_labels, "train_labels")
+    test_labels = class_labels(test_labels, "test_labels")
     n_train, n_test = len(train_labels), len(test_labels)
-    mask = packed(mask, n_train, "mask")
+    mask, test_output = packed(mask, n_train, "mask"), np.asarray(test_output)
     if test_output.shape != (len(mask), n_test):
         raise ValueError(
             f"test_output has shape {test_output.shape}; mask and labels say {(len(mask), n_test)}"
         )
+    attributions = {
+        name: one if isinstance(one, Influence) else np.asarray(one)
+        for name, one in attributions.items()
+    }
     for name, one in attributions.items():
+        if name in OURS:
+            raise ValueError(f"{name}: the name is reserved for this study's influence")
         if isinstance(one, np.ndarray) and one.shape != (n_train, n_test):
             raise ValueError(f"{name} has shape {one.shape}; the labels say {(n_train, n_test)}")
+        if problem := _problem(*([one] if isinstance(one, np.ndarray) else _matrices(one))):
+            raise ValueError(f"{name} {problem}")
     block = np.arange(len(mask)) // block_size
     folds = min(FOLDS, block[-1] + 1)
     if folds < 2:
@@ -150,6 +162,19 @@ def judge_attributions(
             less = _mean(each - values[ours[0]])
             rows.append(Judgment(name, f"lds_minus_{ours[0]}", len(mask), n_test, *less, _NAN))
     return rows
+
+
+def _matrices(attribution: Influence) -> list[np.ndarray]:
+    return [block.influence for block in attribution]
+
+
+def _problem(*values: np.ndarray) -> str | None:
+    """Return why the values of a score or attribution cannot be judged, or None."""
+    if any(one.dtype.kind not in "fiub" for one in values):
+        return f"is {values[0].dtype}, not numbers"
+    if any(np.isinf(one).any() for one in values) or all(np.isnan(one).all() for one in values):
+        return "has infinite values, or only NaN"
+    return None
 
 
 def _predicted(inside: np.ndarray, attribution: Attribution, n_test: int) -> np.ndarray:
@@ -231,7 +256,7 @@ def judge_scores(
     Raises
     ------
     ValueError
-        If the shapes differ.
+        If the shapes differ, or scores are not numbers, infinite or only NaN.
 
     Examples
     --------
@@ -241,9 +266,14 @@ def judge_scores(
     -1.0
     """
     rows: Rows[Judgment] = Rows(Judgment)
-    for name, score in scores.items():
+    memorization = np.asarray(memorization, dtype=np.float64)
+    for name, given in scores.items():
+        score = np.asarray(given)
         if score.shape != memorization.shape:
             raise ValueError(f"{name} has shape {score.shape}; expected {memorization.shape}")
+        if problem := _problem(score):
+            raise ValueError(f"{name} {problem}")
+        score = score.astype(np.float64)
         known = ~np.isnan(score + memorization)
         truth, values = memorization[known], oriented(score, memorization)[known]
         correlation = rank_correlation(score, memorization, seed)
@@ -330,8 +360,8 @@ def read_external(
             f"{path}: {values.dtype} {values.shape}; expected numbers of shape {shapes[0]}, one "
             f"per training example, or {shapes[1]}, training x test examples"
         )
-    if np.isinf(values).any() or np.isnan(values).all():
-        raise AuditError(f"{path}: it has infinite values, or only NaN")
+    if problem := _problem(values):
+        raise AuditError(f"{path}: it {problem}")
     if labels is not None and not np.array_equal(labels, train_labels):
         raise AuditError(
             f"{path}: its labels are not those of the training examples; bring its rows into the "

@@ -14,6 +14,7 @@ from memaudit.scores.estimate import (
     Influence,
     InfluenceBlock,
     Memorization,
+    class_labels,
     influence_blocks,
     memorization,
 )
@@ -110,13 +111,16 @@ class Scores:
         Raises
         ------
         ValueError
-            If the shapes or dtypes do not fit together.
+            If the shapes or dtypes do not fit together, or there are no models.
 
         References
         ----------
         Feldman and Zhang (2020), equation 1; standard errors after Agresti and Caffo (2000).
         """
-        labels = np.asarray(train_labels), np.asarray(test_labels)
+        labels = (
+            class_labels(train_labels, "train_labels"),
+            class_labels(test_labels, "test_labels"),
+        )
         return cls(
             memorization(mask, train_correct, len(labels[0])),
             Influence(influence_blocks(mask, test_correct, *labels)),
@@ -154,14 +158,17 @@ class Scores:
         Raises
         ------
         ValueError
-            If the shapes or dtypes do not fit together.
+            If the shapes or dtypes do not fit together, or there are no models.
 
         References
         ----------
         Feldman and Zhang (2020), equation 1, for the quantities; `docs/estimator.md` for the
         estimator.
         """
-        labels = np.asarray(train_labels), np.asarray(test_labels)
+        labels = (
+            class_labels(train_labels, "train_labels"),
+            class_labels(test_labels, "test_labels"),
+        )
         return cls(
             memorization_from_margins(mask, train_margin, len(labels[0])),
             Influence(influence_from_margins(mask, test_margin, *labels)),

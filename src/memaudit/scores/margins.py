@@ -12,12 +12,16 @@ for others the bias vanishes because the bandwidth shrinks with the number of mo
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import digamma, ndtr, polygamma
 
 from memaudit import bits
-from memaudit.scores.estimate import InfluenceBlock, Memorization, packed
+from memaudit.scores.estimate import InfluenceBlock, Memorization, class_labels, packed
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 ENTER = 3.5  # |t| from which a training example enters the regression of a test margin
 MOST_ENTERED = 6  # training examples in the regression of one test margin; k / 15 with fewer models
@@ -92,13 +96,13 @@ def memorization_from_margins(
     >>> float(memorization_from_margins(mask, margin).value[0]) > 0.75
     True
     """
+    train_margin = check_finite("train_margin", train_margin)
     n_train = train_margin.shape[1] if n_train is None else n_train
     mask = packed(mask, n_train, "mask")
     if train_margin.shape != (len(mask), n_train):
         raise ValueError(
             f"train_margin has shape {train_margin.shape}; the mask says ({len(mask)}, {n_train})"
         )
-    _check_finite("train_margin", train_margin)
     groups = _Groups.of(mask, train_margin)
     width = bandwidth(len(mask))
     value, variance = np.zeros(n_train), np.zeros(n_train)
@@ -125,10 +129,15 @@ def memorization_from_margins(
     return Memorization(value, se, n_in, len(mask) - n_in)
 
 
-def _check_finite(name: str, margins: np.ndarray) -> None:
-    """Raise ValueError unless the margins are finite numbers."""
-    if margins.dtype.kind != "f" or not all(np.isfinite(row).all() for row in margins):
-        raise ValueError(f"{name} ({margins.dtype}) must be floats, without NaN and infinity")
+def check_finite(name: str, values: "ArrayLike") -> np.ndarray:
+    """Return an array (models, n). Raises ValueError with `name` unless all are finite floats."""
+    found = np.asarray(values)
+    if found.ndim != 2 or found.dtype.kind != "f" or not all(np.isfinite(x).all() for x in found):
+        raise ValueError(
+            f"{name} ({found.dtype} {found.shape}) must be floats (models, examples), without NaN "
+            "and infinity"
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -261,13 +270,15 @@ def influence_from_margins(
     Feldman and Zhang (2020), section 2, for the quantity; MacKinnon and White (1985) for the
     standard errors (HC3).
     """
+    train_labels = class_labels(train_labels, "train_labels")
+    test_labels = class_labels(test_labels, "test_labels")
     mask = packed(mask, len(train_labels), "mask")
+    test_margin = check_finite("test_margin", test_margin)
     if test_margin.shape != (len(mask), len(test_labels)):
         raise ValueError(
             f"test_margin has shape {test_margin.shape}; mask and labels say "
             f"({len(mask)}, {len(test_labels)})"
         )
-    _check_finite("test_margin", test_margin)
     for label in np.unique(train_labels):
         train_index = np.flatnonzero(train_labels == label)
         test_index = np.flatnonzero(test_labels == label)

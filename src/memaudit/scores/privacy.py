@@ -15,7 +15,7 @@ import scipy  # scipy.stats is imported when it is used: it takes a second
 from memaudit import bits
 from memaudit.models.removals import example_indices
 from memaudit.scores.estimate import packed
-from memaudit.scores.margins import column_blocks
+from memaudit.scores.margins import check_finite, column_blocks
 from memaudit.seeds import generator
 from memaudit.tables import Rows, column
 
@@ -74,13 +74,19 @@ class MembershipAttack:
     """Scores of an attack: the larger, the likelier the example was in the training set.
 
     `score` float32 and `member` bool have shape (n_models, n_train), `block` int64 (n_models,) is
-    the balanced block of each target model.
+    the balanced block of each target model. Where there are too few shadow models, `score` is NaN:
+    these pairs are left out of all results, and `n_unscored` counts them.
     """
 
     attack: str
     score: np.ndarray
     member: np.ndarray
     block: np.ndarray
+
+    @property
+    def n_unscored(self) -> int:
+        """The number of pairs of a model and an example without a score."""
+        return int(np.isnan(self.score).sum())
 
     def roc(self, examples: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return false-positive and true-positive rates by falling threshold, pooled over targets.
@@ -95,13 +101,19 @@ class MembershipAttack:
 
         NaN where an example is in the training set of every target, or of none.
         """
-        n_in = self.member.sum(axis=0)
-        n_out = len(self.member) - n_in
-        above = np.empty(len(n_in))
-        for first in range(0, len(n_in), _EXAMPLES):
+        n = self.score.shape[1]
+        n_in, n_out, above = np.empty(n), np.empty(n), np.empty(n)
+        for first in range(0, n, _EXAMPLES):
             columns = slice(first, first + _EXAMPLES)
-            ranks = scipy.stats.rankdata(self.score[:, columns], axis=0)
-            above[columns] = (ranks * self.member[:, columns]).sum(axis=0)
+            score, member = self.score[:, columns], self.member[:, columns]
+            known = ~np.isnan(score)
+            # NaN ranks last, so it changes no other rank
+            ranks = scipy.stats.rankdata(np.where(known, score, np.inf), axis=0)
+            above[columns] = (ranks * (member & known)).sum(axis=0)
+            n_in[columns], n_out[columns] = (
+                (member & known).sum(axis=0),
+                (~member & known).sum(axis=0),
+            )
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray((above - n_in * (n_in + 1) / 2) / (n_in * n_out))
 
@@ -121,6 +133,7 @@ class MembershipAttack:
         rows: Rows[Leakage] = Rows(Leakage)
         for name, group in groups.items():
             examples = example_indices(group, self.score.shape[1])
+            examples = examples[~np.isnan(self.score).all(axis=0)[examples]]
             if len(examples):
                 found = self._quantities(examples, seed)
                 if memorization is not None:
@@ -139,7 +152,9 @@ class MembershipAttack:
         chosen = np.arange(n) if examples is None else example_indices(examples, n)
         step = max(1, -(-len(chosen) * len(self.score) // MOST_SCORES))
         chosen = chosen[::step]
-        order = np.argsort(-self.score[:, chosen], axis=None, kind="stable")
+        score = self.score[:, chosen]
+        order = np.argsort(-score, axis=None, kind="stable")  # NaN last
+        order = order[: score.size - np.isnan(score).sum()]
         model, position = np.divmod(order, len(chosen))
         return self.member[:, chosen].ravel()[order], self.block[model], position
 
@@ -236,7 +251,7 @@ def lira(
     mask : numpy.ndarray of bool, shape (n_models, n_train)
         Whether the model was trained on the example; or packed along the last axis.
     log_odds : numpy.ndarray of float, shape (n_models, n_train)
-        log(p / (1 - p)) of the probability p that the model gives to the example's label.
+        log(p / (1 - p)) of the probability p that the model gives to the example's label; finite.
     attack : {"online", "offline"}
         Whether the shadow models trained with the example are used as well.
     block_size : int
@@ -245,12 +260,14 @@ def lira(
     Returns
     -------
     MembershipAttack
-        The scores of all targets, with `leakage`, `roc` and `vulnerability`.
+        The scores of all targets, with `leakage`, `roc` and `vulnerability`. NaN where fewer than
+        two shadow models lack the example or, for the online attack, have it.
 
     Raises
     ------
     ValueError
-        If the shapes differ, the attack is unknown, or there are fewer than three blocks.
+        If the shapes differ, log-odds are not finite, the attack is unknown, there are fewer than
+        three blocks, or no pair of a model and an example has enough shadow models.
 
     References
     ----------
@@ -266,6 +283,7 @@ def lira(
     >>> bool(lira(mask, log_odds).leakage({"all": np.arange(50)})[0].value > 0.9)
     True
     """
+    log_odds = check_finite("log_odds", log_odds)
     models, n_train = log_odds.shape
     mask = packed(mask, n_train, "mask")
     if len(mask) != models:
@@ -285,6 +303,8 @@ def lira(
             targets = slice(first, first + block_size)
             shadows = totals.without(_Moments.of(values[targets], member[targets]))
             score[targets, columns] = _log_ratio(values[targets], shadows, attack)
+    if np.isnan(score).all():
+        raise ValueError("no example has two shadow models with it and two without it")
     return MembershipAttack(attack, score, bits.unpack(mask, n_train), block)
 
 
@@ -321,8 +341,8 @@ class _Moments:
         )
 
     def gaussian(self, side: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and variance of each example's log-odds."""
-        count = np.maximum(self.count[side], 1)
+        """Return mean and variance of each example's log-odds; NaN of fewer than two models."""
+        count = np.where(self.count[side] > 1, self.count[side], np.nan)
         mean = self.total[side] / count
         variance = self.squares[side] / count - mean**2
         return mean, np.maximum(variance, _LEAST_VARIANCE)
