@@ -123,7 +123,7 @@ EDITS: dict[str, Edit] = {
     "contrast times 0.3": lambda x, rng: 127.5 + 0.3 * (x - 127.5),
     "colours times 0.75 to 1.2": tint(0.75, 1.2),
     "colours times 0.5 to 1.5": tint(0.5, 1.5),
-    "gray": lambda x, rng: np.repeat(x.mean(2, keepdims=True), 3, axis=2),
+    "grey": lambda x, rng: np.repeat(x.mean(2, keepdims=True), 3, axis=2),
     "cropped to 90% of the side": crop(0.9),
     "cropped to 80%": crop(0.8),
     "cropped to 70%": crop(0.7),

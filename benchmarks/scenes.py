@@ -178,7 +178,7 @@ def matrix(rows: list[dict[str, float]], kind: str, terms: tuple) -> np.ndarray:
 
 
 def fit(x: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
-    """Return weights and intercept of a logistic regression with a ridge on standardised terms."""
+    """Return weights and intercept of a logistic regression with a ridge on standardized terms."""
     mean, scale = x.mean(0), x.std(0) + 1e-9
     z = np.column_stack([(x - mean) / scale, np.ones(len(x))])
 

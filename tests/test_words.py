@@ -62,7 +62,10 @@ ALLOWED = {
     (r"\d\.\d+ points\b", "src/memaudit/figures/drawing.py"),  # sizes of type
 }
 
-# phrases that are still being replaced
+# American spellings, and -ise; not of CSS
+SPELLING = (
+    r"\bcolors?\b(?![-:=])|\b(gray|neighbors?)\b|(?<!-)(?<!safe )\bcenter\b|\b(recogn|standard)is"
+)
 
 
 def texts() -> dict[str, str]:
@@ -103,3 +106,13 @@ def test_phrases_are_found_across_lines(monkeypatch):
     monkeypatch.setitem(TEXTS, "b.py", "# this is its upper\n# end of all\n")
     found = [line for line in find(r"\bits (lower|upper) end\b") if line[:5] in ("a.py:", "b.py:")]
     assert [line.split(": ")[0] for line in found] == ["a.py:3", "b.py:1"]
+
+
+def test_prose_is_spelled_one_way():
+    prose = {name: text for name, text in TEXTS.items() if name.endswith((".jinja", ".md", ".rst"))}
+    found = {
+        name: words
+        for name, text in prose.items()
+        if (words := [match[0] for match in re.finditer(SPELLING, text, re.IGNORECASE)])
+    }
+    assert not found, "write colour, grey, neighbour, centre, recognize, standardize"

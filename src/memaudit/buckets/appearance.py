@@ -2,7 +2,7 @@
 
 No network is involved: an image is described by its coarse colours, normalised for brightness and
 contrast, and two images are compared by the cosine of these descriptions, mirrored or not. Typical
-cosines differ between datasets and classes, so they are standardised by random pairs of the class.
+cosines differ between datasets and classes, so they are standardized by random pairs of the class.
 """
 
 import numpy as np

@@ -62,7 +62,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "--image-size",
         type=int,
         metavar="N",
-        help=f"scale images to N x N pixels, cropped to their center (default: {SIZE} if they have "
+        help=f"scale images to N x N pixels, cropped to their centre (default: {SIZE} if they have "
         f"several sizes; otherwise the longer side is reduced to {SIZE}, uncropped). The search "
         "itself compares at 32 x 32",
     )

@@ -111,7 +111,7 @@ def warnings(found: "Survey") -> list[str]:
         )
     if len(found.sizes) > 1:
         lines.append(
-            "Images of different sizes are scaled to one size and cropped to their center."
+            "Images of different sizes are scaled to one size and cropped to their centre."
         )
     if set(found.modes) - {"RGB"}:
         lines.append("Images are converted to RGB.")

@@ -80,7 +80,7 @@ class ArrayFile:
         return np.concatenate([self._labels[part] for part in self._parts[side]])
 
     def blocks(self, side: str) -> Iterator[np.ndarray]:
-        """Yield the images of a side in blocks, uint8 (m, h, w, 3); gray in all three channels.
+        """Yield the images of a side in blocks, uint8 (m, h, w, 3); grey in all three channels.
 
         A block has `mapped.BLOCK` bytes, also where the file is compressed. Only an array in
         Fortran order, which stores no image in one piece, is read as a whole.

@@ -57,7 +57,7 @@ class Unsuitable(AuditError):  # noqa: N818, an image without a defined appearan
 class Scale:
     """How images are scaled as they are read.
 
-    With `crop` to a square of `side` pixels around the center; otherwise the longer side is reduced
+    With `crop` to a square of `side` pixels around the centre; otherwise the longer side is reduced
     to `side` pixels, and smaller images are left as they are.
     """
 

@@ -46,7 +46,7 @@ class Survey:
 
     @property
     def is_gray(self) -> bool:
-        """Whether all images are gray by their mode."""
+        """Whether all images are grey by their mode."""
         return all(mode in ("1", "L", "LA") or mode.startswith("I") for mode in self.modes)
 
     @property

@@ -33,7 +33,7 @@ RECIPE = Recipe(
     mirror=True,
 )
 _DIMS = 192  # principal components of the channel statistics
-_SHRINKAGE = 0.02  # of their whitening; they are standardised
+_SHRINKAGE = 0.02  # of their whitening; they are standardized
 _LAYERS = 3  # groups of the network whose channel statistics are used; the last one has the cells
 _SCALES = (SIDE, 44)  # sides in pixels at which training images pass through the network
 _FITTED = 4000  # images to which the whitening of the cells is fitted, at most

@@ -100,7 +100,7 @@ def distinct(found: torch.Tensor, ranks: tuple[int, int]) -> torch.Tensor:
 
     The level of a part is the mean of `ranks` (from 0) over the training images. A part below it
     counts as being at it, so that parts that are not in both images do no harm, as in local naive
-    Bayes nearest neighbors (McCann and Lowe 2012). Mean over the parts, in the best view.
+    Bayes nearest neighbours (McCann and Lowe 2012). Mean over the parts, in the best view.
     """
     level = found.topk(min(ranks[1], len(found)), dim=0).values[ranks[0] :].mean(0)
     return overall((found - level).clamp_min(0))

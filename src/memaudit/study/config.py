@@ -104,7 +104,7 @@ class ImageFolder(_Section):
         None,
     )
     image_size: int | None = _key(
-        "Side in pixels; images are scaled and cropped to their center. `null`: as they are, all "
+        "Side in pixels; images are scaled and cropped to their centre. `null`: as they are, all "
         "of one size.",
         None,
         ge=8,
@@ -136,7 +136,7 @@ class Arrays(_Section):
         "omit",
     )
     image_size: int | None = _key(
-        "Side in pixels; images are scaled and cropped to their center. `null`: as they are.",
+        "Side in pixels; images are scaled and cropped to their centre. `null`: as they are.",
         None,
         ge=8,
         le=1024,
@@ -398,7 +398,7 @@ class Subpopulations(_Section):
 
     by: Literal["rule", "checked"] = _key(
         "`rule`: all that share an influenced test example with another, the paper's definition. "
-        "`checked`: those of them that also look alike, by their coarse colors; better with a "
+        "`checked`: those of them that also look alike, by their coarse colours; better with a "
         "few hundred models, where some influences are noise. `subpopulations.csv` has both. "
         "[Evaluation](#the-rule-and-the-check).",
         "rule",
