@@ -542,7 +542,7 @@ class Training(_Section):
 
     models_per_job: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] = _key(
         "Models that one job trains, one after the other, in one process. `auto`: as many as take "
-        "about half an hour by the estimate, for each recipe, and at most so many that all GPUs or "
+        "about half an hour by the estimate, for each recipe, and few enough that all GPUs or "
         "cores of this machine have work. The first run that trains records the numbers in "
         "`models_per_job.json` of the results folder; delete it to choose them again. 1 where the "
         "study is a module of another workflow.",
