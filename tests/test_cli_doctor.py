@@ -14,7 +14,7 @@ import yaml
 from conftest import SMALL
 from test_config import merged
 
-from memaudit.cli import doctor, main, measure
+from memaudit.cli import doctor, machine, main, measure
 from memaudit.errors import AuditError
 from memaudit.models import gpus
 from memaudit.models.recipe import Recipe
@@ -44,8 +44,8 @@ def test_this_machine_has_no_problem_but_torch_is_not_asked(monkeypatch, tmp_pat
     monkeypatch.chdir(tmp_path)
     missing = gpus.Gpus(error="No module named 'torch'", is_missing=True)
     monkeypatch.setattr(gpus, "visible_gpus", lambda: missing)
-    monkeypatch.setattr(doctor, "_ask", lambda command: answer(status=1, stderr="none"))
-    found = {finding.subject: finding for finding in doctor.findings()}
+    monkeypatch.setattr(machine, "_ask", lambda command: answer(status=1, stderr="none"))
+    found = {finding.subject: finding for finding in machine.findings()}
     assert {"Python", "core", "train", "workflow", "CPU", "memory", "Slurm", "HDF5"} <= set(found)
     assert found["core"].status == found["HDF5"].status == found["data"].status == "ok"
     assert "numpy" in found["core"].found
@@ -58,7 +58,7 @@ def test_a_missing_extra_is_named(monkeypatch):
         return "1"
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    found = {finding.subject: finding for finding in doctor._packages()}
+    found = {finding.subject: finding for finding in machine._packages()}
     assert found["train"].status == "warning"
     assert found["train"].found.startswith("not installed: torch, torchvision; needed for training")
     assert found["train"].remedy == "pip install '.[train]' (in a clone)"
@@ -84,9 +84,9 @@ V100 = gpus.Gpu(0, "V100", "uuid", 16 * 2**30, "7.0", False)
 def test_gpu(monkeypatch, found, driver, status, words):
     monkeypatch.setattr(gpus, "visible_gpus", lambda: gpus.Gpus(torch="2.9", **found))
     monkeypatch.setattr(gpus, "given_gpu", lambda: "")
-    monkeypatch.setattr(doctor, "_ask", lambda command: answer(driver))
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: "found" if driver else None)
-    finding = doctor._gpu()
+    monkeypatch.setattr(machine, "_ask", lambda command: answer(driver))
+    monkeypatch.setattr(machine.shutil, "which", lambda name: "found" if driver else None)
+    finding = machine._gpu()
     assert finding.status == status and words in finding.found
     assert bool(finding.remedy) == (status == "problem")
 
@@ -94,39 +94,39 @@ def test_gpu(monkeypatch, found, driver, status, words):
 def test_ffcv_that_cannot_be_imported(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.0.2")
     error = "Traceback\nImportError: libopencv_core.so: cannot open"
-    monkeypatch.setattr(doctor, "_ask", lambda command: answer(status=1, stderr=error))
-    finding = doctor._ffcv()
+    monkeypatch.setattr(machine, "_ask", lambda command: answer(status=1, stderr=error))
+    finding = machine._ffcv()
     assert finding.status == "warning" and finding.found.endswith("libopencv_core.so: cannot open")
 
 
 def test_slurm(monkeypatch):
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: "/usr/bin/sinfo")
-    monkeypatch.setattr(doctor, "_ask", lambda command: answer("slurm 23.02\n"))
-    assert doctor._slurm().status == "ok"
+    monkeypatch.setattr(machine.shutil, "which", lambda name: "/usr/bin/sinfo")
+    monkeypatch.setattr(machine, "_ask", lambda command: answer("slurm 23.02\n"))
+    assert machine._slurm().status == "ok"
     down = answer(status=1, stderr="slurm_load_partitions: Unable to contact slurm controller")
-    monkeypatch.setattr(doctor, "_ask", lambda command: down)
-    assert "Unable to contact" in doctor._slurm().found
+    monkeypatch.setattr(machine, "_ask", lambda command: down)
+    assert "Unable to contact" in machine._slurm().found
 
 
 def test_a_read_only_home_is_a_problem(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
-    finding = doctor._cache()
+    finding = machine._cache()
     assert finding.status == "problem" and "export XDG_CACHE_HOME=" in finding.remedy
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert doctor._cache().status == "ok"
+    assert machine._cache().status == "ok"
 
 
 def test_a_full_disk_is_a_warning(monkeypatch, tmp_path):
-    assert doctor._disk("data", tmp_path / "new", 1e9).status == "warning"
-    assert doctor._disk("data", tmp_path / "new", 0).status == "ok"
+    assert machine._disk("data", tmp_path / "new", 1e9).status == "warning"
+    assert machine._disk("data", tmp_path / "new", 0).status == "ok"
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux only")
 def test_a_container_with_fewer_cores(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)))
     files = {"/sys/fs/cgroup/cpu.max": "400000 100000", "/proc/cpuinfo": "flags : avx2\n"}
-    monkeypatch.setattr(doctor, "_text", lambda path: files.get(path, ""))
-    finding = doctor._cpu()
+    monkeypatch.setattr(machine, "_text", lambda path: files.get(path, ""))
+    finding = machine._cpu()
     assert finding.status == "warning" and "limited to 4.0 cores" in finding.found
     assert finding.remedy == "memaudit run --cores 4"
 
@@ -137,7 +137,7 @@ def test_a_file_system_without_locks_is_a_warning(monkeypatch, tmp_path):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("fcntl.flock", fail)
-    finding = doctor._locking()
+    finding = machine._locking()
     assert finding.status == "warning" and "No locks available" in finding.found
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import yaml
 
-from memaudit.cli.doctor import Finding
+from memaudit.cli.machine import Finding
 from memaudit.data.dataset import Dataset
 from memaudit.errors import AuditError
 from memaudit.models import networks
