@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas
 import pytest
 
 from memaudit import tables
@@ -33,6 +34,16 @@ def test_rows_survive_the_round_trip(tmp_path):
     assert np.isnan(found[1].share) and found[1].best == 7 and found[1].examples == ()
     first = (tmp_path / "rows.csv").read_text().splitlines()[0]
     assert first == "name,n,p,share,is_known,best,examples"
+
+
+def test_names_of_any_characters_are_read_back(tmp_path):
+    names = ["cr\r.png", "\r\n", "a\nb", 'say "no", twice', "", " lead", "é 日本", "tab\t", "'"]
+    path = tmp_path / "names.csv"
+    tables.write(path, ["name", "n"], zip(names, range(len(names)), strict=True))
+    assert [row["name"] for row in tables.read_texts(path)] == names
+    found = pandas.read_csv(path, keep_default_na=False)
+    assert found["name"].tolist() == names and found["n"].tolist() == list(range(len(names)))
+    assert path.read_bytes().endswith(b"',8\n") and path.read_bytes().startswith(b"name,n\n")
 
 
 def test_a_row_documents_its_columns():

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
 from inspect import cleandoc
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import numpy as np
@@ -36,7 +37,9 @@ def write(
         store.atomic_write(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as out,
     ):
-        writer = csv.writer(out, lineterminator="\n")
+        # before Python 3.13 a cell is quoted only for the characters of the line's own end
+        lines = SimpleNamespace(write=lambda line: out.write(line.removesuffix("\r\n") + "\n"))
+        writer = csv.writer(lines, lineterminator="\r\n")
         writer.writerow(columns)
         for row in rows:
             named = zip(columns, row, strict=True)
