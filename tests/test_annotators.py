@@ -1,6 +1,7 @@
 """Comparing and merging the decisions of two annotators."""
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -50,23 +51,25 @@ def test_agreement_by_item(files):
     assert disagreements(a, b) == [("duplicate", (4,), (4,)), ("group", (1, 2, 3), (5,))]
 
 
-def test_merged_decisions_need_every_disagreement_adjudicated(files, capsys):
+def test_merged_decisions_need_every_disagreement_adjudicated(files, capfd):
     paths = [str(files / f"{name}.csv") for name in ("a", "b")]
     merged, left = files / "merged.csv", files / "open.csv"
     assert main(["annotations", "compare", "nowhere.csv", paths[1]]) == 1
-    words = capsys.readouterr().err
+    words = capfd.readouterr().err
     assert "nowhere.csv: the decisions cannot be read (No such file or directory)" in words
     assert main(["annotations", "compare", *paths, "--merged", str(merged)]) == 1
     assert "2 disagreements are not adjudicated, the first about duplicate 4, 4" in (
-        capsys.readouterr().err
+        capfd.readouterr().err
     )
     assert not merged.exists()
     assert main(["annotations", "compare", *paths, "--disagreements", str(left)]) == 0
-    out = capsys.readouterr().out
+    out = capfd.readouterr().out
     assert (
         "duplicate: 4 items decided by both, 75.0% agree (kappa 0.50), 50.0% with the same" in out
     )
     assert read_words(left) == {} and "duplicate,4,4,skip,different,same" in left.read_text()
+    assert main(["annotations", "compare", *paths, "--disagreements", "-"]) == 0
+    assert capfd.readouterr().out == left.read_text() and not Path("-").exists()
     judge = files / "c.csv"
     judge.write_text(left.read_text().replace("skip", "different"))
     more = ["--adjudicated", str(judge), "--merged", str(merged)]

@@ -1,6 +1,7 @@
 """What `atomic_write` and the commands write to: files and links, devices, pipes, folders."""
 
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -199,6 +200,36 @@ def test_an_output_that_cannot_be_written_is_found_before_the_work(
     if arguments[0] != "scores":
         assert main([*given[:-1], str(tmp_path)]) == 1
         assert "is a folder; name a file to write to" in capsys.readouterr().err
+
+
+def test_an_input_is_never_replaced(images, tmp_path, never, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one = next(images.glob("train/*/*"))
+    for file in ("arrays.npz", "a.csv", "b.csv", "out/scores.h5"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text("kept")
+    (tmp_path / "same.csv").symlink_to("arrays.npz")
+    (tmp_path / "hard.csv").hardlink_to(one)
+    compare = ["annotations", "compare", "a.csv", "b.csv"]
+    for arguments in (
+        ["duplicates", "arrays.npz", "-o", "arrays.npz"],
+        ["duplicates", "arrays.npz", "-o", "./same.csv"],
+        ["duplicates", "images", "-o", str(one)],
+        ["duplicates", "images", "-o", "hard.csv"],
+        ["duplicates", "images", "-o", "images/train/new/pairs.csv"],
+        ["init", "arrays.npz", "-o", "arrays.npz", "--force"],
+        ["scores", "out/scores.h5", "-o", "out", "--hdf5"],
+        [*compare, "--disagreements", "a.csv"],
+        [*compare, "--merged", "b.csv"],
+        [*compare, "--merged", "new.csv", "--disagreements", "./new.csv"],
+    ):
+        before = one.read_bytes()
+        assert main(arguments) == 1, arguments
+        assert re.search("this is (an input|among the images)", capsys.readouterr().err), arguments
+        assert one.read_bytes() == before and not list(tmp_path.glob("new*"))
+    assert {(tmp_path / file).read_text() for file in ("arrays.npz", "a.csv", "b.csv")} == {"kept"}
+    with pytest.raises(AssertionError, match="the work began"):
+        main(["duplicates", "images", "-o", "images/pairs.csv"])
 
 
 def memaudit(*arguments, **options):

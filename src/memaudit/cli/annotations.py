@@ -1,9 +1,11 @@
 """`memaudit annotations compare`: the agreement of two annotators, and their merged decisions."""
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from memaudit.cli.outputs import output_path, reserved
 from memaudit.errors import AuditError
 
 if TYPE_CHECKING:
@@ -23,6 +25,16 @@ decided keeps that decision; same against near becomes near.
 def main(arguments: list[str]) -> None:
     """Run the subcommand."""
     options = _parse(arguments)
+    inputs = [path for path in (options.a, options.b, options.adjudicated) if path]
+    with ExitStack() as stack:
+        for output in (options.disagreements, options.merged):
+            if output:
+                stack.enter_context(reserved(output, *inputs))
+                inputs.append(output)
+        _compare(options)
+
+
+def _compare(options: argparse.Namespace) -> None:
     from memaudit.buckets import annotators
 
     a, b = annotators.read_words(options.a), annotators.read_words(options.b)
@@ -68,7 +80,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     add("action", choices=["compare"], help="what to do")
     add("a", type=Path, metavar="A.csv", help="decisions of the first annotator")
     add("b", type=Path, metavar="B.csv", help="decisions of the second annotator")
-    add("--disagreements", type=Path, metavar="FILE", help="write the items on which they disagree")
+    add(
+        "--disagreements",
+        type=output_path,
+        metavar="FILE",
+        help="write the items on which they disagree; - for the standard output",
+    )
     add("--adjudicated", type=Path, metavar="FILE", help="decisions on these items")
-    add("--merged", type=Path, metavar="FILE", help="write the merged decisions")
+    add("--merged", type=output_path, metavar="FILE", help="write the merged decisions")
     return parser.parse_args(arguments)

@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     options = _parse(arguments)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in finder, before torch is imported
     require("torch", extra="train")
-    with reserved(options.output):
+    with reserved(options.output, options.folder):
         _run(options)
 
 

@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     from memaudit.data.survey import located
 
     located(options.folder)  # a wrong name of the images is stated first
-    with reserved(options.output, options.force):
+    with reserved(options.output, options.folder, force=options.force):
         _run(options)
 
 

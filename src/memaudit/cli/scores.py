@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from memaudit.cli.outputs import refuse_inputs
 from memaudit.errors import AuditError
 
 ARRAYS = {
@@ -55,6 +56,7 @@ def main(arguments: list[str]) -> None:
     outputs = [options.output / name for name in names]
     for output in outputs:
         store.check_writable(output)
+        refuse_inputs(output, options.arrays)
     estimator, arrays = _read(options.arrays, options.estimator)
     try:
         scores = (Scores.from_margins if estimator == "margins" else Scores.from_arrays)(**arrays)
