@@ -74,6 +74,14 @@ def test_it_overwrites_nothing(photos, capsys):
     (photos.parent / "study.yaml").write_text("mine")
     init(status=1)
     assert "study.yaml: file exists; use --force" in capsys.readouterr().err
+    for option, value, words in (
+        ("--hours", "nan", "must be a number greater than 0"),
+        ("--hours", "inf", "must be a number greater than 0"),
+        ("--name", "a b", "must be at most 80 letters"),
+    ):
+        init("--force", option, value, status=1)
+        said = capsys.readouterr()
+        assert not said.out and said.err.startswith(f"error: {option} ") and words in said.err
     for name, kind in (("nothere", "directory"), ("nothere.npz", "file")):
         assert main(["init", name]) == 1
         assert f"{name}: {kind} not found" in capsys.readouterr().err

@@ -1,7 +1,9 @@
 """`memaudit init`: inspect images and write a study.yaml for them."""
 
 import argparse
+import math
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +30,12 @@ FEW_TEST, FEW_TRAIN = 500, 20  # test images in all; training images per class
 def main(arguments: list[str]) -> None:
     """Run the subcommand."""
     options = _parser().parse_args(arguments)
-    if options.hours <= 0:
-        raise AuditError(f"--hours {options.hours:g}: must be greater than 0")
+    if not 0 < options.hours < math.inf:
+        raise AuditError(f"--hours {options.hours:g}: must be a number greater than 0")
+    if options.name and not re.fullmatch(r"[A-Za-z0-9._-]{1,80}", options.name):
+        raise AuditError(
+            f"--name {options.name!r}: must be at most 80 letters, digits and ._- only"
+        )
     require("jinja2", extra="workflow")
     from memaudit.data.survey import located
 
