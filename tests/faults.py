@@ -186,11 +186,11 @@ FAULTS = {
     "unknown nested key": (refused({"training": {"gpu": 1}}), ["training.gpu = 1", "device"]),
     "missing keys": (
         refused({"recipes": {"mine": CONFIG["recipes"]["original"] | {"epochs": None}}}),
-        ["recipes.mine.epochs = None", "integer from 1"],
+        ["recipes.mine.epochs = null", "integer from 1"],
     ),
-    "section without keys": (refused({"training": None}), ["training = None", "mapping"]),
+    "number for a section": (refused({"training": True}), ["training = true", "mapping"]),
     "list for a number": (refused({"trials": [3]}), ["trials = [3]", "integer"]),
-    "null for a number": (refused({"selection": {"z": None}}), ["selection.z = None", "number"]),
+    "null for a number": (refused({"selection": {"z": None}}), ["selection.z = null", "number"]),
     "NaN": (refused({"selection": {"z": float("nan")}}), ["selection.z = nan", "finite"]),
     "1e400": (refused({"training": {"max_hours": "1e400"}}), ["max_hours = inf", "finite"]),
     "negative": (refused({"seed": -1}), ["seed = -1", "of at least 0"]),
@@ -232,7 +232,7 @@ FAULTS = {
     "review over near": (refused({"duplicates": {"near": 0.2}}), ["duplicates.review", "near"]),
     "no folder of images": (
         refused({"dataset": {"kind": "image_folder"}}),
-        ["dataset.image_folder.path = None", "train/<class>"],
+        ["dataset.image_folder.path = null", "train/<class>"],
     ),
     "published scores of other images": (
         refused({"memorization": {"source": "published"}}),

@@ -122,8 +122,10 @@ def test_run_names_the_line_of_a_file_that_is_no_yaml(snakemake, tmp_path, capsy
         ("", "study.yaml: no keys"),
         ("- trials", "study.yaml: no keys"),
         ("trials: 3\ntrials: 4", "study.yaml, line 2: duplicate key trials"),
+        ("name: caf\u00e9".encode("latin-1"), "study.yaml: not UTF-8 text; save the file in"),
+        ("trials: 3".encode("utf-16"), "study.yaml: not UTF-8 text; save the file in UTF-8"),
     ):
-        (tmp_path / "study.yaml").write_text(text)
+        (tmp_path / "study.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
         for given in (["--configfile", "study.yaml"], ["--configfile=study.yaml"]):
             assert main(["run", *given]) == 1
             assert words in capsys.readouterr().err

@@ -24,7 +24,7 @@ from memaudit.study.config import (
     Duplicates,
 )
 from memaudit.study.images import n_images
-from memaudit.study.schema import explain, key_name
+from memaudit.study.schema import explain_all, key_name
 
 RENAMED_RECIPES = {"converged": "weight_decay"}
 PUBLISHED_THRESHOLDS = {"memorization": 0.25, "influence": 0.15}
@@ -41,16 +41,28 @@ def read_config(given: Mapping[str, Any]) -> Config:
     Numbers and null may be text, as YAML reads 5e-4 and as Snakemake passes `--config`. Raises
     AuditError with one line for each problem: the key, its value and what is allowed.
     """
+    problems = list(_old_names(given))
     try:
-        config = Config.model_validate(dict(given))
-        problems = list(_problems(config))
+        if not problems:
+            config = Config.model_validate(dict(given))
+            problems = list(_problems(config))
     except ValidationError as error:
-        schema = Config.model_json_schema()
-        problems = list(dict.fromkeys(explain(found, schema) for found in error.errors()))
+        problems = explain_all(error.errors(), Config.model_json_schema())
     if problems:
         lines = "\n".join(f"  {problem}" for problem in problems)
         raise AuditError(f"the configuration is not valid:\n{lines}")
     return config
+
+
+def _old_names(given: Mapping[str, Any]) -> Iterator[str]:
+    """Old names of recipes, which are looked for before the keys of the recipes are checked."""
+    for section, key in (("", "recipes"), ("memorization", "recipe"), ("sweeps", "recipes")):
+        found = given.get(section) if section else given
+        names = found.get(key) if isinstance(found, Mapping) else None
+        for name in [names] if isinstance(names, str) else names or ():
+            if isinstance(name, str) and name in RENAMED_RECIPES:
+                where = f"{section}.{key} = {name!r}" if section else f"{key}.{name}"
+                yield f"{where}: this recipe is now called {RENAMED_RECIPES[name]}; rename it"
 
 
 def check_files(paths: Iterable[str | Path]) -> None:
@@ -61,8 +73,10 @@ def check_files(paths: Iterable[str | Path]) -> None:
     for path in paths:
         try:
             root = yaml.compose(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except OSError:
             continue  # reported by the reader of its content
+        except UnicodeDecodeError:
+            raise AuditError(f"{path}: not UTF-8 text; save the file in UTF-8") from None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f", line {mark.line + 1}" if mark else ""
@@ -126,12 +140,10 @@ def _results_problems(results: str) -> Iterator[str]:
 
 
 def _recipe_problems(config: Config) -> Iterator[str]:
-    """Recipes with an old or a reserved name, and names of recipes that do not exist."""
+    """Recipes with a reserved name, and names of recipes that do not exist."""
     names = ", ".join(config.recipes)
     for name in config.recipes:
-        if name in RENAMED_RECIPES:
-            yield f"recipes.{name}: this recipe is now called {RENAMED_RECIPES[name]}; rename it"
-        elif name.startswith(WEIGHT_DECAY):
+        if name.startswith(WEIGHT_DECAY):
             yield (
                 f"recipes.{name}: names that begin with {WEIGHT_DECAY} are reserved for the sweep "
                 "over weight decay; choose another name"
@@ -145,9 +157,7 @@ def _recipe_problems(config: Config) -> Iterator[str]:
     used = [("memorization.recipe", config.memorization.recipe)]
     used += [("sweeps.recipes", name) for name in config.sweeps.recipes]
     for key, name in used:
-        if name in RENAMED_RECIPES:
-            yield f"{key} = {name!r}: this recipe is now called {RENAMED_RECIPES[name]}"
-        elif name not in config.recipes:
+        if name not in config.recipes:
             yield f"{key} = {name!r}: must be a name under recipes ({names})"
 
 
@@ -184,7 +194,7 @@ def _source_problems(config: Config) -> Iterator[str]:
             f"is {kind!r}; set memorization.source to estimate"
         )
     if source == "published_runs" and not path:
-        yield "memorization.path = None: must be the folder of the released runs"
+        yield "memorization.path = null: must be the folder of the released runs"
     elif source == "published_runs" and path and not Path(path).is_dir():
         yield f"memorization.path = {path!r}: directory not found"
     elif source == "published_matrix" and path and not Path(path).is_file():
@@ -197,7 +207,7 @@ def _source_problems(config: Config) -> Iterator[str]:
     wants_margins = source == "estimate" and memorization.estimator == "margins"
     if wants_margins and not memorization.store_margins:
         yield (
-            "memorization.store_margins = False: memorization.estimator margins needs them; set it "
+            "memorization.store_margins = false: memorization.estimator margins needs them; set it "
             "to true, or memorization.estimator to difference"
         )
     if memorization.influence == "all_pairs" and source != "estimate":
@@ -232,7 +242,7 @@ def _dataset_problems(dataset: Dataset) -> Iterator[str]:
         )
     elif kind == "image_folder" and not path:
         yield (
-            "dataset.image_folder.path = None: must be the folder that holds train/<class>/* and "
+            "dataset.image_folder.path = null: must be the folder that holds train/<class>/* and "
             "test/<class>/*"
         )
     elif kind == "image_folder" and path and _reads_source(dataset):
@@ -268,7 +278,7 @@ def _arrays_problems(dataset: Dataset) -> Iterator[str]:
     settings = dataset.arrays
     if not settings.path:
         yield (
-            "dataset.arrays.path = None: must be an .npz file with train_images, train_labels, "
+            "dataset.arrays.path = null: must be an .npz file with train_images, train_labels, "
             "test_images and test_labels"
         )
     elif _reads_source(dataset):

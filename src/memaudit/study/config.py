@@ -59,8 +59,15 @@ class _Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _read_text(cls, value: Any, info: ValidationInfo) -> Any:
-        """Read numbers, booleans and null that YAML or the command line give as text."""
-        return _from_text(value, _types(cls.model_fields[info.field_name or ""].annotation))
+        """Read numbers, booleans and null that YAML or the command line give as text.
+
+        A section without keys, which YAML reads as null, has its defaults.
+        """
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        is_section = isinstance(annotation, type) and issubclass(annotation, _Section)
+        if value is None and (is_section or get_origin(annotation) is dict):
+            return {}
+        return _from_text(value, _types(annotation))
 
 
 def _types(annotation: Any) -> set[Any]:
@@ -675,11 +682,12 @@ class Config(_Section):
     @classmethod
     def _complete_recipes(cls, given: Any) -> Any:
         """Add the paper's recipes, and to those that are given the keys that they do not set."""
+        given = {} if given is None else given
         if not isinstance(given, dict):
             return given
         own = {
-            name: default | given[name] if isinstance(given.get(name), dict) else default
+            name: default | (given.get(name) or {})
             for name, default in PAPER_RECIPES.items()
-            if isinstance(given.get(name, {}), dict)
+            if isinstance(given.get(name) or {}, dict)
         }
         return own | {name: given[name] for name in sorted(given, key=str) if name not in own}

@@ -19,6 +19,26 @@ def key_name(path: Iterable[Any]) -> str:
     return ".".join(map(str, path))
 
 
+def shown(value: Any) -> str:
+    """Return a value as it is written in YAML."""
+    if value is None or isinstance(value, bool | list | dict):
+        return json.dumps(value, default=str)
+    return repr(value)
+
+
+def explain_all(errors: Sequence[Any], schema: dict[str, Any]) -> list[str]:
+    """One line for each validation error, but one for all keys that a section lacks."""
+    missing: dict[str, list[str]] = {}
+    lines = []
+    for error in errors:
+        if error["type"] == "missing":
+            missing.setdefault(key_name(error["loc"][:-1]), []).append(str(error["loc"][-1]))
+        else:
+            lines.append(explain(error, schema))
+    lines += [f"{section}: missing {', '.join(keys)}" for section, keys in missing.items()]
+    return list(dict.fromkeys(lines))
+
+
 def explain(error: Any, schema: dict[str, Any]) -> str:
     """One line for a validation error: key, value, what is allowed."""
     path, value = list(error["loc"]), error["input"]
@@ -35,22 +55,20 @@ def explain(error: Any, schema: dict[str, Any]) -> str:
         near = get_close_matches(str(path[-1]), known, n=1)
         near = near or [_named(path[-1], schema)] if len(path) == 1 else near
         hint = f"unknown key; did you mean {near[0]}? The" if any(near) else "unknown key; the"
-        return f"{key_name(path)} = {value!r}: {hint} known keys are {', '.join(known)}"
-    if error["type"] == "missing":
-        return f"{key_name(path)} is missing"
+        return f"{key_name(path)} = {shown(value)}: {hint} known keys are {', '.join(known)}"
     if error["type"] == "value_error":
-        return f"{key_name(path)} = {value!r}: {error['ctx']['error']}"
+        return f"{key_name(path)} = {shown(value)}: {error['ctx']['error']}"
     if error["type"] == "finite_number":
-        return f"{key_name(path)} = {value!r}: must be a finite number"
+        return f"{key_name(path)} = {shown(value)}: must be a finite number"
     if error["type"] == "string_type" and isinstance(value, bool):
         meant = _named(path[-1], schema, beyond=path)
         hint = f"; did you mean {meant}?" if meant else ""
-        return f"{key_name(path)} = {value}: must be {_allowed(_at(path, schema))}{hint}"
+        return f"{key_name(path)} = {shown(value)}: must be {_allowed(_at(path, schema))}{hint}"
     if error["type"] == "string_type" and isinstance(value, int | float | date):
         # YAML reads 2024_01 as 202401 and 2024-01-02 as a date
         kind = "a date" if isinstance(value, date) else "a number"
         return f"{key_name(path)} = {value}: read as {kind}, not as text; write it in quotes"
-    return f"{key_name(path)} = {value!r}: must be {_allowed(_at(path, schema))}"
+    return f"{key_name(path)} = {shown(value)}: must be {_allowed(_at(path, schema))}"
 
 
 def _named(name: str, schema: dict[str, Any], beyond: Sequence[str] = ()) -> str:
