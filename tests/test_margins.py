@@ -265,6 +265,12 @@ def test_shapes_are_checked():
     assert np.array_equal(
         scores.memorization.value, Scores.from_margins(*arrays, *labels).memorization.value
     )
+    pairs = scores.select(-1, -1, 1).to_frame()
+    every = scores.influence.to_frame().set_index(["train", "test"])
+    assert len(pairs) > 5 and (pairs.z > 1).all()
+    block = scores.influence[0]
+    assert [block.z[p.train, p.test] for p in pairs.itertuples()] == pairs.z.tolist()
+    assert every.loc[[(p.train, p.test) for p in pairs.itertuples()]].z.tolist() == pairs.z.tolist()
     of_bits = mask, mask, margins > 0
     for estimate, outputs in ((Scores.from_margins, arrays), (Scores.from_arrays, of_bits)):
         with pytest.raises(ValueError, match="has no models"):

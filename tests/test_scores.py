@@ -292,7 +292,7 @@ def test_scores_convert_to_data_frames(rng):
     assert list(table) == ["memorization", "memorization_se", "n_in", "n_out"]
     assert table.index.name == "example" and (table.memorization == found.memorization.value).all()
     every = found.influence.to_frame()
-    assert list(every) == ["train", "test", "label", "influence", "influence_se"]
+    assert list(every) == ["train", "test", "label", "influence", "influence_se", "z"]
     assert len(every) == 2 * 10 * 6
     pairs = found.select(memorization=-1, influence=0.3, z=2)
     assert 0 < len(pairs.to_frame()) == len(pairs)

@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         "--z",
         type=_between(0, 1000),
         default=4.0,
-        help="which exceeds this many standard errors (%(default)s)",
+        help="whose z, its evidence in standard errors, exceeds this (%(default)s)",
     )
     add(
         "--estimator",

@@ -74,7 +74,7 @@ class Influence(tuple[InfluenceBlock, ...]):
     __slots__ = ()
 
     def to_frame(self) -> "pandas.DataFrame":
-        """Return all pairs as a DataFrame: train, test, label, influence, influence_se."""
+        """Return all pairs as a DataFrame: train, test, label, influence, influence_se, z."""
         import pandas
 
         blocks = [
@@ -85,6 +85,7 @@ class Influence(tuple[InfluenceBlock, ...]):
                     "label": block.label,
                     "influence": block.influence.ravel(),
                     "influence_se": block.influence_se.ravel(),
+                    "z": block.evidence.ravel(),
                 }
             )
             for block in self

@@ -273,7 +273,8 @@ class Scores:
         influence : float
             Smallest influence on the test example, as a fraction.
         z : float
-            The influence must exceed this many standard errors.
+            The evidence for the influence must exceed this: its z of the regression of the margins
+            for `from_margins`, its number of standard errors for `from_arrays`.
 
         Returns
         -------
@@ -295,6 +296,7 @@ class Scores:
         value, se = self.memorization.value, self.memorization.se
         for block in self.influence:
             strong = is_strong(block, value, memorization, influence, z)
+            evidence = block.evidence
             found, examples = found + int(strong.sum()), examples + int(strong.any(axis=1).sum())
             if found > MOST_PAIRS:
                 continue  # only count the rest, for the message
@@ -309,6 +311,7 @@ class Scores:
                         float(se[train]),
                         float(block.influence[i, j]),
                         float(block.influence_se[i, j]),
+                        float(evidence[i, j]),
                     )
                 )
         if found > MOST_PAIRS:

@@ -42,6 +42,15 @@ class Pair:
         "fraction",
         digits=".6g",
     )
+    z: float | None = column(
+        "evidence for the influence, as `selection.z` tests it: with the estimator `margins`, from "
+        "the regression of the margins, otherwise influence / influence_se; empty for published "
+        "pairs",
+        "standard errors",
+        digits=".4g",
+        default=None,
+        optional=True,
+    )
 
 
 def is_strong(
