@@ -165,6 +165,12 @@ def test_files_are_read_and_checked(tmp_path, linear):
         np.savez(path, **arrays)
         with pytest.raises(AuditError, match=problem):
             read_external(path, *labels)
+    (tmp_path / "scores.csv").write_text("example,score\n0,1\n")
+    with pytest.raises(
+        AuditError, match=r"scores\.csv: not a file .*Give an \.npy or \.npz"
+    ) as caught:
+        read_external(tmp_path / "scores.csv", *labels)
+    assert "Download" not in str(caught.value)
 
 
 def test_what_does_not_fit_is_refused(linear):

@@ -59,6 +59,22 @@ def test_a_subset_depends_on_seed_and_model_alone():
     assert not np.array_equal(one, subset_mask(90, 27, 0.7, seed=1))
 
 
+@pytest.mark.parametrize(
+    ("n", "fraction", "problem"),
+    [
+        (0, 0.7, "at least one example"),
+        (10, 0.999, "rounded to 1"),
+        (10, 0.001, "rounded to 0"),
+        (10, 1.0, "between 0 and 1"),
+        (10, -0.3, "between 0 and 1"),
+        (10, float("nan"), "between 0 and 1"),
+    ],
+)
+def test_subsets_that_cannot_be_drawn_are_refused(n, fraction, problem):
+    with pytest.raises(ValueError, match=problem):
+        subset_mask(n, 0, fraction, seed=0)
+
+
 def test_controls_match_the_classes_and_are_nested(rng):
     labels = rng.integers(0, 5, 400)
     larger = rng.permutation(400)[:60]

@@ -8,10 +8,10 @@ import pytest
 from conftest import ROOT, SMALL
 from test_config import merged
 
-from memaudit import store
+from memaudit import Scores, store
 from memaudit.data.dataset import save
 from memaudit.errors import AuditError
-from memaudit.study import model_times, plan, trained
+from memaudit.study import model_times, models_needed, plan, trained
 from memaudit.study.checks import read_config
 from memaudit.study.images import n_images
 from memaudit.study.study import Study
@@ -208,6 +208,21 @@ def test_the_plan_counts_models_without_margins(config, tmp_path, monkeypatch):
     config["memorization"]["store_margins"] = False
     assert "margins" not in plan.render_cost(Study(config), plan.Machine("cpu", 1))
     assert trained.untrained(Study(config), shard) == 0
+
+
+def test_the_plan_says_how_many_models_margins_need_once_there_are_scores(
+    config, tmp_path, monkeypatch, rng
+):
+    monkeypatch.chdir(tmp_path)
+    config["memorization"]["estimator"] = "margins"
+    study = Study(config)
+    later = "estimator margins: fewer; how many is known once there are scores"
+    assert later in models_needed.render_needed(study)
+    mask, margin = rng.random((60, 8)) < 0.7, rng.normal(size=(60, 8))
+    scores = Scores.from_margins(mask, margin, margin, np.zeros(8), np.zeros(8))
+    scores.write(f"{study.results}/scores/{study.scored}.h5", estimator="margins")
+    text = models_needed.render_needed(study)
+    assert "estimator margins: fewer\n" in text and "training examples, from 60 models: " in text
 
 
 def test_jobs_are_sized_by_the_estimate_and_keep_their_shards(config, tmp_path, monkeypatch):

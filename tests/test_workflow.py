@@ -396,6 +396,12 @@ def test_scores_of_other_methods_are_judged_and_their_top_examples_removed(study
     assert rows["forgetting", "overlap"].value == 1
     assert rows["margins", "lds"].low > 0
     assert rows["pixels", "lds"].models == 60
+    made = [study.results / name for name in ("external.csv", "figures/external.png")]
+    before = [digest(path) for path in made]
+    np.save(study.folder / "pixels.npy", images[0])
+    done = study.snakemake("external", check=False)
+    assert done.returncode and "training x test" in done.stdout + done.stderr
+    assert [digest(path) for path in made] == before, "a wrong file leaves earlier results"
     name = "results/small/removals/top_forgetting.txt"
     study.config["removals"] = {"forgotten": name}
     assert study.planned()["train"] == 2

@@ -121,15 +121,16 @@ rule external:
         scores=study.scores,
         dataset=study.dataset,
         shards=study.shards(study.scored, "subset") if study.trains_subsets else [],
+    # `update` keeps earlier results where a file proves to be wrong
     output:
-        csv=f"{study.results}/external.csv",
+        csv=update(f"{study.results}/external.csv"),
         png=report(
-            f"{study.results}/figures/external.png",
+            update(f"{study.results}/figures/external.png"),
             caption="../report/external.rst",
             category="5 The scores",
             labels={"what": "Scores of other methods"},
         ),
-        svg=f"{study.results}/figures/external.svg",
+        svg=update(f"{study.results}/figures/external.svg"),
     log:
         f"{study.results}/logs/external.log",
     conda:

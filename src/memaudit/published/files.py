@@ -32,12 +32,12 @@ def read_npy(path: str | Path) -> np.ndarray:
 
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """Read all arrays of an .npz file, or that of an .npy file under the name `scores`."""
-    found = _load(path)
+    """Read all arrays of the user's .npz file, or that of an .npy file under the name `scores`."""
+    found = _load(path, "Give an .npy or .npz file that numpy.save or numpy.savez wrote")
     return {"scores": found} if isinstance(found, np.ndarray) else found
 
 
-def _load(path: str | Path) -> np.ndarray | dict[str, np.ndarray]:
+def _load(path: str | Path, remedy: str = REMEDY) -> np.ndarray | dict[str, np.ndarray]:
     try:
         with open(path, "rb") as file:
             found = np.load(file, allow_pickle=False)
@@ -49,7 +49,7 @@ def _load(path: str | Path) -> np.ndarray | dict[str, np.ndarray]:
             raise unreadable from None
         # numpy takes every unknown format for a pickle and advises to load it; never do
         why = "no arrays in it" if "allow_pickle" in str(error) else error
-        raise foreign(path, f"not a file of numpy arrays, or damaged ({why})") from None
+        raise foreign(path, f"not a file of numpy arrays, or damaged ({why})", remedy) from None
 
 
 def check_range(path: str | Path, name: str, index: np.ndarray, count: int) -> None:
@@ -61,9 +61,9 @@ def check_range(path: str | Path, name: str, index: np.ndarray, count: int) -> N
         raise foreign(path, f"{name} has {index[wrong][0]}, but indices go from 0 to {count - 1}")
 
 
-def foreign(path: str | Path, what: str) -> AuditError:
-    """Return the error for a file that is not what was published."""
-    return AuditError(f"{path}: {what}. {REMEDY}")
+def foreign(path: str | Path, what: str, remedy: str = REMEDY) -> AuditError:
+    """Return the error for a file that is not what was published, or expected."""
+    return AuditError(f"{path}: {what}. {remedy}")
 
 
 def other_order(path: str | Path, what: str) -> AuditError:
