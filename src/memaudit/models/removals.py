@@ -29,7 +29,7 @@ def block_size(fraction: float) -> tuple[int, int]:
     """Return parts and kept parts of the smallest block that gives `fraction`: (10, 7) for 0.7.
 
     A block has at least `LEAST_PARTS` parts: in a block of P, the variance of the correlation of
-    two examples' inclusion is P / (P - 1) times that of independent subsets.
+    two examples' inclusion is about P / (P - 1) times that of independent subsets.
     """
     exact = Fraction(fraction).limit_denominator(100)
     times = -(-LEAST_PARTS // exact.denominator)
@@ -60,12 +60,27 @@ def subset_mask(n: int, model: int, fraction: float, seed: int) -> np.ndarray:
     ndarray of bool, shape (n,)
         True where the example is kept.
 
+    Raises
+    ------
+    ValueError
+        If there are no examples, or the fraction is not between 0 and 1, or so close to one of them
+        that a subset would keep no example or all of them.
+
     Examples
     --------
     >>> int(subset_mask(10, model=0, fraction=0.7, seed=0).sum())
     7
     """
+    if n < 1:
+        raise ValueError(f"n is {n}; there must be at least one example")
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction is {fraction}; it must be between 0 and 1")
     parts, kept = block_size(fraction)
+    if not 0 < kept < parts:
+        raise ValueError(
+            f"fraction is {fraction}, rounded to {kept // parts}: a subset must leave out some "
+            "examples and keep some"
+        )
     block, member = divmod(model, parts)
     rng = generator(seed, "subset", block)
     order, groups = rng.permutation(n), -(-n // parts)
@@ -104,7 +119,10 @@ def _ways(parts: int, left: int) -> np.ndarray:
 
 
 def smallest_subset(n: int, fraction: float) -> int:
-    """Return the size of the smallest subset: sizes differ where n is no multiple of the parts."""
+    """Return a size that no subset falls below, which an epoch of every subset model uses.
+
+    Sizes differ where n is no multiple of the parts. The smallest subset may be larger than this.
+    """
     parts, kept = block_size(fraction)
     left = parts - kept
     return n - n // parts * left - min(n % parts, left)
