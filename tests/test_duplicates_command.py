@@ -113,6 +113,13 @@ def test_command_searches_for_scenes(folder, tmp_path, capsys):
 
 def test_command_within_train(folder, tmp_path, capsys):
     output = tmp_path / "new" / "pairs.csv"
+    output.parent.mkdir()
+    output.write_text("my,notes\n")
+    wanted = ["duplicates", str(folder), "-o", str(output), "--within-train", "--only-review"]
+    assert main(wanted) == 1
+    assert "pairs.csv: file exists; use --force" in capsys.readouterr().err
+    assert output.read_text() == "my,notes\n"
+    assert main([*wanted, "--force"]) == 0
     assert (
         main(["duplicates", str(folder), "-o", str(output), "--within-train", "--only-review"]) == 0
     )

@@ -198,7 +198,7 @@ def write_rows(path: str | Path, kind: type[Row], rows: Iterable[Row]) -> None:
     write(path, names, ([getattr(row, f.name) for f in fields(kind)] for row in rows), digits)
 
 
-def _header(path: str | Path) -> list[str]:
+def header(path: str | Path) -> list[str]:
     """Return the columns of a CSV file; none if it cannot be read."""
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -212,11 +212,11 @@ def read_rows(path: str | Path, kind: type[Row]) -> Rows[Row]:
 
     A file of an earlier version may lack optional columns, which then have their defaults.
     """
-    types, header = get_type_hints(kind), _header(path)
+    types, columns = get_type_hints(kind), header(path)
     known = {
         name: one
         for name, one in zip(column_names(kind), fields(kind), strict=True)
-        if name in header or not one.metadata["optional"]
+        if name in columns or not one.metadata["optional"]
     }
     parsers = {name: _PARSERS[types[one.name]] for name, one in known.items()}
     names = [one.name for one in known.values()]

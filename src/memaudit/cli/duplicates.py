@@ -34,8 +34,16 @@ def main(arguments: list[str]) -> None:
     options = _parse(arguments)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in finder, before torch is imported
     require("torch", extra="train")
-    with reserved(options.output, options.folder):
+    force = options.force or _is_replaceable(options.output)
+    with reserved(options.output, options.folder, force=force):
         _run(options)
+
+
+def _is_replaceable(output: Path) -> bool:
+    """Return whether an earlier run wrote the file, or nothing is in it."""
+    from memaudit.tables import header
+
+    return output.is_file() and (not output.stat().st_size or header(output)[:1] == ["train_path"])
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -56,8 +64,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "-o",
         type=output_path,
         default=Path("pairs.csv"),
-        help="CSV to write, - for the standard output (%(default)s)",
+        help="CSV to write, - for the standard output (%(default)s); replaces that of an earlier "
+        "search",
     )
+    add("--force", action="store_true", help="overwrite any existing file")
     add(
         "--image-size",
         type=int,
