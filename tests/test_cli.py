@@ -112,6 +112,9 @@ def test_run_finds_shipped_files(snakemake, tmp_path):
 def test_run_names_a_missing_configuration(snakemake, capsys):
     assert main(["run", "--configfile", "nowhere.yaml"]) == 1
     assert "nowhere.yaml: configuration file not found" in capsys.readouterr().err
+    for wrong in (["--configfile"], ["--configfile="], ["--configfile", "--cores", "3"]):
+        assert main(["run", *wrong]) == 1
+        assert "error: --configfile: name a file after it" in capsys.readouterr().err
 
 
 def test_run_names_the_line_of_a_file_that_is_no_yaml(snakemake, tmp_path, capsys):
@@ -147,6 +150,9 @@ def test_plan_prints_why_it_failed(tmp_path, monkeypatch, capsys):
     (tmp_path / "bad.yaml").write_text("trials: many")
     assert main(["plan", "--configfile", "bad.yaml"]) == 1
     assert "trials = 'many'" in capsys.readouterr().err
+    assert main(["plan", "--configfile", "config/demo.yaml", "--bogus"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: unrecognized arguments: --bogus; ") and said.count("\n") == 1
 
 
 def test_a_key_without_a_value_is_one_line(tmp_path, monkeypatch, capfd):

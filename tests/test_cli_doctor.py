@@ -35,7 +35,7 @@ def test_exit_status_and_lines(monkeypatch, capsys):
     ]
     monkeypatch.setattr(doctor, "findings", lambda: findings)
     assert main(["doctor"]) == 0
-    assert "-> buy one\n\n0 problems, 1 warnings" in capsys.readouterr().out
+    assert "-> buy one\n\n0 problems, 1 warning\n" in capsys.readouterr().out
     findings.append(doctor.Finding("data", "problem", "full", "delete"))
     assert main(["doctor"]) == 1
 

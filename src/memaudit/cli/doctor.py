@@ -38,7 +38,8 @@ def main(arguments: list[str]) -> int:
         print(f"{finding.status:<8} {finding.subject:<10} {finding.found}", flush=True)
         if finding.remedy:
             print(f"{'':<19} -> {finding.remedy}", flush=True)
-    print(f"\n{counts['problem']} problems, {counts['warning']} warnings")
+    found = (f"{counts[one]} {one}{'s' * (counts[one] != 1)}" for one in ("problem", "warning"))
+    print(f"\n{', '.join(found)}")
     return int(counts["problem"] > 0)
 
 

@@ -1,11 +1,14 @@
 """`memaudit run`: snakemake with the workflow that the package carries."""
 
+import argparse
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from memaudit.errors import AuditError, require
 from memaudit.study.home import home
@@ -51,10 +54,27 @@ def main(arguments: list[str]) -> int:
         _check(located)
         arguments = [*display, "--snakefile", str(home() / "Snakefile"), *located]
     try:
-        snakemake.main(arguments)
+        with _short_usage():
+            snakemake.main(arguments)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 0
+
+
+@contextmanager
+def _short_usage() -> Iterator[None]:
+    """Report a wrong option without Snakemake's usage of a hundred lines."""
+
+    def error(_: argparse.ArgumentParser, message: str) -> NoReturn:
+        print(f"error: {message}; `snakemake --help` lists all options", file=sys.stderr)
+        sys.exit(2)
+
+    shown = argparse.ArgumentParser.error
+    argparse.ArgumentParser.error = error  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        argparse.ArgumentParser.error = shown  # type: ignore[method-assign]
 
 
 def _provide_cache() -> None:
@@ -82,7 +102,10 @@ def _check(arguments: list[str]) -> None:
     from memaudit.study.checks import check_files
 
     options = list(_values(arguments))
-    files = [value for option, value in options if option in CONFIGURATIONS]
+    files = [value for option, value in options if option in CONFIGURATIONS and value]
+    named = [argument.partition("=")[0] for argument in arguments]
+    if not files and (without := [name for name in named if name in CONFIGURATIONS]):
+        raise AuditError(f"{without[0]}: name a file after it, such as study.yaml")
     for option, value in options:
         if option in KEYS and not re.match(r"[A-Za-z_][\w-]*\w=", value):
             raise AuditError(f"{option} {value}: must be name=value, such as {option} trials=3")
