@@ -99,7 +99,7 @@ def keep_network(path: Path | None) -> dict[str, float]:
 
     train, spent = features.train_network, {}
 
-    def kept(data, seed):
+    def kept(data, seed, *_):
         started = time.process_time()
         if path and path.exists():
             network = networks.build(features.RECIPE.network, len(data.class_names), seed)

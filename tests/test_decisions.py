@@ -13,6 +13,7 @@ from memaudit.buckets.leaks import (
     leak_free,
     selected_probabilities,
     with_decisions,
+    with_scenes,
 )
 from memaudit.data.dataset import Dataset
 from memaudit.errors import AuditError
@@ -279,3 +280,15 @@ def test_a_selection_raises_the_probability_of_a_pair():
     ranked = {(1, 2): (0.3, 0.25), (3, 4): (1.0, 1.0), (5, 6): (0.2, 0.5)}
     found = selected_probabilities([(1, 2), (3, 4), (7, 8)], ranked)
     assert found == {(1, 2): pytest.approx(0.54, abs=0.02), (3, 4): 1.0}  # odds: exp(1.25) / 3
+
+
+def test_a_near_duplicate_is_no_scene_where_near_ones_do_not_count():
+    raised = {(1, 2): 0.9, (3, 4): 1.0, (5, 6): 0.6, (7, 8): 0.4}
+    duplicates = [(1, 2, "near"), (3, 4, "exact"), (9, 9, "near")]
+    found = with_scenes(duplicates, raised, 0.5)
+    assert sorted(found) == sorted([*duplicates, (5, 6, "scene")])
+    leaks = counted([Leak(*pair) for pair in found], ["exact", "scene"], raised)
+    assert {(leak.train, leak.test, leak.kind) for leak in leaks} == {
+        (3, 4, "exact"),
+        (5, 6, "scene"),
+    }

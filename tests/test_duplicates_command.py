@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -17,13 +18,16 @@ from PIL import Image
 from test_duplicates import scenes, to_uint8
 
 from memaudit.cli import main
+from memaudit.cli.duplicates import CLASS, NETWORK
 from memaudit.data import dataset
 from memaudit.duplicates import (
     Pairs,
     Side,
+    features,
     find_duplicates,
     read_duplicates,
     read_sides,
+    scene,
     summarize,
     write_duplicates,
 )
@@ -92,9 +96,15 @@ def test_command_on_a_folder(folder, tmp_path):
     assert "Report accuracy also without" in done.stdout
 
 
-def test_command_searches_for_scenes(folder, tmp_path, capsys):
+def test_command_searches_for_scenes(folder, tmp_path, capsys, monkeypatch):
+    assert (NETWORK, CLASS) == (features.FEWEST, scene.FEWEST)
     output = tmp_path / "pairs.csv"
     chosen = ["--scene", "0.3", "--no-training", "--per-test", "2"]
+    assert main(["duplicates", str(folder), "-o", str(output), *chosen]) == 0
+    assert "fewer than 50 training images are not searched for scenes: ant" in (
+        capsys.readouterr().out
+    )
+    monkeypatch.setattr(scene, "FEWEST", 10)
     assert main(["duplicates", str(folder), "-o", str(output), *chosen]) == 0
     rows = rows_of(output)
     assert [row["kind"] for row in rows][:1] == ["exact"]
@@ -281,6 +291,9 @@ def test_summary_counts_test_images_not_pairs():
     none = summarize(pairs.at_least(2), train, test, near=0.6, review=0.45)
     assert "No duplicates were found." in none and "Report" not in none
     assert "photographs" in text and "photographs" not in none
+    scenes = replace(pairs, kind=np.where(pairs.kind == "candidate", "scene", "exact"))
+    text = summarize(scenes, train, test, near=0.6, review=0.45, notes=["few"])
+    assert "choose --scene accordingly" in text and "note: few" in text and "--near" not in text
 
 
 # --- photographs ------------------------------------------------------------------------------

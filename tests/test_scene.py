@@ -22,12 +22,36 @@ def means(images):
     cells = images.reshape(len(images), 4, 8, 4, 8, 3).mean((2, 4))
     return cells.reshape(len(images), -1) / 255
 
+def inverted(images):  # changes its input
+    np.subtract(255, images, out=images)
+    return means(images)
+
 def ragged(images):
     return np.zeros((len(images), 2, 2))
+
+def empty(images):
+    return np.zeros((len(images), 0))
+
+def constant(images):
+    return np.ones((len(images), 3))
+
+def nan(images):
+    return means(images) * np.nan
+
+def wider(images, widths=iter(range(2, 1000))):
+    return means(images)[:, : next(widths)]
 
 def broken(images):
     raise OSError("no weights")
 """
+
+
+@pytest.fixture(autouse=True)
+def few_images_are_enough(monkeypatch):
+    """Search the small classes below, and train for one step per batch."""
+    monkeypatch.setattr(scene, "FEWEST", 20)
+    monkeypatch.setattr(features, "FEWEST", 20)
+    monkeypatch.setattr(features, "STEPS", 1)
 
 
 @pytest.fixture(scope="module")
@@ -118,21 +142,77 @@ def test_an_embedding_of_ones_own(data, pairs, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     found = find_scenes(data, pairs, "embeddings:means", scene=0.5)
     assert (found.train[0], found.test[0]) == (40, 6) and len(found) > len(data.test_images)
+    before = data.train_images.copy()
+    find_scenes(data, pairs, "embeddings:inverted")
+    assert (data.train_images == before).all()
     for name, message in {
         "ragged": r"embedding embeddings:ragged: returned \(\d+, 2, 2\) for \d+ images",
+        "empty": r"embedding embeddings:empty: returned \(\d+, 0\) for \d+ images",
+        "constant": "embedding embeddings:constant: returned the same vector for all of 64 images",
+        "nan": "embedding embeddings:nan: returned values that are not finite",
+        "wider": "embedding embeddings:wider: returned vectors of 3 values, after others of 2",
         "broken": r"embedding embeddings:broken: failed \(OSError: no weights, raised in ",
         "none": r"embedding embeddings:none: .*embeddings\.py has no function none",
     }.items():
         with pytest.raises(AuditError, match=message):
-            find_scenes(data, pairs, f"embeddings:{name}")
+            features.check_embedding(f"embeddings:{name}", data.train_images[:64])
     with pytest.raises(AuditError, match="embedding nowhere:f: module nowhere not found"):
         find_scenes(data, pairs, "nowhere:f")
+    with pytest.raises(AuditError, match=r"embedding emb\.good: must be package\.module:function"):
+        find_scenes(data, pairs, "emb.good")
 
 
 def test_classes_that_are_too_small_have_no_candidates(data, pairs):
-    few = replace(data, train_labels=np.where(np.arange(80) < 3, 2, 1), class_names=["a", "b", "c"])
-    found = find_scenes(few, pairs, "classical", scene=0.0)
+    notes = []
+    few = replace(data, train_labels=(np.arange(80) > 18).astype(np.int64))
+    found = find_scenes(few, pairs, "classical", scene=0.0, note=notes.append)
     assert set(data.test_labels[found.test[found.kind == "scene"]].tolist()) <= {1}
+    assert notes == ["classes with fewer than 20 training images are not searched for scenes: a"]
+    assert scene.unsearched(data) == ""
+
+
+def test_images_without_structure_are_no_scenes(data):
+    flat = np.full_like(data.train_images[:20], 90)
+    flat += np.arange(20, dtype=np.uint8)[:, None, None, None]
+    train = np.concatenate([data.train_images[:20], flat])
+    labels = np.zeros(40, dtype=np.int64)
+    plain = replace(data, train_images=train, train_labels=labels, test_images=flat[:2] - 30)
+    plain = replace(plain, test_labels=labels[:2])
+    pairs = find_duplicates(plain.train_images, plain.test_images, review=0, per_test=scene.SCORED)
+    assert set(find_scenes(plain, pairs, "classical", scene=0.1).kind.tolist()) == {"candidate"}
+
+
+def test_a_near_duplicate_is_at_least_as_probable_as_its_score_says(data, pairs, monkeypatch):
+    """Even where the evidence relative to the class speaks against it."""
+    monkeypatch.setattr(
+        calibration, "probability", lambda kind, terms: np.zeros(len(terms["score"]))
+    )
+    monkeypatch.setattr(scene, "probability", calibration.probability)
+    kind = np.where(pairs.score > np.median(pairs.score), "near", "candidate")
+    found = find_scenes(data, replace(pairs, kind=kind), "classical")
+    near = found.kind == "near"
+    keys = [list(zip(found.train, found.test, strict=True)) for found in (pairs, found)]
+    before = dict(zip(keys[0], pairs.probability, strict=True))
+    expected = [before[key] for key, is_near in zip(keys[1], near, strict=True) if is_near]
+    assert near.any() and found.probability[near].tolist() == expected
+    assert (np.diff(found.probability) <= 0).all()  # still the most probable first
+
+
+def test_few_training_images_are_searched_without_a_network(data, pairs, monkeypatch):
+    monkeypatch.setattr(features, "FEWEST", 81)
+    notes = []
+    found = find_scenes(data, pairs, "network", note=notes.append)
+    classical = find_scenes(data, pairs, "classical")
+    assert found.probability.tolist() == classical.probability.tolist()
+    assert "80 training images are too few to train a network (at least 81)" in notes[0]
+
+
+def test_few_images_are_trained_on_for_more_epochs(data, monkeypatch):
+    monkeypatch.setattr(features, "RECIPE", replace(features.RECIPE, epochs=1, batch_size=16))
+    monkeypatch.setattr(features, "STEPS", 12)
+    shown = []
+    features.train_network(data, 0, lambda *progress: shown.append(progress))
+    assert shown == [(step, 15) for step in range(1, 16)]  # 3 epochs of 5 steps
 
 
 @pytest.mark.parametrize("kind", ["score", "classical", "network", "embedding"])

@@ -10,6 +10,13 @@ with job(snakemake.log[0]) as report:
     def progress(done, total):
         report(f"{done:,} of {total:,} test images compared")
 
+    def training(done, total):
+        if done % 50 == 0 or done == total:
+            report(f"{done:,} of {total:,} training steps of the network")
+
+    if ":" in (params.embedding or ""):
+        duplicates.check_embedding(params.embedding, data.train_images)
+
     pairs = duplicates.find_duplicates(
         data.train_images,
         data.test_images,
@@ -28,6 +35,8 @@ with job(snakemake.log[0]) as report:
             scene=params.scene,
             seed=params.seed or 0,
             progress=progress,
+            training=training,
+            note=report.say,
         )
     duplicates.write_pairs(
         pairs,

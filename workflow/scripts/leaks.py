@@ -1,7 +1,15 @@
 """Merge all duplicates of training examples in the test set; list the test examples without one."""
 
+from memaudit.buckets.assign import KINDS
 from memaudit.buckets.decisions import Decisions, read_decisions
-from memaudit.buckets.leaks import Leak, counted, leak_free, selected_probabilities, with_decisions
+from memaudit.buckets.leaks import (
+    Leak,
+    counted,
+    leak_free,
+    selected_probabilities,
+    with_decisions,
+    with_scenes,
+)
 from memaudit.data.dataset import load
 from memaudit.duplicates.files import read_duplicates, read_probabilities, read_ranked
 from memaudit.models.removals import write_examples
@@ -13,17 +21,12 @@ from memaudit.tables import read_rows, write_rows
 
 with job(snakemake.log[0]) as report:
     files, data = snakemake.input, load(snakemake.input.dataset)
-    duplicates = read_duplicates(files.duplicates, snakemake.params.kinds)
+    duplicates = read_duplicates(files.duplicates, KINDS)
     probability = read_probabilities(files.duplicates)
     if files.ranked:
         selected = [(pair.train, pair.test) for pair in read_rows(files.pairs, Pair)]
         raised = selected_probabilities(selected, read_ranked(files.ranked, data))
-        known = {(train, test) for train, test, _ in duplicates}
-        duplicates += [
-            (*pair, "scene")
-            for pair, chance in raised.items()
-            if pair not in known and chance >= snakemake.params.scene
-        ]
+        duplicates = with_scenes(duplicates, raised, snakemake.params.scene)
         probability |= raised
     leaks = with_cifair(
         duplicates,

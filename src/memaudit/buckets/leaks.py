@@ -67,6 +67,21 @@ def selected_probabilities(
     return {pair: if_selected(ranked[pair][1]) for pair in selected if pair in ranked}
 
 
+def with_scenes(
+    duplicates: Iterable[tuple[int, int, str]],
+    raised: Mapping[tuple[int, int], float],
+    scene: float,
+) -> list[tuple[int, int, str]]:
+    """Add the selected pairs of a probability of at least `scene` to the finder's duplicates.
+
+    `duplicates` are (train, test, kind) of every kind, whether or not it counts as leakage, so that
+    a near-duplicate is not listed as a scene. `raised` are the probabilities of selected pairs.
+    """
+    found = {(train, test): kind for train, test, kind in duplicates}
+    scenes = {pair: "scene" for pair, chance in raised.items() if chance >= scene}
+    return [(*pair, kind) for pair, kind in (scenes | found).items()]
+
+
 def with_decisions(duplicates: Iterable[Leak], decisions: Decisions, data: "Dataset") -> list[Leak]:
     """Apply manual annotations to the duplicates; return the leaks, sorted.
 

@@ -25,6 +25,7 @@ by their index.
 
 NEAR, REVIEW = 0.55, 0.45  # memaudit.duplicates has them, too, but imports torch
 SCENE = 0.5
+NETWORK, CLASS = 3000, 50  # training images: to train a network; of a class that is searched
 TRANSFORMS = ("rotate", "flip", "negative")
 SIZE = 64  # pixels, for images of several sizes
 
@@ -122,7 +123,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         const=SCENE,
         metavar="PROBABILITY",
         help="also search for other photographs of a scene, within each class: kind scene from "
-        "this probability on (%(const)s if not given). Trains a small network first: minutes",
+        "this probability on (%(const)s if not given). Trains a small network first: minutes; with "
+        f"fewer than {NETWORK:,} training images as --no-training. Classes with fewer than {CLASS} "
+        "training images are not searched",
     )
     add(
         "--no-training",
@@ -170,7 +173,7 @@ def _transforms(text: str) -> list[str]:
 
 def _run(options: argparse.Namespace) -> None:
     from memaudit.data.image_folder import SeveralSizes
-    from memaudit.duplicates import files, finder, scene, summary
+    from memaudit.duplicates import features, files, finder, scene, summary
 
     print(f"reading {printable(str(options.folder))} ...", file=sys.stderr)
     names = ("train",) if options.within_train else ("train", "test")
@@ -195,8 +198,11 @@ def _run(options: argparse.Namespace) -> None:
         columns = ("train_path", "other_path")
     else:
         scored = 0 if options.scene is None else scene.SCORED
+        notes: list[str] = []
         if scored:
             settings["review"] = 0.0
+            if options.embedding:
+                features.check_embedding(options.embedding, train.images)
         pairs = finder.find_duplicates(
             train.images,
             last.images,
@@ -212,15 +218,17 @@ def _run(options: argparse.Namespace) -> None:
                 "classical" if options.no_training else options.embedding or "network",
                 scene=options.scene,
                 per_test=options.per_test,
-                progress=settings["progress"],
+                progress=show_progress("images searched for scenes"),
+                training=show_progress("training steps of the network"),
+                note=notes.append,
             )
             if options.only_review:
                 pairs = pairs.of((pairs.score >= options.review) | (pairs.kind != "candidate"))
-        text = summary.summarize(pairs, train, last, **thresholds)
+        text = summary.summarize(pairs, train, last, **thresholds, notes=notes)
         columns = ("train_path", "test_path")
     files.write_pairs(pairs, options.output, train.names, last.names, columns)
     print(text)
-    print(f"{len(pairs):,} pairs, best first: {options.output}")
+    print(f"{len(pairs):,} pair{'' if len(pairs) == 1 else 's'}, best first: {options.output}")
 
 
 def _note(text: str) -> None:

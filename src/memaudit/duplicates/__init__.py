@@ -13,6 +13,7 @@ _HOME = {
     ),
     **dict.fromkeys(("summarize", "summarize_within"), "summary"),
     **dict.fromkeys(("SCORED", "SCENE", "find_scenes"), "scene"),
+    "check_embedding": "features",
 }
 __all__ = ["Side", "read_duplicates", "read_sides", "write_duplicates", "write_pairs", *_HOME]
 

@@ -1,5 +1,7 @@
 """Features of whole images and of their cells, by which scenes are compared."""
 
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -14,10 +16,9 @@ from memaudit.duplicates.matching import Whitening
 from memaudit.duplicates.views import SIDE, squares
 from memaudit.errors import AuditError
 from memaudit.models import networks
-from memaudit.models.loaders import Loader
 from memaudit.models.precision import computing_in
 from memaudit.models.recipe import Recipe
-from memaudit.models.resident_loader import ResidentLoader
+from memaudit.models.resident_loader import ResidentLoader, batches_per_epoch
 from memaudit.models.step import Step
 from memaudit.models.training import ModelJob, train_model
 
@@ -32,11 +33,15 @@ RECIPE = Recipe(
     crop_padding=4,
     mirror=True,
 )
+STEPS = 1000  # training steps at least: of fewer images there are more epochs
+FEWEST = 3000  # training images to train a network on; of fewer, classical features are used
 _DIMS = 192  # principal components of the channel statistics
 _SHRINKAGE = 0.02  # of their whitening; they are standardized
 _LAYERS = 3  # groups of the network whose channel statistics are used; the last one has the cells
 _SCALES = (SIDE, 44)  # sides in pixels at which training images pass through the network
 _FITTED = 4000  # images to which the whitening of the cells is fitted, at most
+_CHECKED = 64  # images that an embedding of the user's own is tried on, at most
+Progress = Callable[[int, int], None]
 
 
 class Features(Protocol):
@@ -56,20 +61,62 @@ class Features(Protocol):
     def cells(self, images: np.ndarray, is_train: bool) -> torch.Tensor | None: ...
 
 
-def features_of(embedding: str, data: Dataset, seed: int) -> Features:
+def check_embedding(name: str, images: np.ndarray) -> None:
+    """Raise AuditError unless package.module:function embeds some of the images.
+
+    To be called before a long search.
+    """
+    OwnFeatures(name, images[:: -(-len(images) // _CHECKED)])
+
+
+def features_of(
+    embedding: str,
+    data: Dataset,
+    seed: int,
+    training: Progress | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Features:
     """Return the features "network", "classical" or those of package.module:function.
+
+    `training` is called with the steps trained and their number, `note` if there are too few images
+    to train a network, so that classical features are returned instead.
 
     Raises AuditError when a function of the user's own cannot be used.
     """
+    if embedding == "network" and data.n_train < FEWEST:
+        embedding = "classical"
+        if note is not None:
+            note(
+                f"{data.n_train:,} training images are too few to train a network "
+                f"(at least {FEWEST:,}): scenes are searched by classical features"
+            )
     if embedding == "classical":
         return ClassicalFeatures(data.train_images)
     if embedding == "network":
-        return NetworkFeatures(train_network(data, seed), data.train_images)
+        return NetworkFeatures(train_network(data, seed, training), data.train_images)
     return OwnFeatures(embedding, data.train_images)
 
 
-def train_network(data: Dataset, seed: int) -> nn.Sequential:
-    """Train the small network on all training images, at 32 x 32 pixels, by RECIPE."""
+class _ShownLoader(ResidentLoader):
+    """A loader that calls `training` after each of `steps` batches."""
+
+    training: Progress | None = None
+    steps = done = 0
+
+    def train_batches(self, *arguments: Any) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for batch in super().train_batches(*arguments):
+            yield batch
+            self.done += 1
+            if self.training is not None:
+                self.training(self.done, self.steps)
+
+
+def train_network(data: Dataset, seed: int, training: Progress | None = None) -> nn.Sequential:
+    """Train the small network on all training images, at 32 x 32 pixels, by RECIPE.
+
+    With few images for more epochs, so that there are STEPS steps. `training` is called with the
+    steps done and their number.
+    """
     small = replace(
         data,
         train_images=_resampled(data.train_images),
@@ -78,9 +125,12 @@ def train_network(data: Dataset, seed: int) -> nn.Sequential:
     )
     device = torch.device("cpu")
     size = min(RECIPE.batch_size, data.n_train)
-    recipe = replace(RECIPE, batch_size=size, precision=_precision())
+    each = batches_per_epoch(data.n_train, size)
+    epochs = max(RECIPE.epochs, math.ceil(STEPS / each))
+    recipe = replace(RECIPE, batch_size=size, epochs=epochs, precision=_precision())
     step = Step(recipe, len(data.class_names), device)
-    loader: Loader = ResidentLoader(small, recipe.crop_padding, device)
+    loader = _ShownLoader(small, recipe.crop_padding, device)
+    loader.training, loader.steps = training, epochs * each
     mask = np.ones(data.n_train, dtype=bool)
     train_model(loader, step, ModelJob(seed=seed, trial=0, mask=mask, name="duplicates.embedding"))
     step.network.eval()
@@ -186,23 +236,34 @@ class OwnFeatures:
     def __init__(self, name: str, train_images: np.ndarray):
         self._name = name
         self._function = networks.own_function(name, "embedding")
-        step = -(-len(train_images) // _FITTED)
-        self._mean = self._embedded(train_images[::step]).mean(0)
+        self._width = 0
+        some = self._embedded(train_images[:: -(-len(train_images) // _FITTED)])
+        if len(some) > 1 and (some == some[0]).all():
+            raise AuditError(
+                f"embedding {name}: returned the same vector for all of {len(some):,} images; "
+                "must differ between images"
+            )
+        self._mean = some.mean(0)
         blocks = range(0, len(train_images), _FITTED)
         self.train = torch.cat([self.vectors(train_images[k : k + _FITTED]) for k in blocks])
 
     def _embedded(self, images: np.ndarray) -> torch.Tensor:
         try:
-            found: Any = self._function(images)
+            found: Any = self._function(images.copy())  # which it may change
             vectors = torch.as_tensor(np.asarray(found, dtype=np.float32))
         except Exception as error:
             raise networks.failed("embedding", self._name, "failed", error) from error
-        if vectors.ndim != 2 or len(vectors) != len(images) or not vectors.isfinite().all():
-            raise AuditError(
-                f"embedding {self._name}: returned {tuple(vectors.shape)} for {len(images)} images "
-                "or values that are not finite; must be one finite vector per image"
-            )
-        return vectors
+        shape = tuple(vectors.shape)
+        if vectors.ndim != 2 or len(vectors) != len(images) or not vectors.numel():
+            wrong = f"returned {shape} for {len(images)} images; must be one vector per image"
+        elif self._width not in (0, shape[1]):
+            wrong = f"returned vectors of {shape[1]} values, after others of {self._width}"
+        elif not vectors.isfinite().all():
+            wrong = "returned values that are not finite"
+        else:
+            self._width = shape[1]
+            return vectors
+        raise AuditError(f"embedding {self._name}: {wrong}")
 
     def vectors(self, images: np.ndarray) -> torch.Tensor:
         return F.normalize(self._embedded(images) - self._mean, dim=1)

@@ -6,12 +6,13 @@ training images are to that test image. Only images of one class are compared.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from memaudit.data import mapped
 from memaudit.data.dataset import Dataset
 from memaudit.duplicates.calibration import probability
 from memaudit.duplicates.features import Features, features_of
@@ -25,6 +26,7 @@ from memaudit.duplicates.matching import (
     patches,
 )
 from memaudit.duplicates.views import square, squares
+from memaudit.names import printable
 
 SCENE = 0.5  # probability from which a pair is another photograph of a scene
 SCORED = 25  # training images per test image of which the finder's score is needed
@@ -34,9 +36,11 @@ _TESTS = 1000  # test images of a class at a time, at most
 _CANDIDATES = 20  # training images of the class that are compared part by part, per test image
 _REFERENCE = 40  # other training images of the class, for the level of these comparisons
 _RANKS = (2, 8)  # ranks, from 0, whose mean is the level of a class
-_FEWEST = 4  # training images of a class that has a level
+FEWEST = 50  # training images of a class that is searched: of fewer the level is not known
+_PLAIN = 4.0  # standard deviation of the pixels, of 255, up to which an image has no structure
 _CLIP = (-6.0, 14.0)  # bounds of a term
 _FITTED = 4000  # training images to whose patches the whitening is fitted, at most
+_NAMED = 3  # classes that a note names, at most
 _WHITE = 229  # a pixel is white if all of its channels are above this, of 255
 
 
@@ -67,21 +71,28 @@ def find_scenes(
     per_test: int = LISTED,
     seed: int = 0,
     progress: Progress | None = None,
+    training: Progress | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Pairs:
     """Add other photographs of a scene to the duplicate finder's pairs, ranked by probability.
 
     `pairs` are those of `find_duplicates` with `per_test` of at least SCORED and `review` 0.
     `embedding` is "network" (trained here on the training images, from `seed`), "classical" or
     package.module:function (see `memaudit.duplicates.features`). A pair that is neither exact nor
-    near is of kind "scene" if its probability is at least `scene`. Of each test image its
-    duplicates are kept, and the `per_test` pairs with the highest score and probability each.
+    near is of kind "scene" if its probability is at least `scene`; that of a near pair is at least
+    its probability by the score alone. Of each test image its duplicates are kept, and the
+    `per_test` pairs with the highest score and probability each. `progress` is called with the test
+    images searched, `training` with the steps trained, `note` with what is searched otherwise than
+    asked: classes with too few training images, and too few images to train a network.
 
     Raises AuditError when a function of the user's own cannot be used.
     """
     known = list(zip(pairs.train.tolist(), pairs.test.tolist(), strict=True))
     similarity = dict(zip(known, pairs.score.tolist(), strict=True))
+    if note is not None and (text := unsearched(data)):
+        note(text)
     with own_cores():
-        features = features_of(embedding, data, seed)
+        features = features_of(embedding, data, seed, training, note)
     found = gather(data, features, similarity, progress)
     scored = zip(found.train.tolist(), found.test.tolist(), strict=True)
     chance = dict(zip(scored, found.probability.tolist(), strict=True))
@@ -96,6 +107,9 @@ def find_scenes(
         kind=np.array([kind_of.get(pair, "candidate") for pair in every]),
         probability=np.array([chance.get(pair, by_score.get(pair)) for pair in every]),
     )
+    alone = np.array([by_score.get(pair, 0.0) for pair in every])
+    surely = merged.kind == "near"
+    merged.probability[surely] = np.maximum(merged.probability, alone)[surely]
     merged.probability[merged.kind == "exact"] = 1
     compared = np.array([pair in chance for pair in every])
     is_scene = compared & (merged.kind == "candidate") & (merged.probability >= scene)
@@ -108,6 +122,22 @@ def find_scenes(
     for values in (merged.score, merged.probability):
         keep |= _rank(merged.test, values) < per_test
     return merged.of(keep)
+
+
+def unsearched(data: Dataset) -> str:
+    """Say which classes with test images have too few training images; empty if none has."""
+    of_train, of_test = (
+        np.bincount(labels, minlength=len(data.class_names))
+        for labels in (data.train_labels, data.test_labels)
+    )
+    few = np.flatnonzero((of_test > 0) & (of_train < FEWEST))
+    if not len(few):
+        return ""
+    names = ", ".join(printable(data.class_names[label]) for label in few[:_NAMED].tolist())
+    return (
+        f"classes with fewer than {FEWEST} training images are not searched for scenes: "
+        f"{names}{f' and {len(few) - _NAMED:,} more' if len(few) > _NAMED else ''}"
+    )
 
 
 def _rank(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -131,12 +161,14 @@ def gather(
     (train, test); missing pairs have 0. The terms are "global" and "cells" (the features of whole
     images and of their cells, if they have any) and "patches" (pixels), each relative to the class,
     the finder's "score", and "white", the smaller of the two images' shares of white pixels. Test
-    images whose class has fewer than four training images have no candidates.
+    images whose class has fewer than FEWEST training images have no candidates. Images without
+    structure, such as single colours, are left out.
     """
+    structured = [_structured(images) for images in (data.train_images, data.test_images)]
     scored = defaultdict(list)
-    for pair, score in similarity.items():
-        if score > 0 and data.train_labels[pair[0]] == data.test_labels[pair[1]]:
-            scored[pair[1]].append(pair[0])
+    for (row, column), score in similarity.items():
+        if score > 0 and data.train_labels[row] == data.test_labels[column] and structured[0][row]:
+            scored[column].append(row)
     found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     done = 0
     with torch.inference_mode(), own_cores():
@@ -145,9 +177,9 @@ def gather(
             whiten.add(patches(x)[0].flatten(0, 1))
         whiten.fit()
         for label in range(len(data.class_names)):
-            train = np.flatnonzero(data.train_labels == label)
-            tests = np.flatnonzero(data.test_labels == label)
-            if len(train) < _FEWEST:
+            train = np.flatnonzero((data.train_labels == label) & structured[0])
+            tests = np.flatnonzero((data.test_labels == label) & structured[1])
+            if len(train) < FEWEST:
                 tests = tests[:0]
             each = _COMPARED // (_CANDIDATES + _REFERENCE)
             size = _TESTS if len(train) <= _COMPARED else each
@@ -256,3 +288,9 @@ def relative(values: np.ndarray) -> np.ndarray:
 def _white(images: np.ndarray) -> np.ndarray:
     """Return the share of white pixels of images (n, h, w, 3), (n,)."""
     return np.array([(image.min(2) > _WHITE).mean() for image in images])
+
+
+def _structured(images: np.ndarray) -> np.ndarray:
+    """Return whether the pixels of images (n, h, w, 3) vary, bool (n,)."""
+    spread = [image.std((0, 1)).max() for block in mapped.blocks(images) for image in block]
+    return np.array(spread) > _PLAIN

@@ -1,6 +1,6 @@
 """Summarize a list of duplicates: how much of a test set leaks, and what to do about it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -17,11 +17,25 @@ PHOTOGRAPHS = (
 )
 
 
-def summarize(pairs: Pairs, train: Side, test: Side, *, near: float, review: float) -> str:
+SCENES = (
+    "The probabilities were calibrated on photographs of CIFAR: for other images, inspect the "
+    "pairs of kind scene and choose --scene accordingly."
+)
+
+
+def summarize(
+    pairs: Pairs,
+    train: Side,
+    test: Side,
+    *,
+    near: float,
+    review: float,
+    notes: Sequence[str] = (),
+) -> str:
     """Return a summary of leaking test images, their effect on test accuracy, and next steps.
 
     `pairs` are those of `find_duplicates` on the images of the two sides, `near` and `review` its
-    thresholds.
+    thresholds, `notes` those of `find_scenes`.
     """
     found = _duplicates(pairs)
     exact = set(pairs.test[pairs.kind == "exact"].tolist())
@@ -34,6 +48,7 @@ def summarize(pairs: Pairs, train: Side, test: Side, *, near: float, review: flo
         f"{len(near_ones):9,} more with a near-duplicate (score {near:g} or more)",
         f"{len(unsure):9,} more to inspect (score {review:g} or more)",
     ]
+    lines += [f"note: {text}" for text in notes]
     if (pairs.kind == "scene").any():
         scenes = len(leaked - exact - near_ones)
         lines.insert(3, f"{scenes:9,} more with another photograph of the scene")
@@ -115,13 +130,16 @@ def _last_lines(found: Pairs, sides: tuple[Side, Side], review: float | None) ->
     """Return lines on the threshold, duplicates with different labels, candidates to inspect."""
     train, test = sides
     names = [
-        printable(f"{train.names[a]} and {test.names[b]}")
+        f"{_named('train', train.names[a])} and "
+        f"{_named('train' if train is test else 'test', test.names[b])}"
         for a, b in zip(found.train.tolist(), found.test.tolist(), strict=True)
         if train.classes[a] != test.classes[b]
     ]
     lines = [] if len(found) else ["No duplicates were found."]
     if (found.kind == "near").any():
         lines.append(PHOTOGRAPHS)
+    if (found.kind == "scene").any():
+        lines.append(SCENES)
     if names:
         lines.append(f"{_count(len(names), 'pair')} of duplicates with different labels:")
         lines += [f"    {pair}" for pair in names[:SHOWN]]

@@ -190,7 +190,8 @@ def own_function(name: str, what: str = "network") -> Callable[..., Any]:
     try:
         check_name(name)
     except ValueError as error:
-        raise AuditError(str(error)) from None
+        form = f"{what} {name}: must be package.module:function"
+        raise AuditError(str(error) if what == "network" else form) from None
     source = source_path(name, what=what)
     own_files.add(source.resolve())
     module_name, _, function_name = name.partition(":")
