@@ -2,13 +2,13 @@
 
 import argparse
 import math
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memaudit.cli.outputs import output_path, reserved
 from memaudit.cli.progress import show_progress
+from memaudit.cores import usable_cores
 from memaudit.errors import AuditError, require
 from memaudit.names import printable
 
@@ -48,14 +48,13 @@ def _run(options: argparse.Namespace) -> None:
     output: Path = options.output
     yaml = require("yaml", extra="workflow")
     from memaudit.data.survey import survey
-    from memaudit.store import atomic_write, is_stdout
+    from memaudit.store import is_stdout, write_text
     from memaudit.study import plan
     from memaudit.study.proposal import propose
     from memaudit.study.study import Study
     from memaudit.templates import render
 
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    found = survey(options.folder, workers, show_progress("images read"))
+    found = survey(options.folder, usable_cores(), show_progress("images read"))
     machine = plan.this_machine("auto")
     faults = len(found.faults) + len(found.broken)
     notes = found.notes + ([] if faults else warnings(found))
@@ -67,8 +66,7 @@ def _run(options: argparse.Namespace) -> None:
     shown = "study.yaml" if is_stdout(output) else printable(str(output))
     text = render("study.yaml", p=proposal, path=printable(str(proposal.path)), output=shown)
     study = Study(yaml.safe_load(text))
-    with atomic_write(output) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(output, text)
     print(plan.render_cost(study, machine))
     print(f"Written: {shown}. To run the study:\n\n  memaudit run --configfile {shown}")
 

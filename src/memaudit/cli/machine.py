@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from memaudit.cores import usable_cores
 from memaudit.errors import install_command
 from memaudit.models import gpus
 
@@ -100,7 +101,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _cpu() -> Finding:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    usable = usable_cores()
     text = _text("/proc/cpuinfo")
     flags = set(next(iter(re.findall(r"^flags\s*:(.*)$", text, re.MULTILINE)), "").split())
     known = [name for flag, name in FLAGS.items() if flag in flags]
@@ -132,7 +133,7 @@ def _memory() -> Finding:
         used = _text("/sys/fs/cgroup/memory.current")
         free = min(free, total - int(used or 0) / 2**30)
     found = f"{free:.1f} of {total:.1f} GiB available"
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    workers = usable_cores()
     if free < 1.5 * workers:
         cores = max(1, int(free / 1.5))
         return Finding(

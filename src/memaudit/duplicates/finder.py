@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 
+from memaudit.cores import usable_cores
 from memaudit.data import mapped
 from memaudit.duplicates.calibration import probability
 from memaudit.duplicates.candidates import find_candidates, fit_whitening, whitened
@@ -253,8 +254,7 @@ def _search(task: _Task, progress: Progress | None) -> Iterator[tuple[int, dict[
 def own_cores() -> Iterator[None]:
     """Use no more threads than this process may use cores."""
     before = torch.get_num_threads()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else before
-    torch.set_num_threads(min(before, cores))
+    torch.set_num_threads(min(before, usable_cores()))
     try:
         yield
     finally:

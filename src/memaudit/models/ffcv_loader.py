@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from memaudit.cores import usable_cores
 from memaudit.data import mapped
 from memaudit.data.dataset import Dataset
 from memaudit.errors import AuditError
@@ -138,13 +139,6 @@ def _check(order: np.ndarray, n: int) -> None:
         raise TypeError(f"order must have an integer dtype, not {order.dtype}")
     if len(order) and (order.min() < 0 or order.max() >= n):
         raise IndexError(f"order has examples {order.min()} to {order.max()}; there are {n}")
-
-
-def usable_cores() -> int:
-    """Return the number of cores this process may use: its affinity (set by Slurm), else all."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def pipeline() -> ModuleType:

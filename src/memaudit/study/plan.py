@@ -1,13 +1,13 @@
 """Estimate what a study costs before it starts: models, hours on this machine, disk, downloads."""
 
 import math
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from memaudit.cores import usable_cores
 from memaudit.models.gpus import may_have_gpu, refusal, visible_gpus
 from memaudit.models.removals import CONTROL, read_examples
 from memaudit.models.shards import TRIALS
@@ -101,8 +101,7 @@ def this_machine(device: str) -> Machine:
         if gpus.usable:
             return Machine("gpu", len(gpus.usable))
         problem = refusal(device, gpus)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Machine("cpu", cores or 1, problem)
+    return Machine("cpu", usable_cores(), problem)
 
 
 @cache
