@@ -21,8 +21,7 @@ with job(snakemake.log[0]) as report:
         sources = read_sources(snakemake.params.sources)
         data = cifar.read_cifar(kind, snakemake.params.cifar, sources, report.say)
     dataset.save(data, snakemake.output.data, {"kind": kind, **settings})
-    with store.atomic_write(snakemake.output.digest) as temporary:
-        temporary.write_text(f"{data.digest()}\n")
+    store.write_text(snakemake.output.digest, f"{data.digest()}\n")
     report.say(
         f"{snakemake.output[0]}: {data.n_train} training and {data.n_test} test images of "
         f"{data.train_images.shape[2]} x {data.train_images.shape[1]} pixels in "

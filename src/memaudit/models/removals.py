@@ -284,5 +284,4 @@ def read_examples(path: str | Path, n_train: int | None = None) -> np.ndarray:
 def write_examples(examples: list[int], path: str | Path, comment: str = "") -> None:
     """Write a list of examples, one index per line, after an optional comment line."""
     first = f"# {comment}\n" if comment else ""
-    with store.atomic_write(path) as temporary:
-        temporary.write_text(first + "".join(f"{example}\n" for example in examples))
+    store.write_text(path, first + "".join(f"{example}\n" for example in examples))

@@ -99,8 +99,7 @@ def write_page(
         ],
         "groups": [_group(group, influence) for group in groups],
     }
-    with store.atomic_write(path) as temporary:
-        temporary.write_text(_fill(study, content), encoding="utf-8")
+    store.write_text(path, _fill(study, content))
     remove_others(sheets, path.parent / "images")
 
 

@@ -33,9 +33,7 @@ class Rate:
 def add(measured: list[Rate]) -> None:
     """Write rates, which replace those of the same kind, network and precision."""
     known = {(rate.kind, rate.network, rate.precision): rate for rate in [*_read(), *measured]}
-    with store.atomic_write(FILE) as temporary:
-        text = json.dumps([asdict(rate) for rate in known.values()], indent=1)
-        temporary.write_text(f"{text}\n", encoding="utf-8")
+    store.write_text(FILE, json.dumps([asdict(rate) for rate in known.values()], indent=1) + "\n")
     reread()
 
 

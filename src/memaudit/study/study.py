@@ -269,8 +269,7 @@ class Study:
 
     def record_jobs(self) -> None:
         """Record `jobs`, so that shards keep their names when the estimate changes."""
-        with store.atomic_write(self._jobs_file) as temporary:
-            temporary.write_text(json.dumps(self.jobs, indent=1) + "\n", encoding="utf-8")
+        store.write_text(self._jobs_file, json.dumps(self.jobs, indent=1) + "\n")
 
     def models_per_job(self, recipe: str) -> int:
         """Models that a job of a recipe trains: as configured, or for "auto" as in `jobs`."""
@@ -413,8 +412,7 @@ def claim(results: str | Path, dataset: str) -> None:
     """Mark a results folder as that of a dataset; raises AuditError like `check_owner`."""
     note = check_owner(results, dataset)
     if not note.exists():
-        with store.atomic_write(note) as temporary:
-            temporary.write_text(f"{dataset}\n", encoding="utf-8")
+        store.write_text(note, f"{dataset}\n")
 
 
 def _digits(value: float) -> str:
