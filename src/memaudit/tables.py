@@ -109,7 +109,7 @@ def indices(text: str) -> tuple[int, ...]:
 
 def number(text: str) -> float:
     """Parse a number; an empty cell is NaN."""
-    return float(text) if text else float("nan")
+    return float(text) if text else np.nan
 
 
 # How a field of a typed row is parsed, by its annotation.

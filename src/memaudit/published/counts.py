@@ -56,7 +56,7 @@ class Pairs:
     def mean(self, chosen: set[int]) -> float:
         """Return the mean memorization of training examples, NaN of none."""
         values = [self.memorization[example] for example in chosen]
-        return float(np.mean(values)) if values else float("nan")
+        return float(np.mean(values)) if values else np.nan
 
 
 def read_pairs(path: str | Path) -> Pairs:

@@ -36,7 +36,7 @@ def read_fz_pairs(
         check_range(path, name, index, len(labels))
     if apart := np.count_nonzero(train_labels[train] != test_labels[test]):
         raise other_order(path, f"{apart} of {len(train)} pairs join examples of two classes")
-    nan = float("nan")
+    nan = np.nan
     rows = zip(train.tolist(), test.tolist(), memorization, influence, strict=True)
     return [
         Pair(i, j, int(train_labels[i]), float(mem), nan, float(infl), nan)

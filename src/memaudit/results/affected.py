@@ -160,7 +160,7 @@ class _Arms:
     def control_contribution(self, images: npt.NDArray[np.int64]) -> float:
         """Return their contribution to the drop of the control, pp; NaN without a control."""
         drops = self.control_drops()[images]
-        return float(drops.sum()) / self.n_test if self.control else float("nan")
+        return float(drops.sum()) / self.n_test if self.control else np.nan
 
     def contribution(self, images: npt.NDArray[np.int64]) -> Estimate:
         """Return what the test examples `images` contribute to the drop on the whole test set."""
@@ -278,7 +278,7 @@ def _group(
         group=name,
         removed_examples=n_removed,
         test_examples=n,
-        mean_drop=found.value * arms.n_test / n if n else float("nan"),
+        mean_drop=found.value * arms.n_test / n if n else np.nan,
         contribution=found.value,
         low=found.low,
         high=found.high,
@@ -316,9 +316,9 @@ def _summary(
         drop_rest=rest.value,
         drop_rest_low=rest.low,
         drop_rest_high=rest.high,
-        share_influenced=carried.value / whole.value if is_drop else float("nan"),
+        share_influenced=carried.value / whole.value if is_drop else np.nan,
         examples_for_80_percent=int(enough[0]) + 1 if is_drop and len(enough) else None,
         predicted=predicted,
-        found_to_predicted=whole.value / predicted if is_drop and predicted else float("nan"),
+        found_to_predicted=whole.value / predicted if is_drop and predicted else np.nan,
         control_influenced=arms.control_contribution(influenced),
     )

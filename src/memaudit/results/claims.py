@@ -24,7 +24,6 @@ from memaudit.templates import known, p_value, render
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
 EQUIVALENT = "equivalent within the margin"
 UNTESTED = "not tested"
-_NAN = float("nan")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +61,10 @@ class _Test:
     `missing` says why nothing is tested.
     """
 
-    found: Estimate = Estimate(_NAN)  # noqa: RUF009, frozen
+    found: Estimate = Estimate(np.nan)  # noqa: RUF009, frozen
     sign: int = 1
-    p: float = _NAN
-    p_equivalence: float = _NAN
+    p: float = np.nan
+    p_equivalence: float = np.nan
     null: float = 0.0
     missing: str = ""
 
@@ -100,7 +99,7 @@ def judge(
         _judged(
             {key: part.format(**numbers, margin=margin) for key, part in text.items()},
             tests[name],
-            float(adjusted.get(name, _NAN)),
+            float(adjusted.get(name, np.nan)),
             margin,
         )
         for name, text in texts.items()

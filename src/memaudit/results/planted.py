@@ -31,7 +31,7 @@ def _check(name: str, value: float, target: float, meaning: str) -> Check:
 
 
 def _share(part: set[Any], whole: set[Any]) -> float:
-    return len(part & whole) / len(whole) if whole else float("nan")
+    return len(part & whole) / len(whole) if whole else np.nan
 
 
 def checks(
@@ -67,7 +67,7 @@ def checks(
         ),
         _check(
             "pair_precision",
-            float(np.mean(true_pairs)) if true_pairs else float("nan"),
+            float(np.mean(true_pairs)) if true_pairs else np.nan,
             0.9,
             "share of selected pairs whose two examples belong to the same planted subpopulation",
         ),

@@ -38,7 +38,7 @@ def _error(
 def half_width(sd: float, models: int) -> float:
     """Return half the width of a drop's CI on the fixed test set; NaN for one model per arm."""
     if models < 2 or not sd:
-        return float("nan") if models < 2 else 0.0
+        return np.nan if models < 2 else 0.0
     se, df = _error(sd, models)
     return t_quantile(_TWO_SIDED, df) * se
 

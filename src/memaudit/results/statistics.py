@@ -21,7 +21,6 @@ from scipy import special  # scipy.stats takes a second to import
 Floats = npt.NDArray[np.float64]
 LEVEL = 0.95
 SIGNIFICANT = 0.05
-_NAN = float("nan")
 
 
 @dataclass(frozen=True)
@@ -97,11 +96,11 @@ class Estimate:
     """
 
     value: float
-    sd: float = _NAN
-    se: float = _NAN
-    df: float = _NAN
-    low: float = _NAN
-    high: float = _NAN
+    sd: float = np.nan
+    se: float = np.nan
+    df: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
     image_variance: float = 0.0
     images: int = 0
 
@@ -221,7 +220,7 @@ def check_images(arms: Mapping[str, Arm]) -> int:
 def mean_interval(values: Floats) -> tuple[float, float]:
     """Return the bounds of Student's 95% CI of the mean of `values` (models,)."""
     if len(values) < 2:
-        return _NAN, _NAN
+        return np.nan, np.nan
     n = len(values)
     return around(float(values.mean()), float(np.sqrt(values.var(ddof=1) / n)), n - 1)
 
@@ -232,7 +231,7 @@ def correlation(first: Floats, second: Floats) -> float:
     NaN with fewer than three models or where the models of an arm do not differ.
     """
     if len(first) < 3 or not np.ptp(first) or not np.ptp(second):
-        return _NAN
+        return np.nan
     return float(np.corrcoef(first, second)[0, 1])
 
 

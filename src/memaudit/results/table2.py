@@ -32,7 +32,6 @@ LESS, LESS_WITHIN = "smaller drop than control", "smaller drop than control, wit
 EQUIVALENT, INCONCLUSIVE = "equivalent to control", "inconclusive"
 NOTHING, UNTESTED = "nothing removed", "not tested"
 
-_NAN = float("nan")
 _LOW, _HIGH = "lower bound of its 95% CI", "upper bound of its 95% CI"
 _SAMPLING = ", including test-set sampling"
 
@@ -176,7 +175,7 @@ class Contrasts:
     def contrast(self, plus: Sequence[str], minus: Sequence[str]) -> Estimate:
         """Estimate the accuracies of the arms `plus` minus those of `minus`; NaN without an arm."""
         if not {*plus, *minus} <= self.names.keys():
-            return Estimate(_NAN)
+            return Estimate(np.nan)
         plus, minus = ([self.names[name] for name in side] for side in (plus, minus))
         return self.two_way.contrast(plus, minus)
 
@@ -246,17 +245,19 @@ def _comparison(contrasts: Contrasts, recipe: str, removal: str) -> Comparison:
         excess_drop=excess.value,
         excess_drop_low=excess.low,
         excess_drop_high=excess.high,
-        p_excess=statistics.no_effect(excess) if n_removed else _NAN,
+        p_excess=statistics.no_effect(excess) if n_removed else np.nan,
         verdict="",
-        p_drop=statistics.no_effect(sampled) if n_removed and not is_control else _NAN,
+        p_drop=statistics.no_effect(sampled) if n_removed and not is_control else np.nan,
         p_equivalence=(
-            statistics.equivalence(excess, contrasts.settings.margin) if n_removed else _NAN
+            statistics.equivalence(excess, contrasts.settings.margin) if n_removed else np.nan
         ),
         sd_full=_sd(full),
         sd_reduced=_sd(reduced),
         sd_difference=fixed.sd,
         se=fixed.se,
-        correlation=statistics.correlation(full.accuracy, reduced.accuracy) if is_paired else _NAN,
+        correlation=statistics.correlation(full.accuracy, reduced.accuracy)
+        if is_paired
+        else np.nan,
     )
 
 
@@ -280,11 +281,11 @@ def table_rows(
     table = []
     for row in comparisons(Contrasts(arms, removed, settings), rows):
         leak_free, held_out = (
-            on[name].drop(row.recipe, row.removal) if name in on else Estimate(_NAN)
+            on[name].drop(row.recipe, row.removal) if name in on else Estimate(np.nan)
             for name in ("leak_free", "held_out")
         )
         paper = PUBLISHED if settings.published else {}
-        _, published_drop, published_sd = paper.get((row.recipe, row.removal), ("", _NAN, _NAN))
+        _, published_drop, published_sd = paper.get((row.recipe, row.removal), ("", np.nan, np.nan))
         table.append(
             Table2Row(
                 **vars(row),
@@ -302,7 +303,7 @@ def table_rows(
 
 
 def _sd(arm: Arm) -> float:
-    return float(np.std(arm.accuracy, ddof=1)) if len(arm.trials) > 1 else _NAN
+    return float(np.std(arm.accuracy, ddof=1)) if len(arm.trials) > 1 else np.nan
 
 
 def verdict(row: Comparison) -> str:

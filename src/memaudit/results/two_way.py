@@ -151,7 +151,7 @@ class TwoWay:
             For an unknown name.
         """
         if not self.n_images:
-            return Estimate(float("nan"))
+            return Estimate(np.nan)
         signed = [(1, name) for name in plus if name not in minus]
         signed += [(-1, name) for name in minus if name not in plus]
         if not signed:

@@ -17,17 +17,16 @@ from memaudit import bits
 from memaudit.errors import AuditError
 from memaudit.published.feldman_zhang import read_fz_matrix
 from memaudit.published.files import read_arrays
+from memaudit.results.statistics import LEVEL
 from memaudit.scores.estimate import Influence, class_labels, influence_blocks, packed
 from memaudit.scores.margins import influence_from_margins
-from memaudit.scores.privacy import LEVEL, rank_correlation
+from memaudit.scores.privacy import BOOTSTRAP, rank_correlation
 from memaudit.seeds import generator
 from memaudit.tables import Rows, column
 
 FOLDS = 5  # sets of models on which predictions are tested, each of whole blocks
-BOOTSTRAP = 200
 OURS = {"margins": influence_from_margins, "difference": influence_blocks}
 _TESTS = 1000  # test examples at a time
-_NAN = float("nan")
 
 Attribution = np.ndarray | Influence
 
@@ -160,7 +159,7 @@ def judge_attributions(
         rows.append(Judgment(name, "lds", len(mask), n_test, *_mean(each), 0.0))
         if name in attributions:
             less = _mean(each - values[ours[0]])
-            rows.append(Judgment(name, f"lds_minus_{ours[0]}", len(mask), n_test, *less, _NAN))
+            rows.append(Judgment(name, f"lds_minus_{ours[0]}", len(mask), n_test, *less, np.nan))
     return rows
 
 
@@ -218,7 +217,7 @@ def _mean(values: np.ndarray) -> tuple[float, float, float]:
     """
     values = values[:, ~np.isnan(values).all(axis=0)]
     if not values.size:
-        return _NAN, _NAN, _NAN
+        return np.nan, np.nan, np.nan
     variance = sum(
         float(np.nanvar(np.nanmean(values, axis=axis), ddof=1)) / values.shape[1 - axis]
         for axis in (0, 1)
@@ -295,7 +294,7 @@ def _overlap(values: np.ndarray, is_memorized: np.ndarray) -> float:
     """
     k = int(is_memorized.sum())
     if not k:
-        return _NAN
+        return np.nan
     cut = np.partition(values, len(values) - k)[len(values) - k]
     above, tied = values > cut, values == cut
     share = (k - above.sum()) / tied.sum()

@@ -14,6 +14,7 @@ import scipy  # scipy.stats is imported when it is used: it takes a second
 
 from memaudit import bits
 from memaudit.models.removals import example_indices
+from memaudit.results.statistics import LEVEL
 from memaudit.scores.estimate import packed
 from memaudit.scores.margins import check_finite, column_blocks
 from memaudit.seeds import generator
@@ -23,7 +24,6 @@ ATTACKS = ("online", "offline")
 FALSE_POSITIVE_RATES = (0.001, 0.01)
 BOOTSTRAP = 200  # draws of target blocks and examples
 MOST_SCORES = 5_000_000  # pairs of a target and an example; beyond, examples are thinned out evenly
-LEVEL = 0.95
 _LEAST_VARIANCE = 1e-6
 _EXAMPLES = 1000  # ranked at a time
 _THRESHOLDS = 60  # candidates for the bound of epsilon
@@ -174,7 +174,7 @@ class MembershipAttack:
             (name, float(v), float(a), float(b))
             for name, v, a, b in zip(names, values, low, high, strict=True)
         ]
-        nan = float("nan")
+        nan = np.nan
         return [*rows, ("epsilon", _epsilon(member, block % 2 == 0), nan, nan)]
 
 
@@ -183,7 +183,7 @@ def rank_correlation(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[float, fl
     known = ~np.isnan(x + y)
     x, y = x[known], y[known]
     if len(x) < 3 or min(np.ptp(x), np.ptp(y)) == 0:
-        return (float("nan"),) * 3
+        return (np.nan,) * 3
     rng = generator(seed, "bootstrap", len(x))
     draws = (rng.integers(len(x), size=len(x)) for _ in range(BOOTSTRAP))
     x, y = scipy.stats.rankdata(x), scipy.stats.rankdata(y)
@@ -207,7 +207,7 @@ def _rates(member: np.ndarray, weight: np.ndarray) -> list[float]:
     hits = np.cumsum(weight * member)
     alarms = np.cumsum(weight * ~member)
     if not (hits[-1] and alarms[-1]):
-        return [float("nan")] * (1 + len(FALSE_POSITIVE_RATES))
+        return [np.nan] * (1 + len(FALSE_POSITIVE_RATES))
     area = float((weight * ~member * hits).sum() / (hits[-1] * alarms[-1]))
     at = np.searchsorted(alarms, np.array(FALSE_POSITIVE_RATES) * alarms[-1], side="right")
     tpr = np.where(at > 0, hits[np.maximum(at, 1) - 1], 0) / hits[-1]
@@ -223,7 +223,7 @@ def _epsilon(member: np.ndarray, choosing: np.ndarray) -> float:
     """
     chosen, rest = member[choosing], member[~choosing]
     if not chosen.any() or chosen.all() or not rest.any() or rest.all():
-        return float("nan")
+        return np.nan
     cuts = np.unique(np.geomspace(1, len(member), _THRESHOLDS).astype(int))
     best = max(cuts, key=lambda cut: _epsilon_at(member[:cut][choosing[:cut]], chosen))
     return max(0.0, _epsilon_at(member[:best][~choosing[:best]], rest))

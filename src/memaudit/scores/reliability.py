@@ -22,7 +22,6 @@ from memaudit.tables import Rows, column
 
 SPLITS = 10  # random splits per size
 PARTS = (8, 4, 2)  # the sets compared have 1/8, 1/4 and 1/2 of the models
-NAN = float("nan")
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,12 @@ class Quantity:
         "or pairs",
         digits=".4g",
     )
-    low: float = column("minimum over the splits; empty without splits", digits=".4g", default=NAN)
-    high: float = column("maximum over the splits; empty without splits", digits=".4g", default=NAN)
+    low: float = column(
+        "minimum over the splits; empty without splits", digits=".4g", default=np.nan
+    )
+    high: float = column(
+        "maximum over the splits; empty without splits", digits=".4g", default=np.nan
+    )
     meaning: str = column("definition of the quantity", default="")
 
 
@@ -130,13 +133,13 @@ def pearson(x: np.ndarray, y: np.ndarray) -> float:
     known = ~np.isnan(x + y)
     x, y = x[known], y[known]
     if x.size < 3 or min(np.ptp(x), np.ptp(y)) < 1e-9:
-        return NAN
+        return np.nan
     return float(np.corrcoef(x, y)[0, 1])
 
 
 def jaccard(both: int, either: int) -> float:
     """Return both / either; NaN if both are 0."""
-    return both / either if either else NAN
+    return both / either if either else np.nan
 
 
 def agreement(
@@ -169,7 +172,7 @@ def agreement(
         jaccard(len(examples[0] & examples[1]), len(examples[0] | examples[1])),
         jaccard(int(chosen.all(axis=0).sum()), int(chosen.any(axis=0).sum())),
         *(
-            float(x[chosen].mean(dtype=np.float64)) if chosen.any() else NAN
+            float(x[chosen].mean(dtype=np.float64)) if chosen.any() else np.nan
             for x in (influence, there)
         ),
     )
@@ -285,8 +288,8 @@ def quantities(
 
     def add(name: str, values: Sequence[float], meaning: str, count: int = models) -> None:
         known = [value for value in values if value == value]
-        mean = float(np.mean(known)) if known else NAN
-        spread = (min(known), max(known)) if len(known) > 1 else (NAN, NAN)
+        mean = float(np.mean(known)) if known else np.nan
+        spread = (min(known), max(known)) if len(known) > 1 else (np.nan, np.nan)
         rows.append(Quantity(name, count, mean, *spread, meaning))
 
     half = max((a.models for a in found), default=0)

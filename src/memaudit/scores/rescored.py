@@ -66,7 +66,7 @@ def compare(
     for chosen, by in zip(all_models, names, strict=True):
         at = sorted(chosen.examples)
         for name, mine in zip(names, all_models, strict=True):
-            value = np.nanmean(mine.memorization[at]) if at else float("nan")
+            value = np.nanmean(mine.memorization[at]) if at else np.nan
             meaning = (
                 "" if name == by else "lower by regression to the mean, even without an effect"
             )
