@@ -8,6 +8,7 @@ import pytest
 
 from memaudit import tables
 from memaudit.errors import AuditError
+from memaudit.scores.selection import Pair
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,3 +75,10 @@ def test_a_file_written_before_a_column_existed_is_read(tmp_path):
     path.write_text("chance\n0.25\n")
     with pytest.raises(AuditError, match="no column 'name'"):
         tables.read_rows(path, Later)
+
+
+def test_an_empty_table_has_the_types_of_its_columns():
+    row = Pair(0, 1, 0, 0.9, 0.1, 0.2, 0.1, 2.0)
+    full, empty = tables.Rows(Pair, [row]).to_frame(), tables.Rows(Pair).to_frame()
+    assert not len(empty) and empty["train"].dtype == "int64"
+    assert empty.dtypes.to_dict() == full.dtypes.to_dict()

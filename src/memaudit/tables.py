@@ -157,6 +157,9 @@ def describe(kind: type) -> str:
     return "\n".join(lines)
 
 
+_OF_TYPE: dict[Any, Any] = {int: 0, float: 0.0, float | None: 0.0, str: "", bool: False}
+
+
 class Rows(list[Row]):
     """List of typed rows of one kind that converts to a DataFrame."""
 
@@ -168,8 +171,14 @@ class Rows(list[Row]):
         """Return the rows as a DataFrame with the columns of their CSV file."""
         import pandas
 
-        values = {f.name: [getattr(row, f.name) for row in self] for f in fields(self.kind)}
-        return pandas.DataFrame(dict(zip(column_names(self.kind), values.values(), strict=True)))
+        types = get_type_hints(self.kind)
+        # a row that is dropped gives the columns of an empty table their types
+        columns = [
+            [getattr(row, f.name) for row in self] or [_OF_TYPE.get(types[f.name])]
+            for f in fields(self.kind)
+        ]
+        frame = pandas.DataFrame(dict(zip(column_names(self.kind), columns, strict=True)))
+        return frame if self else frame.iloc[:0].copy()
 
 
 def documented(kind: type[Row]) -> type[Row]:
