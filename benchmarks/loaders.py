@@ -141,7 +141,7 @@ def pil(data, folder, workers=0):
 
 
 def pil_workers(data, folder):
-    from memaudit.models.ffcv_loader import usable_cores
+    from memaudit.cores import usable_cores
 
     return pil(data, folder, usable_cores())
 

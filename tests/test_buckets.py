@@ -7,6 +7,7 @@ import pytest
 
 from memaudit.buckets.assign import Assignment, assign, removal_lists
 from memaudit.buckets.leaks import Leak
+from memaudit.buckets.subpopulations import shared_links
 from memaudit.scores.facade import Scores
 from memaudit.scores.selection import Pair, selecting_half
 from memaudit.tables import read_rows, write_rows
@@ -107,3 +108,14 @@ def test_no_selected_examples_give_empty_lists():
         "leakage_shift": [],
         "memorized": [],
     }
+
+
+def test_what_is_no_list_of_pairs_is_refused():
+    rows = assign([pair(0, 1), pair(3, 1)], [], [[0, 3]], ["ant"])
+    assert [row.reason for row in rows] == ["subpopulation"] * 2
+    for links in (None, [0, 3], [[0.0, 3.0]]):
+        with pytest.raises(ValueError, match="links must be int"):
+            assign([pair(0, 1)], [], links, ["ant"])
+    for train, test in ((None, None), ([1, 2], [1]), ([True, False], [1, 2])):
+        with pytest.raises(ValueError, match="train and test must be int"):
+            shared_links(train, test)

@@ -8,6 +8,7 @@ annotations override automatic decisions.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from memaudit.buckets.leaks import PUBLISHED, REASONS, Leak
 from memaudit.buckets.subpopulations import components, decided_links
 from memaudit.scores.selection import Pair
 from memaudit.tables import Rows, column, documented
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 LEAKAGE_SHIFT, MEMORIZED = "leakage_shift", "memorized"
 KINDS = ("exact", "near", "scene")  # of duplicates, in order of precedence
@@ -66,7 +70,7 @@ class Assignment:
 def assign(
     pairs: Sequence[Pair],
     leaks: Iterable[Leak],
-    links: np.ndarray,
+    links: "ArrayLike",
     class_names: Sequence[str],
     decisions: Decisions | None = None,
 ) -> Rows[Assignment]:
@@ -79,7 +83,7 @@ def assign(
     leaks : iterable of Leak
         Duplicates between training and test set, after manual annotation. The test example may be
         of any class.
-    links : numpy.ndarray of int64, shape (n_links, 2)
+    links : array_like of int, shape (n_links, 2)
         Training examples that belong to one subpopulation, before manual annotation, as
         `shared_links` returns them.
     class_names : sequence of str
@@ -93,6 +97,11 @@ def assign(
         One row per selected training example, in ascending order; ``to_frame()`` returns them as
         a DataFrame. Exact duplicates take precedence over near-duplicates, these over other
         photographs of the scene, and duplicates over subpopulations.
+
+    Raises
+    ------
+    ValueError
+        If `links` are not pairs of integers.
 
     References
     ----------
@@ -108,6 +117,10 @@ def assign(
     >>> [(row.example, row.reason) for row in assign(pairs, [], links, ["cat"])]
     [(0, 'subpopulation'), (1, 'subpopulation'), (2, 'none')]
     """
+    links = np.asarray(links)
+    if links.size and (links.ndim != 2 or links.shape[1] != 2 or links.dtype.kind not in "iu"):
+        raise ValueError(f"links must be int (n, 2), got {links.dtype} of shape {links.shape}")
+    links = links.astype(np.int64).reshape(-1, 2)
     decisions = decisions or Decisions()
     first: dict[int, Pair] = {}
     influenced: dict[int, set[int]] = defaultdict(set)

@@ -60,6 +60,11 @@ def shared_links(train: "ArrayLike", test: "ArrayLike") -> np.ndarray:
     numpy.ndarray of int64, shape (n_links, 2)
         Pairs of training examples, the smaller index first, sorted.
 
+    Raises
+    ------
+    ValueError
+        If `train` and `test` are not integers of one length.
+
     References
     ----------
     "Is Memorization Actually Necessary for Generalization?", section 4.
@@ -70,6 +75,11 @@ def shared_links(train: "ArrayLike", test: "ArrayLike") -> np.ndarray:
     >>> shared_links([7, 3, 5], [1, 1, 2])
     array([[3, 7]])
     """
+    ends = np.asarray(train), np.asarray(test)
+    is_list = [one.ndim == 1 and (not one.size or one.dtype.kind in "iu") for one in ends]
+    if not all(is_list) or len(ends[0]) != len(ends[1]):
+        got = " and ".join(f"{one.dtype} of shape {one.shape}" for one in ends)
+        raise ValueError(f"train and test must be int (n_pairs,) both, got {got}")
     examples, row = np.unique(np.asarray(train, dtype=np.int64), return_inverse=True)
     column = np.unique(test, return_inverse=True)[1]
     if not len(row):

@@ -248,6 +248,11 @@ def holm(p: Sequence[float]) -> Floats:
     float64 (len(p),)
         Adjusted p values, in the order given.
 
+    Raises
+    ------
+    ValueError
+        If `p` is not a sequence of numbers.
+
     References
     ----------
     Holm (1979), A simple sequentially rejective multiple test procedure.
@@ -258,6 +263,8 @@ def holm(p: Sequence[float]) -> Floats:
     [0.02, 0.04]
     """
     values = np.asarray(p, dtype=float)
+    if values.ndim != 1:
+        raise ValueError(f"p must be a sequence of numbers, got shape {values.shape}")
     order = np.argsort(values, kind="stable")
     adjusted = np.empty(len(values))
     steps = values[order] * np.arange(len(values), 0, -1)
