@@ -14,7 +14,7 @@ from memaudit.data.arrays import ArrayFile, read_arrays
 from memaudit.duplicates.files import read_sides
 from memaudit.errors import AuditError
 from memaudit.study.checks import read_config
-from memaudit.study.images import image_side, n_images
+from memaudit.study.images import image_shape, n_images
 
 RNG = np.random.default_rng(0)
 
@@ -183,7 +183,7 @@ def test_a_study_is_proposed(medmnist, saved, tmp_path, monkeypatch, capsys):
     assert read_config(yaml.safe_load(text)).subpopulations.by == "rule"  # gray images
     assert (dataset.kind, dataset.name, dataset.arrays.path) == ("arrays", "mine", "mine.npz")
     assert (n_images(dataset, "train"), n_images(dataset, "test")) == (30, 9)
-    assert image_side(dataset) == 16
+    assert image_shape(dataset) == (16, 16)
 
 
 def test_a_faulty_file_is_reported_before_anything_runs(medmnist, saved, tmp_path, monkeypatch):

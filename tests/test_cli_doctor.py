@@ -19,6 +19,7 @@ from memaudit.errors import AuditError
 from memaudit.models import gpus
 from memaudit.models.recipe import Recipe
 from memaudit.study import model_times, plan, rates
+from memaudit.study.images import known
 
 CPU = torch.device("cpu")
 SMALL_RECIPE = {"momentum": 0.9, "warmup": 0.15, **SMALL["recipes"]["original"]}
@@ -161,9 +162,10 @@ def test_measured_rates_are_what_the_plan_goes_by(monkeypatch, tmp_path, capsys)
     study = measure.configured([tmp_path / "study.yaml", tmp_path / "more.yaml"])
     seconds, basis = model_times.seconds_per_model(study, "cpu", ("weight_decay", "none"))
     rate = rates.find("cpu", "tiny", "float32")
-    n, side = model_times.image_count(study)
+    images = known(study)
+    n, side = images.n_train, images.side
     assert (basis, rate.side) == ("timed", side)
-    evaluated = (n + model_times.test_count(study)) / 3
+    evaluated = (n + images.n_test) / 3
     assert seconds == pytest.approx((20 * n + evaluated) / rate.images_per_second)
     assert 'Basis "timed": rates that `memaudit doctor`' in plan.render_cost(
         study, plan.Machine("cpu", 1)

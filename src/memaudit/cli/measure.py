@@ -25,8 +25,9 @@ from memaudit.models.recipe import PRECISIONS, Recipe
 from memaudit.models.resident_loader import ResidentLoader, to_network
 from memaudit.models.step import Step
 from memaudit.models.training import train_epoch
-from memaudit.study import model_times, plan, rates
+from memaudit.study import plan, rates
 from memaudit.study.checks import check_files
+from memaudit.study.images import known
 from memaudit.study.model_times import Kind
 from memaudit.study.study import Study
 
@@ -60,7 +61,7 @@ def findings(kind: Kind, study: Study) -> Iterator[Finding]:
     The rates are written to `rates.FILE`.
     """
     device = choose_device("cuda" if kind == "gpu" else "cpu")
-    _, side = model_times.image_count(study)
+    side = known(study).side
     data = _random((side, side))
     recipes = {recipe.network: recipe for recipe in map(Recipe.of, study.recipes.values())}
     yield _batches(data, device)
@@ -115,8 +116,8 @@ def time_networks(kind: Kind, study: Study, names: list[str]) -> None:
     made, it is only imported.
     """
     device = choose_device("cuda" if kind == "gpu" else "cpu")
-    _, side = model_times.image_count(study)
-    shape, classes = model_times.network_shape(study)
+    images = known(study)
+    side, shape, classes = images.side, images.shape, images.classes
     for name in names:
         recipe = Recipe.of(study.recipes[name])
         networks.own_function(recipe.network)

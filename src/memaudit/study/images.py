@@ -1,13 +1,57 @@
-"""Numbers and size of the configured images before the dataset is written."""
+"""Numbers and size of the images of a study: of its dataset, or as configured."""
 
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from memaudit import store
 from memaudit.data.arrays import ArrayFile
 from memaudit.data.image_folder import class_folders, count_images
 from memaudit.data.longtail import LongTail
 from memaudit.errors import AuditError
 from memaudit.study.config import Dataset
 
+if TYPE_CHECKING:
+    from memaudit.study.study import Study
+
 CIFAR = {"train": 50_000, "test": 10_000}
 CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100}
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the images of a study; None where it is not yet."""
+
+    train: int | None
+    test: int | None
+    shape: tuple[int, int] | None  # height, width
+    classes: int | None
+
+    @property
+    def n_train(self) -> int:
+        """Number of training images; 0 if it is not known yet."""
+        return self.train or 0
+
+    @property
+    def n_test(self) -> int:
+        """Number of test images; a fifth of the training images if it is not known yet."""
+        return self.n_train // 5 if self.test is None else self.test
+
+    @property
+    def side(self) -> int:
+        """Longer side in pixels; 32 if it is not known yet."""
+        return max(self.shape) if self.shape else 32
+
+
+def known(study: "Study") -> Known:
+    """Return the numbers and size of the images of the dataset, or as configured."""
+    if Path(study.dataset).exists():
+        with store.reading(study.dataset, store.DATASET) as file:
+            n, height, width, _ = file["train/images"].shape
+            classes = file["class_names"].shape[0]
+            return Known(n, file["test/labels"].shape[0], (height, width), classes)
+    one = study.config.dataset
+    return Known(n_images(one, "train"), n_images(one, "test"), image_shape(one), n_classes(one))
 
 
 def n_images(dataset: Dataset, side: str) -> int | None:
@@ -36,12 +80,6 @@ def n_classes(dataset: Dataset) -> int | None:
         found = _arrays(dataset)
         return len(found.counts["train"]) if found else None
     return dataset.longtail.classes if dataset.longtail else CIFAR_CLASSES.get(dataset.kind)
-
-
-def image_side(dataset: Dataset) -> int | None:
-    """Return the longer side of the images in pixels, None if it is not known yet."""
-    shape = image_shape(dataset)
-    return max(shape) if shape else None
 
 
 def image_shape(dataset: Dataset) -> tuple[int, int] | None:

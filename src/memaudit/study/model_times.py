@@ -11,7 +11,7 @@ from typing import Literal
 from memaudit import store
 from memaudit.errors import AuditError
 from memaudit.study import rates
-from memaudit.study.images import image_shape, image_side, n_classes, n_images
+from memaudit.study.images import known
 from memaudit.study.study import Study
 from memaudit.study.trained import identity_of
 
@@ -82,18 +82,19 @@ def seconds_per_model(study: Study, kind: Kind, arm: tuple[str, str]) -> tuple[f
             return measured, "measured"
     if recipe not in study.config.recipes:  # of a sweep: differs from weight_decay in its value
         return seconds_per_model(study, kind, ("weight_decay", removal))
-    n, side = image_count(study)
-    n_test, every = test_count(study), study.config.training.test_every
+    images, every = known(study), study.config.training.test_every
     wanted = study.config.recipes[recipe]
     curve = wanted.epochs // every if every and removal != "subset" else 0
-    examples = n * (study.config.memorization.subset_fraction if removal == "subset" else 1)
+    examples = images.n_train * (
+        study.config.memorization.subset_fraction if removal == "subset" else 1
+    )
     training = Training(
         network=wanted.network,
-        side=side,
+        side=images.side,
         images=examples * wanted.epochs,
         steps=wanted.epochs * max(1, examples // wanted.batch_size),
         precision=wanted.precision,
-        evaluated=n + n_test * max(1, curve),
+        evaluated=images.n_train + images.n_test * max(1, curve),
     )
     basis = "stated rate" if wanted.network in IMAGES_PER_SECOND["cpu"] else ASSUMED
     if rates.find(kind, wanted.network, wanted.precision):
@@ -170,29 +171,3 @@ def _measured(study: Study, kind: Kind, arm: tuple[str, str], pattern: str) -> f
         except AuditError:
             continue
     return sum(seconds) / len(seconds) if seconds else None
-
-
-def image_count(study: Study) -> tuple[int, int]:
-    """Return the number of training images and their side, of the dataset or as configured."""
-    if Path(study.dataset).exists():
-        with store.reading(study.dataset, store.DATASET) as file:
-            return file["train/labels"].shape[0], file["train/images"].shape[1]
-    dataset = study.config.dataset
-    return n_images(dataset, "train") or 0, image_side(dataset) or 32
-
-
-def network_shape(study: Study) -> tuple[tuple[int, int] | None, int | None]:
-    """Return (height, width) of the images and the number of classes; None if not known yet."""
-    if Path(study.dataset).exists():
-        with store.reading(study.dataset, store.DATASET) as file:
-            _, height, width, _ = file["train/images"].shape
-            return (height, width), file["class_names"].shape[0]
-    return image_shape(study.config.dataset), n_classes(study.config.dataset)
-
-
-def test_count(study: Study) -> int:
-    """Return the number of test images, of the dataset or as configured."""
-    if Path(study.dataset).exists():
-        with store.reading(study.dataset, store.DATASET) as file:
-            return int(file["test/labels"].shape[0])
-    return n_images(study.config.dataset, "test") or image_count(study)[0] // 5

@@ -11,7 +11,7 @@ from memaudit.models.removals import CONTROL
 from memaudit.models.shards import Origin, read_shards, trials_of
 from memaudit.results import power
 from memaudit.results.statistics import Arm, accuracy_drop
-from memaudit.study.images import n_images
+from memaudit.study.images import known
 from memaudit.study.study import Study
 from memaudit.templates import render
 
@@ -113,10 +113,7 @@ def rows(study: Study) -> list[Row]:
 
 def n_test(study: Study) -> int:
     """Return the number of test images; CIFAR's for synthetic images not generated yet."""
-    if Path(study.dataset).exists():
-        with store.reading(study.dataset, store.DATASET) as file:
-            return int(file["test/labels"].shape[0])
-    return max(2, n_images(study.config.dataset, "test") or STATED_FOR)
+    return max(2, known(study).test or STATED_FOR)
 
 
 def needed(study: Study) -> list[Needed]:

@@ -12,7 +12,8 @@ from memaudit.models.gpus import may_have_gpu, refusal, visible_gpus
 from memaudit.models.removals import CONTROL, read_examples
 from memaudit.models.shards import TRIALS
 from memaudit.study import rates, trained
-from memaudit.study.model_times import ASSUMED, SLOWEST, TIMED, Kind, image_count, seconds_per_model
+from memaudit.study.images import known
+from memaudit.study.model_times import ASSUMED, SLOWEST, TIMED, Kind, seconds_per_model
 from memaudit.study.study import Study
 from memaudit.templates import render
 
@@ -112,8 +113,9 @@ def job_cost(study: Study, kind: Kind, arm: tuple[str, str], models: int) -> Job
     when it is retried. Memory for torch, and for three copies of the images.
     """
     cost = part(study, Machine(kind, 1), arm, models)
-    n, side = image_count(study)
-    memory = 2000 + (4000 if kind == "gpu" else 0) + 3 * n * side * side * 3 / 1e6
+    images = known(study)
+    values = 3 * images.n_train * images.side**2
+    memory = 2000 + (4000 if kind == "gpu" else 0) + 3 * values / 1e6
     return JobCost(10 + math.ceil(4 * 60 * cost.hours), math.ceil(memory), cost.seconds)
 
 
@@ -146,7 +148,7 @@ def shard_bytes(study: Study, models: int, subset_models: int = 0) -> int:
 
     One bit per example and array; margins and log-odds take two bytes each.
     """
-    n, _ = image_count(study)
+    n = known(study).n_train
     margins = subset_models if study.config.memorization.store_margins else 0
     return models * ((2 * n + n // 5) // 8 + 4096) + margins * 4 * (n + n // 5)
 
