@@ -111,7 +111,8 @@ def test_no_number_is_expected_for_images_without_calibration(chromium, dataset,
     resize(chromium.driver, 1280, 800)
     path = tmp_path / "page" / "index.html"
     page = Page(chromium, write(path, dataset, study=tmp_path.name, calibrated=False))
-    words = "Probabilities are calibrated on photographs of CIFAR, not on these images"
+    words = "0 of 2 selected examples count as leaks (annotated pairs); "
+    words += "probabilities are calibrated on photographs of CIFAR, not on these images"
     assert page.text("#uncertainty") == words
     page.press("d")
     assert page.text("#uncertainty").startswith(f"{words}; 0 of 1 annotated pairs are duplicates")
@@ -122,14 +123,15 @@ def test_pairs_of_a_test_image_are_annotated_at_once(chromium, dataset, tmp_path
     resize(chromium.driver, 1280, 800)
     path = tmp_path / "page" / "index.html"
     page = Page(chromium, write(path, dataset, study=tmp_path.name, pairs=pairs))
-    assert page.text("#uncertainty") == "0.5 ± 0.5 of 2 selected examples have a duplicate"
+    words = "0 of 2 selected examples count as leaks (annotated pairs); after annotating all pairs "
+    assert page.text("#uncertainty") == f"{words}0.5 ± 0.5 are expected"
     assert page.text("#siblings p").endswith("annotates all 2 without annotation):")
     assert page.text("#siblings figcaption") == "train 11\nprobability 0.25"
     page.press("D")
     assert page.text("#status") == "Test 4: 2 pairs different." and page.shown == (10, 2)
     assert page.counts == "5 of 7 left same 0 near 0 different 2 skip 0"
     seen = "; 0 of 2 annotated pairs are duplicates, 0.8 expected"  # 0.5 and 0.25
-    assert page.text("#uncertainty") == f"0.0 ± 0.0 of 2 selected examples have a duplicate{seen}"
+    assert page.text("#uncertainty") == f"{words}0.0 ± 0.0 are expected{seen}"
     page.choose("#show", "pairs")
     page.press("d", "d", "d")
     assert page.text("#uncertainty").endswith(
@@ -138,6 +140,23 @@ def test_pairs_of_a_test_image_are_annotated_at_once(chromium, dataset, tmp_path
     page.press("u", "u", "u")
     page.press("u")
     assert page.counts.startswith("7 of 7 left") and page.shown == (9, 4)
+
+
+def test_the_header_counts_by_the_rule_of_the_configuration(chromium, dataset, tmp_path):
+    """Examples 2 and 9 count by rule; the kind of which 5 has a duplicate does not."""
+    options = {
+        "selected": [2, 5, 9, 10],
+        "settled": {(5, 7): True},
+        "counting": {(2, 30), (9, 1)},  # 9 by a pair that is no item
+        "rule": "near (score 0.8 or more)",
+    }
+    path = write(tmp_path / "page" / "index.html", dataset, study=tmp_path.name, **options)
+    page = Page(chromium, path)
+    words = "of 4 selected examples count as leaks (near (score 0.8 or more)); after annotating all"
+    # 0.9, 1 and 0.75
+    assert page.text("#uncertainty") == f"2 {words} pairs 2.6 ± 0.5 are expected"
+    page.press("d", "s")
+    assert page.text("#uncertainty").startswith(f"3 {words} pairs 2.9 ± 0.3 are expected")
 
 
 def test_filters_orders_and_jumps(page):

@@ -1,9 +1,12 @@
 """Write the review page for the manual annotation of duplicates and subpopulations."""
 
+from memaudit.buckets.assign import KINDS
+from memaudit.buckets.leaks import counted
 from memaudit.buckets.subpopulations import Member, links_of
 from memaudit.data.dataset import load
 from memaudit.duplicates.files import read_ranked
-from memaudit.published.annotation import judged_pairs
+from memaudit.published.annotation import judged_pairs, read_annotation, with_annotation
+from memaudit.published.cifair import judged_by_cifair, read_cifair, with_cifair
 from memaudit.review import (
     as_groups,
     by_gain,
@@ -30,7 +33,17 @@ with job(snakemake.log[0]) as report:
     )
     influence |= chosen
     examples = {train for train, _ in chosen}
-    settled = judged_pairs(files.annotation, data) if files.annotation else {}
+    params = snakemake.params
+    settled = judged_by_cifair(files.cifair, params.judgments) if files.cifair else {}
+    settled |= judged_pairs(files.annotation, data) if files.annotation else {}
+    for pair in candidates:
+        if pair.kind == "exact" and not settled.get((pair.train, pair.test), True):
+            del settled[pair.train, pair.test]  # identical pixels are a fact
+    found = [(pair.train, pair.test, pair.kind) for pair in candidates if pair.kind in KINDS]
+    leaks = with_cifair(found, read_cifair(files.cifair) if files.cifair else [], params.judgments)
+    if files.annotation:
+        leaks = with_annotation(leaks, read_annotation(files.annotation), data)
+    counting = {(leak.train, leak.test) for leak in counted(leaks, params.kinds, {})}
     groups = as_groups(members)
     candidates = by_gain(
         candidates,
@@ -49,6 +62,8 @@ with job(snakemake.log[0]) as report:
         memorization=dict(enumerate(memorization.tolist())),
         influence=influence,
         selected=sorted(examples),
+        counting=counting,
+        rule=params.rule,
         calibrated=snakemake.params.calibrated,
     )
     report.say(

@@ -36,6 +36,14 @@ def _index(text: str) -> int:
     return int(text)
 
 
+def judged_by_cifair(path: str | Path, judgments: Sequence[str]) -> dict[tuple[int, int], bool]:
+    """Return for each pair (train, test) that ciFAIR lists whether its judgment counts."""
+    return {
+        (train, test): JUDGMENTS[judgment] in judgments
+        for test, train, judgment in read_cifair(path)
+    }
+
+
 @dataclass(frozen=True)
 class Agreement:
     """Agreement of the duplicate finder with ciFAIR: a row of agreement.csv."""

@@ -93,19 +93,22 @@ def by_gain(
     influence: Mapping[tuple[int, int], float],
     selected: Collection[int],
     grouped: Collection[int],
-    settled: Collection[tuple[int, int]],
+    settled: Mapping[tuple[int, int], bool],
 ) -> list[Candidate]:
     """Return the candidates in the order in which their annotation changes most.
 
     A decision matters if it is open (probability near one half), if no other pair makes the
     training example a leak anyway, if the example is selected, and most if it is in no
     subpopulation (`grouped`), so that it decides the bucket; and with its influence. Pairs that
-    another annotation settled come last.
+    another annotation settled, as duplicates (`settled` is True) or not, come last, and so do all
+    pairs of an example that it settled as leaking.
     """
     candidates = list(candidates)
     clean: dict[int, float] = defaultdict(lambda: 1.0)  # probability of no duplicate, by example
     for pair in candidates:
-        clean[pair.train] *= 1 - min(pair.probability, 0.999)
+        if (pair.train, pair.test) not in settled:
+            clean[pair.train] *= 1 - min(pair.probability, 0.999)
+    clean |= {train: 0.0 for (train, _), is_duplicate in settled.items() if is_duplicate}
 
     def gain(pair: Candidate) -> float:
         if (pair.train, pair.test) in settled:

@@ -3,7 +3,7 @@
 import hashlib
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
@@ -30,6 +30,8 @@ def write_page(
     memorization: Mapping[int, float] | None = None,
     influence: Mapping[tuple[int, int], float] | None = None,
     selected: Sequence[int] = (),
+    counting: Collection[tuple[int, int]] = (),
+    rule: str = "",
     calibrated: bool = True,
 ) -> None:
     """Write the review page to `path`, and the images to the folder `images` beside it.
@@ -52,6 +54,10 @@ def write_page(
         Influence by (training, test) example, where known.
     selected : sequence of int
         The selected training examples, which are assigned to buckets.
+    counting : collection of pairs of int
+        The pairs (training, test) that count as duplicates unless they are annotated manually.
+    rule : str
+        Which pairs these are, by the configuration.
     calibrated : bool
         Whether the probabilities are calibrated on images like these. If not, the page states it
         instead of the expected number of selected examples with a duplicate.
@@ -70,6 +76,8 @@ def write_page(
     memorization, influence, settled = memorization or {}, influence or {}, settled or {}
     examples: dict[str, dict[int, dict[str, Any]]] = {"train": {}, "test": {}}
     chosen = set(selected)
+    # examples that count by a pair that is no item
+    leaking = {train for train, _ in {*counting} - {(pair.train, pair.test) for pair in candidates}}
     for place, (side, index) in enumerate(shown):
         example: dict[str, Any] = {
             "place": place,
@@ -80,12 +88,14 @@ def write_page(
         if side == "train":
             example["memorization"] = _rounded(memorization.get(index))
             example["selected"] = index in chosen
+            example["leaks"] = index in leaking
         examples[side][index] = example
     content = {
         "study": study,
         "dataset": dataset.digest(),
         "digest": _digest(study, dataset, candidates, groups),
         "calibrated": calibrated,
+        "rule": rule,
         "classes": dataset.class_names,
         "sheets": asdict(sheets),
         **examples,
@@ -94,6 +104,7 @@ def write_page(
                 **asdict(pair),
                 "influence": _rounded(influence.get((pair.train, pair.test))),
                 "settled": settled.get((pair.train, pair.test)),
+                "counts": (pair.train, pair.test) in counting,
             }
             for pair in candidates
         ],

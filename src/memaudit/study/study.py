@@ -132,6 +132,15 @@ class Study:
         return embedding
 
     @property
+    def duplicate_rule(self) -> str:
+        """Which pairs count as duplicates without an annotation, such as "exact, near (...)"."""
+        duplicates = self.config.duplicates
+        found = {"exact": "exact", "near": f"near (score {duplicates.near:g} or more)"}
+        if self.embedding:
+            found["scene"] = f"scene (probability {duplicates.scene:g} or more)"
+        return ", ".join(found[kind] for kind in duplicates.kinds if kind in found) or "none"
+
+    @property
     def embedding_source(self) -> str | None:
         """The checksum of the file that defines an embedding of the user's own."""
         name = self.embedding or ""

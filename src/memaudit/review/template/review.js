@@ -328,18 +328,33 @@ const SELECTED = Object.keys(content.train).filter((index) => content.train[inde
 const ENOUGH = 0.01; // of the selected examples: a standard deviation below which one may stop ...
 const FEWEST = 50; // ... after so many annotated pairs, which show whether the probabilities hold
 
-/* Probability that a pair is a duplicate, after its annotation. */
-function chance({ key, settled, probability }) {
+/* Probability that a pair is a leak once it is annotated; a published annotation stays as it is. */
+function chance({ key, settled, counts, probability }) {
   const decision = state.decisions.get(key);
   if (decision && decision !== "skip") return decision === "different" ? 0 : 1;
-  return settled === null ? probability : Number(settled);
+  return settled === null ? probability : Number(counts);
+}
+
+/* Whether a pair makes its training example a leak, by the configuration and its annotation. */
+function leaks(item) {
+  const decision = state.decisions.get(item.key);
+  return decision && decision !== "skip" ? decision !== "different" : item.counts;
+}
+
+/* Number of selected examples that the configuration counts as leaks. */
+function counted() {
+  const found = new Set(pairItems.filter(leaks).map(({ train }) => String(train)));
+  return Object.keys(content.train).filter(
+    (train) => content.train[train].selected && (content.train[train].leaks || found.has(train)),
+  ).length;
 }
 
 /* Expected number of selected examples with a duplicate, and its standard deviation. */
 function showUncertainty() {
   const clean = new Map(); // selected training example -> probability of no duplicate
   for (const item of pairItems)
-    if (content.train[item.train].selected) clean.set(item.train, (clean.get(item.train) ?? 1) * (1 - chance(item)));
+    if (content.train[item.train].selected)
+      clean.set(item.train, (clean.get(item.train) ?? Number(!content.train[item.train].leaks)) * (1 - chance(item)));
   let expected = 0, variance = 0;
   for (const none of clean.values()) {
     expected += 1 - none;
@@ -352,14 +367,16 @@ function showUncertainty() {
   const seen = annotated.length
     ? `; ${total(chance)} of ${annotated.length} annotated pairs are duplicates, ${total(({ probability }) => probability).toFixed(1)} expected`
     : "";
+  const rule = `${counted()} of ${SELECTED} selected examples count as leaks (${content.rule || "annotated pairs"})`;
   if (!content.calibrated) {
     $("uncertainty").removeAttribute("title");
-    $("uncertainty").textContent = `Probabilities are calibrated on photographs of CIFAR, not on these images${seen}`;
+    $("uncertainty").textContent =
+      `${rule}; probabilities are calibrated on photographs of CIFAR, not on these images${seen}`;
     return;
   }
   const enough = deviation < ENOUGH * SELECTED && annotated.length >= Math.min(FEWEST, pairItems.length);
   $("uncertainty").textContent =
-    `${expected.toFixed(1)} ± ${deviation.toFixed(1)} of ${SELECTED} selected examples have a duplicate` +
+    `${rule}; after annotating all pairs ${expected.toFixed(1)} ± ${deviation.toFixed(1)} are expected` +
     seen + (enough ? "; you may stop" : "");
 }
 
