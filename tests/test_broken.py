@@ -16,13 +16,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Study
+from conftest import ROOT, Study
 from faults import CONFIG, FAULTS, IMAGES, OTHER, RECIPE, folder, merge, npz, refused, shard, write
 from test_config import merged
 from test_datasets import write_folder
 
 from memaudit.data.dataset import load, save
 from memaudit.models.removals import read_examples
+from memaudit.study import endings
 from memaudit.study.checks import read_config
 from memaudit.study.jobs import job
 from memaudit.study.study import claim
@@ -157,11 +158,19 @@ def test_a_file_where_a_folder_should_be(lab, capsys):
     assert "results/a/it.h5: could not be written (Not a directory)" in text
 
 
-def test_ctrl_c_during_imports_prints_nothing():
-    code = "from memaudit.study.jobs import job\nraise KeyboardInterrupt"
+def test_ctrl_c_during_imports_prints_nothing_and_is_logged(tmp_path):
+    log = tmp_path / "logs" / "1.log"
+    code = f"""from types import SimpleNamespace
+from memaudit.study.jobs import job
+snakemake = SimpleNamespace(log=[{str(log)!r}])
+raise KeyboardInterrupt"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert done.stderr == ""
+    assert endings.failure(log, 0) == "interrupted"
+    for script in ("train", "all_pairs"):  # torch takes seconds
+        first = (ROOT / f"workflow/scripts/{script}.py").read_text().partition("\nfrom ")[2]
+        assert first.startswith("memaudit.study.jobs import job")
 
 
 # --- the same through Snakemake -------------------------------------------------------------------

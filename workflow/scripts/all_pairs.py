@@ -1,10 +1,11 @@
 """Estimate the influence of every training example on every test example, for one recipe."""
 
+from memaudit.study.jobs import job  # isort: skip, first: handles Ctrl-C while torch is imported
+
 from memaudit.data.dataset import load
 from memaudit.models.device import choose_device, describe
 from memaudit.models.shards import Origin, read_shards
 from memaudit.scores.all_pairs import write_all_pairs
-from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
     data = load(snakemake.input.dataset)

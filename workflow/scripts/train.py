@@ -1,5 +1,7 @@
 """Train the models of one shard: one recipe, one removal, a range of trials."""
 
+from memaudit.study.jobs import job  # isort: skip, first: handles Ctrl-C while torch is imported
+
 from pathlib import Path
 
 from memaudit.data.dataset import load
@@ -7,7 +9,6 @@ from memaudit.models.job import ShardJob, TrainingOptions, train_shard
 from memaudit.models.recipe import Recipe
 from memaudit.models.removals import read_examples, training_mask
 from memaudit.models.shards import partial_folder, trials_of
-from memaudit.study.jobs import job
 from memaudit.study.study import claim
 
 shard = snakemake.output[0]

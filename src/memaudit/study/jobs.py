@@ -19,9 +19,15 @@ UNEXPECTED = "unexpected error, "  # begins the last line of a log after a trace
 def _no_interrupt(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Print no traceback on Ctrl-C while a script imports, before `job` can catch it."""
+    """Print no traceback on Ctrl-C while a script imports, before `job` can catch it, but log it.
+
+    Scripts that import torch import this module first.
+    """
     if not issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
+    elif given := getattr(sys.modules["__main__"], "snakemake", None):
+        with suppress(SystemExit), _opened(Path(given.log[0]), "a") as log:
+            Report(log).note("interrupted")
 
 
 sys.excepthook = _no_interrupt
