@@ -3,6 +3,8 @@
 import io
 import os
 import struct
+import subprocess
+import sys
 import unicodedata
 import warnings
 
@@ -52,7 +54,8 @@ def gray(file):
 def test_16_bits_are_scaled_from_their_full_range(write, name):
     file = write(SMOOTH.astype(np.uint16) * 257, name)
     assert (gray(file) == SMOOTH).all()
-    assert read_image(file).levels > 50_000
+    low, high = read_image(file).span
+    assert high - low > 50_000
 
 
 def test_a_pgm_is_scaled_from_its_own_range(tmp_path):
@@ -212,6 +215,23 @@ def test_dark_images_among_16_bit_images_of_full_range_are_named(tmp_path):
     read_image_folder(tmp_path, report=notes.append)
     assert len(notes) == 1 and "1 image: 16 bits, but fewer than" in notes[0]
     assert "train/bee/1.png" in notes[0]
+
+
+def test_narrow_16_bit_images_that_together_span_the_range_are_read(tmp_path):
+    folder(tmp_path, image=lambda n: SMOOTH.astype(np.uint16) * 25 + (0, 28000, 57000)[n % 3])
+    notes = []
+    read_image_folder(tmp_path, report=notes.append)
+    assert notes == []
+
+
+def test_most_images_of_a_small_range_in_16_bits_are_refused(tmp_path):
+    folder(tmp_path, image=lambda n: SMOOTH.astype(np.uint16) * (257 if n < 3 else 1))
+    with pytest.raises(AuditError, match=r"^5 images: 16 bits, but .* as 3 use more of it"):
+        read_image_folder(tmp_path)
+    folder(tmp_path / "half", image=lambda n: SMOOTH.astype(np.uint16) * (257 if n < 4 else 1))
+    notes = []
+    read_image_folder(tmp_path / "half", report=notes.append)
+    assert len(notes) == 1 and "4 images: 16 bits, but fewer than 4,096 values" in notes[0]
 
 
 def test_14_bits_in_16_are_read_with_a_warning(tmp_path):
@@ -404,6 +424,15 @@ def test_warnings_of_pillow_name_the_file(tmp_path, monkeypatch):
     assert "test/ant/0.png" in notes[0]
 
 
+def test_a_file_with_several_warnings_is_counted_once(tmp_path):
+    Image.fromarray(SMOOTH).save(tmp_path / "a.png")
+    with Reader() as reader:
+        for _ in range(2):
+            reader._current.file = tmp_path / "a.png"
+            warnings.warn("odd", UserWarning, stacklevel=1)
+    assert reader.notes() == [f"1 image: Pillow warns: odd ({tmp_path}/a.png)"]
+
+
 def test_too_many_pixels_are_an_error_with_the_file(write, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(AuditError, match=r"a\.png: Image size .*; scale it down"):
@@ -558,6 +587,19 @@ def test_mutated_files_are_read_or_named(tmp_path):
             else:
                 assert picture.pixels.dtype == np.uint8 and picture.pixels.shape[2] == 3
     assert 20 < len(reader.faults) < 180
+
+
+def test_names_in_another_locale_are_not_called_invalid(tmp_path):
+    folder(tmp_path / "images", classes=("ant", "é"), each=1)
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom memaudit.data.image_folder import class_files\n"
+        "faults = []\nclass_files(Path('images/train'), faults)\nprint(ascii(faults))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "Python reads names as ascii in this locale; set PYTHONUTF8=1" in done.stdout, done
 
 
 def test_a_changed_byte_in_a_png_is_noticed(write):

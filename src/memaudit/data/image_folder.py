@@ -1,6 +1,7 @@
 """Read a user's images: `train/<class>/*` and `test/<class>/*`, in any format that Pillow reads."""
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -197,8 +198,14 @@ def visible(folder: Path, faults: list[str]) -> list[Path]:
             entry.name.encode()
             kept.append(entry)
         except UnicodeEncodeError:
-            name = os.fsencode(entry.name).decode(errors="backslashreplace")
-            faults.append(f"{printable(str(folder))}/{name}: the name is not UTF-8; rename it")
+            name, encoding = os.fsencode(entry.name), sys.getfilesystemencoding()
+            try:
+                name.decode()
+                what = f"Python reads names as {encoding} in this locale; set PYTHONUTF8=1"
+            except UnicodeDecodeError:
+                what = "the name is not UTF-8; rename it"
+            shown = name.decode(errors="backslashreplace")
+            faults.append(f"{printable(str(folder))}/{shown}: {what}")
     kept.sort(key=lambda entry: (nfc(entry.name), entry.name))
     for _, group in groupby(kept, key=lambda entry: nfc(entry.name)):
         same = [ascii(entry.name) for entry in group]

@@ -8,7 +8,7 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -42,9 +42,9 @@ _PIXELS_PER_BYTE = {"DDS": 4, "QOI": 64}
 _MARGIN = 2  # images are read at no less than this times the side they are scaled to
 _STRIP = 1 << 22  # pixels that are converted at a time, at least one row
 
-# Values that all 16-bit images of a folder together span, of 65,536.
-_TOO_FEW = 1 << 13  # fewer: refused, 12-bit values would be nearly black
-_FEW = 1 << 15  # fewer: a warning
+# Values that 16-bit images of a folder together span, of 65,536.
+_TOO_FEW = 1 << 13  # fewer, in most images: refused, 12-bit values would be nearly black
+_FEW = 1 << 15  # fewer, in all images: a warning
 # An image that spans fewer than this is named even if others span more.
 _NARROW = 1 << 12
 
@@ -76,7 +76,7 @@ class Picture:
     """An image as it was read.
 
     `pixels` is uint8 (h, w, 3); `size` is width and height before scaling, as it is viewed; `mode`
-    is Pillow's. `levels` is the number of values that a 16-bit image spans, None for other images.
+    is Pillow's. `span` is the lowest and highest value of a 16-bit image, None for other images.
     """
 
     pixels: np.ndarray
@@ -84,7 +84,7 @@ class Picture:
     mode: str
     is_transparent: bool
     has_frames: bool
-    levels: int | None
+    span: tuple[int, int] | None
 
 
 def read_image(file: Path, scale: Scale | None = None) -> Picture:
@@ -171,14 +171,14 @@ class _Depth:
     def saw(self, low: int, high: int) -> None:
         self.low, self.high = min(self.low, low), max(self.high, high)
 
-    def levels(self, mode: str) -> int | None:
-        """Return the number of values spanned; None for 8 bits and one uniform value."""
+    def span(self, mode: str) -> tuple[int, int] | None:
+        """Return the lowest and highest value; None for 8 bits and one uniform value."""
         if self.bits != 16 or (self.low == self.high and self.high > 0):
             return None
         if mode.startswith("I"):
-            return None if self.low == self.high else self.high - self.low + 1
+            return None if self.low == self.high else (self.low, self.high)
         # Pillow keeps the high byte of 16-bit colour: all black may have been 8 bits in 16
-        return self.high - self.low + 256
+        return self.low, self.high + 255
 
 
 def _read(image: Image.Image, scale: Scale | None) -> Picture:
@@ -209,7 +209,7 @@ def _read(image: Image.Image, scale: Scale | None) -> Picture:
         rgb = ImageOps.fit(rgb, (scale.side, scale.side), Image.Resampling.LANCZOS)
     elif scale is not None:
         rgb = rgb.resize(scale.target(*size), Image.Resampling.LANCZOS)
-    return Picture(np.asarray(rgb), size, mode, not opaque, has_frames, depth.levels(mode))
+    return Picture(np.asarray(rgb), size, mode, not opaque, has_frames, depth.span(mode))
 
 
 def _strips(image: Image.Image, factor: int) -> Iterator[tuple[int, Image.Image]]:
@@ -327,8 +327,8 @@ class Reader:
 
     def __init__(self) -> None:
         self.faults: list[str] = []
-        self._noted: dict[str, list[str]] = {}
-        self._deep: list[tuple[str, int]] = []
+        self._noted: dict[str, set[str]] = {}
+        self._deep: dict[str, tuple[int, int]] = {}
         self._current = threading.local()
         self._stack = ExitStack()
 
@@ -369,43 +369,49 @@ class Reader:
             self._note("transparent: laid on white", file)
         if picture.has_frames:
             self._note("several frames or pages: only the first is read", file)
-        if picture.levels is not None:
-            self._deep.append((printable(str(file)), picture.levels))
+        if picture.span is not None:
+            self._deep[printable(str(file))] = picture.span
         return picture
 
     def _note(self, what: str, file: Path) -> None:
-        self._noted.setdefault(what, []).append(printable(str(file)))
+        self._noted.setdefault(what, set()).add(printable(str(file)))
 
     def range_faults(self) -> list[str]:
-        """Return the fault of 16-bit images that together use a small part of the range."""
-        spanned = self._spanned()
-        if spanned is None or spanned >= _TOO_FEW:
+        """Return the fault of 16-bit images most of which use a small part of the range."""
+        narrow = {file: span for file, span in self._deep.items() if _levels(span) < _TOO_FEW}
+        spanned = _levels(*narrow.values())
+        if 2 * len(narrow) <= len(self._deep) or spanned >= _TOO_FEW:
             return []
         bits = max(8, (spanned - 1).bit_length())
+        remedy = f"Multiply the values by {1 << (16 - bits)}"
+        if wider := len(self._deep) - len(narrow):
+            remedy = f"Bring all images to one range, as {wider:,} use more of it"
         what = (
             f"16 bits, but values within {spanned:,} of 65,536, as of {bits} bits: nearly black "
-            f"with 8 bits. Multiply the values by {1 << (16 - bits)}, or save with 8 bits"
+            f"with 8 bits. {remedy}, or save with 8 bits"
         )
-        return [_counted([file for file, _ in self._deep], what)]
+        return [_counted(narrow, what)]
 
     def notes(self) -> list[str]:
         """Return what was done to images, one line per kind, with a count and the first files."""
         lines = [_counted(files, what) for what, files in sorted(self._noted.items())]
-        spanned = self._spanned()
-        if spanned is not None and _TOO_FEW <= spanned < _FEW:
+        spanned = _levels(*self._deep.values())
+        if _TOO_FEW <= spanned < _FEW:
             lines.append(
                 f"The 16-bit images use at most {spanned:,} of 65,536 values and lose contrast; "
                 "rescale them if their true range is smaller than 16 bits"
             )
-        elif narrow := [file for file, levels in self._deep if levels < _NARROW]:
+        elif narrow := [file for file, span in self._deep.items() if _levels(span) < _NARROW]:
             lines.append(_counted(narrow, "16 bits, but fewer than 4,096 values: nearly uniform"))
         return lines
 
-    def _spanned(self) -> int | None:
-        return max((levels for _, levels in self._deep), default=None)
+
+def _levels(*spans: tuple[int, int]) -> int:
+    """Return the number of values that images together span; 0 without images."""
+    return max(high for _, high in spans) - min(low for low, _ in spans) + 1 if spans else 0
 
 
-def _counted(files: Sequence[str], what: str) -> str:
+def _counted(files: Collection[str], what: str) -> str:
     files = sorted(files)
     count = f"{len(files):,} image{'s' if len(files) > 1 else ''}"
     return f"{count}: {what} ({', '.join(files[:3])}{', ...' if len(files) > 3 else ''})"
