@@ -1,7 +1,9 @@
 """Datasets in .npz files, as MedMNIST and Keras write them."""
 
 import csv
+import errno
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import yaml
 from conftest import ROOT
 
 from memaudit.cli import main
+from memaudit.cli.scores import _read as read_scores
 from memaudit.data import mapped
 from memaudit.data.arrays import ArrayFile, read_arrays
 from memaudit.duplicates.files import read_sides
@@ -169,6 +172,19 @@ def test_what_is_no_npz_file_is_refused(tmp_path, medmnist, saved):
     ):
         with pytest.raises(AuditError, match=rf"{name}: {message}"):
             ArrayFile(tmp_path / name)
+
+
+def test_a_failing_disk_is_not_called_damage(medmnist, saved, monkeypatch):
+    path = saved(medmnist)
+
+    def fail(*arguments):
+        raise OSError(errno.EIO, "Input/output error")
+
+    # zipfile answers with "File is not a zip file"
+    monkeypatch.setattr(zipfile, "_EndRecData", fail)
+    for read in (ArrayFile, lambda path: read_scores(path, None)):
+        with pytest.raises(AuditError, match=r"mine\.npz: cannot be read \(Input/output error\)"):
+            read(path)
 
 
 def test_a_study_is_proposed(medmnist, saved, tmp_path, monkeypatch, capsys):

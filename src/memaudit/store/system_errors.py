@@ -44,6 +44,9 @@ def system_error(path: str | Path, error: BaseException) -> UnreadableError | No
     A file that is missing is no such error.
     """
     number = error_number(error)
+    cause = error.__context__
+    if number is None and isinstance(cause, OSError) and cause.errno in _HINTS:
+        number = cause.errno  # zipfile calls every file that it cannot read no zip file
     if number in (None, errno.ENOENT):
         return None
     hint = _HINTS.get(number, "")
