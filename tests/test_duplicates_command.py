@@ -165,6 +165,31 @@ def test_command_on_a_dataset_file(small_dataset, tmp_path, capsys):
     assert f"{small_dataset.n_test} test images compared with" in capsys.readouterr().out
 
 
+def discs(rng, number):
+    """Black discs on white, of any place and size."""
+    y, x = np.mgrid[:48, :48]
+    centers, radii = rng.integers(12, 36, (number, 2, 1, 1)), rng.integers(4, 12, (number, 1, 1))
+    inside = (x - centers[:, 0]) ** 2 + (y - centers[:, 1]) ** 2 < radii**2
+    return np.repeat(np.where(inside, 0, 255).astype(np.uint8)[..., None], 3, axis=3)
+
+
+@pytest.mark.parametrize("within", [[], ["--within-train"]])
+def test_a_threshold_that_random_pairs_reach_is_stated(tmp_path, capsys, within):
+    labels = {"train_labels": np.arange(40) % 2, "test_labels": np.arange(20) % 2}
+    rng = np.random.default_rng(3)
+    for name, images in (
+        ("discs", (discs(rng, 40), discs(rng, 20))),
+        ("scenes", np.split(to_uint8(scenes(rng, 60, 32)), [40])),
+    ):
+        images[1][0] = images[0][0][:, ::-1]  # a near-duplicate
+        file = tmp_path / f"{name}.npz"
+        np.savez(file, train_images=images[0], test_images=images[1], **labels)
+        assert main(["duplicates", str(file), "-o", str(tmp_path / "pairs.csv"), *within]) == 0
+        said = capsys.readouterr().out
+        assert ("random pairs of different images" in said) == (name == "discs")
+        assert name == "scenes" or "too simple or too alike" in said
+
+
 def test_a_class_may_be_on_one_side_only(folder, tmp_path):
     shutil.copytree(folder / "train", tmp_path / "train")
     shutil.copytree(folder / "test" / "bee", tmp_path / "test" / "wasp")

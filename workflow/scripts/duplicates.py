@@ -2,6 +2,8 @@
 
 from memaudit import duplicates
 from memaudit.data.dataset import load
+from memaudit.duplicates.finder import random_scores
+from memaudit.duplicates.summary import random_warning
 from memaudit.study.jobs import job
 
 with job(snakemake.log[0]) as report:
@@ -56,3 +58,7 @@ with job(snakemake.log[0]) as report:
         f"{counts['exact']} test images have an exact duplicate in the training set, "
         f"{counts['near']} a near-duplicate, {counts['scene']} another photograph of the scene"
     )
+    if counts["near"]:
+        scores = random_scores(data.train_images, data.test_images)
+        if warning := random_warning(scores, params.near):
+            report.say(warning)

@@ -229,6 +229,10 @@ def _run(options: argparse.Namespace) -> None:
     files.write_pairs(pairs, options.output, train.names, last.names, columns)
     print(text)
     print(f"{len(pairs):,} pair{'' if len(pairs) == 1 else 's'}, best first: {options.output}")
+    if (pairs.kind == "near").any():
+        scores = finder.random_scores(train.images, last.images)
+        if warning := summary.random_warning(scores, options.near):
+            print(warning)
 
 
 def _note(text: str) -> None:

@@ -5,7 +5,9 @@ several ways, is compared with every training image by whitened pixels and white
 histograms. Verification: the test image is laid over each candidate at many scales and shifts, and
 the highest correlation of the locally normalised grey images is kept. Score: that correlation is
 rescaled by the chance level, which the test image's other candidates set, so that plain shapes and
-stock views, which resemble many images, score low; agreeing colours raise it.
+stock views, which resemble many images, score lower; agreeing colours raise it.
+
+Where that is not enough, as for discs on white, `random_scores` shows it.
 """
 
 import hashlib
@@ -35,6 +37,7 @@ LISTED = 5  # training images listed per test image
 _BLOCK = 250  # test images at a time, at most
 _SIMILARITIES = 1 << 24  # similarities at a time, at most: 64 MiB
 _CANDIDATES = 25  # training images verified per test image
+_RANDOM = 100  # test images that are compared with random training images
 _IDENTICAL = 20  # training images listed per test image that are identical to it
 TRANSFORMS = ("rotate", "flip", "negative")  # what can be searched besides mirroring
 
@@ -248,6 +251,25 @@ def _search(task: _Task, progress: Progress | None) -> Iterator[tuple[int, dict[
             yield from enumerate(best, start)
             if progress is not None:
                 progress(start + len(block), len(test_images))
+
+
+def random_scores(train_images: np.ndarray, test_images: np.ndarray) -> np.ndarray:
+    """Return the scores of up to 2,500 random pairs of different images, (p,).
+
+    Where more than a few reach the threshold of near-duplicates, it is too low for such images.
+    """
+    rng = np.random.default_rng(0)
+    tests = rng.permutation(len(test_images))[:_RANDOM]
+    count = min(_CANDIDATES, len(train_images))
+    rows = np.stack([rng.permutation(len(train_images))[:count] for _ in tests])
+    with torch.inference_mode(), own_cores():
+        likeness = verify(train_images, square(test_images[tests]), torch.from_numpy(rows))
+        scores = score_of(likeness).numpy()
+    differ = [
+        [not np.array_equal(test_images[test], train_images[row]) for row in group]
+        for test, group in zip(tests, rows, strict=True)
+    ]
+    return np.asarray(scores[np.array(differ)])
 
 
 @contextmanager

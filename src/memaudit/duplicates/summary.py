@@ -10,6 +10,8 @@ from memaudit.data.image_folder import Side
 from memaudit.duplicates.finder import Pairs
 from memaudit.names import printable
 
+TOO_OFTEN = 0.01  # share of random pairs that reach the threshold, for a warning
+_FEWEST, _HIGHEST = 5, 0.97  # of these pairs; threshold that is advised
 SHOWN = 3  # clusters and pairs named at most
 PHOTOGRAPHS = (
     "The default of --near was set on photographs: for other kinds of images, inspect the pairs of "
@@ -104,6 +106,24 @@ def summarize_within(pairs: Pairs, side: Side, *, near: float, review: float) ->
     if len(found):
         lines.append("Keep all images of a cluster on the same side of any train-test split.")
     return "\n".join(lines)
+
+
+def random_warning(scores: np.ndarray, near: float) -> str:
+    """Return a warning if random pairs, with these scores, reach `near` too often; else ""."""
+    count = int((scores >= near).sum())
+    if count < _FEWEST or count <= TOO_OFTEN * len(scores):
+        return ""
+    enough = float(np.quantile(scores, 1 - TOO_OFTEN / 10))
+    remedy = f"Set the threshold to more than {enough:.2f}, which 1 in 1,000 random pairs reaches"
+    if enough > _HIGHEST:
+        remedy = "No threshold separates duplicates here: rely on kind exact"
+    return (
+        f"warning: {count:,} of {len(scores):,} random pairs of different images "
+        f"({100 * count / len(scores):.1f}%) also reach the score {near:g} of near-duplicates. "
+        "Unless most of these images are copies of a few, they are too simple or too alike for the "
+        "search (shapes, drawings, digits): pairs of kind near need not be duplicates, and their "
+        f"probabilities, calibrated on photographs, are too high. {remedy}, and inspect the pairs."
+    )
 
 
 def _duplicates(pairs: Pairs) -> Pairs:
