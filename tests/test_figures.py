@@ -1,5 +1,8 @@
 """Figures 1 to 3: what they show, and that they can be drawn."""
 
+import os
+import subprocess
+import sys
 from dataclasses import fields
 
 import matplotlib.pyplot as plt
@@ -31,6 +34,14 @@ from memaudit.scores.rescored import Scored
 from memaudit.scores.selection import Pair
 
 NAN = float("nan")
+
+
+def test_a_backend_that_a_notebook_sets_is_not_used():
+    environment = os.environ | {"MPLBACKEND": "module://not_installed.backend_inline"}
+    code = "import memaudit.figures.drops, matplotlib; print(matplotlib.get_backend())"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip().lower() == "agg", done.stderr
 
 
 def pair(train, test, memorization, influence):
