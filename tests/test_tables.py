@@ -61,6 +61,11 @@ def test_a_damaged_cell_is_named(tmp_path):
         tables.read_rows(tmp_path / "rows.csv", Row)
 
 
+def test_a_file_saved_by_excel_is_read(tmp_path):
+    (tmp_path / "rows.csv").write_text("example,score\r\n7,0.5\r\n", encoding="utf-8-sig")
+    assert tables.read(tmp_path / "rows.csv", {"example": int, "score": float}) == [[7, 0.5]]
+
+
 def test_a_file_written_before_a_column_existed_is_read(tmp_path):
     @dataclass(frozen=True)
     class Later:

@@ -58,7 +58,7 @@ def _cell(value: Any, digits: str) -> str:
 
 def read_texts(path: str | Path) -> list[dict[str, str]]:
     """Read a CSV file as text, one dictionary per row."""
-    with open(path, newline="", encoding="utf-8") as file:
+    with open(path, newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
 
@@ -73,7 +73,7 @@ def read(
     remedy = remedy or store.rebuild_hint(path)
     rows = []
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:  # Excel writes the mark
             reader = csv.DictReader(file)
             if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
                 raise _broken(path, remedy, f": there is no column {missing[0]!r}")
@@ -210,7 +210,7 @@ def write_rows(path: str | Path, kind: type[Row], rows: Iterable[Row]) -> None:
 def header(path: str | Path) -> list[str]:
     """Return the columns of a CSV file; none if it cannot be read."""
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:
             return next(csv.reader(file), [])
     except (OSError, UnicodeDecodeError, csv.Error):
         return []
