@@ -2,9 +2,11 @@
 
 import shutil
 import subprocess
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import yaml
@@ -14,7 +16,7 @@ from memaudit.cli import main
 from memaudit.data.survey import Survey
 from memaudit.study import model_times
 from memaudit.study.plan import Machine
-from memaudit.study.proposal import SIZES, dataset_name, propose
+from memaudit.study.proposal import SIZES, dataset_name, free_name, propose
 from memaudit.study.study import Study
 
 CPU = Machine("cpu", 2)
@@ -201,7 +203,25 @@ def test_images_are_not_enlarged():
 def test_names_of_datasets():
     assert dataset_name("my photos (new)") == "my_photos_new"
     assert dataset_name("cifar10") == "cifar10_images"
-    assert dataset_name("...") == "images"
+    assert dataset_name("...") == "images" and dataset_name("café") == "cafe"
+    names = {dataset_name(name) for name in ("日本", "中国", "фото", "images")}
+    assert len(names) == 4 and all(name.isascii() for name in names)
+    # the same in both Unicode normal forms
+    assert len({dataset_name(unicodedata.normalize(form, "が")) for form in ("NFC", "NFD")}) == 1
+
+
+def test_a_name_of_other_images_is_not_proposed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    a, b = tmp_path / "a/photos", tmp_path / "b/photos"
+    assert free_name(a) == free_name(b) == "photos"
+    study = "dataset: {kind: image_folder, name: photos, image_folder: {path: a/photos}}\n"
+    (tmp_path / "study.yaml").write_text(study)
+    (tmp_path / "broken.yaml").write_text("{")
+    assert (free_name(a), free_name(b)) == ("photos", "photos_2")
+    (tmp_path / "data").mkdir()
+    with h5py.File("data/photos_2.h5", "w") as file:
+        file.attrs["settings"] = '{"kind": "image_folder", "path": "elsewhere"}'
+    assert (free_name(a), free_name(b)) == ("photos", "photos_3")
 
 
 def stated(kind, network="tiny", **options) -> float:

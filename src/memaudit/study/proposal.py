@@ -1,11 +1,22 @@
 """Propose a study of a folder of images that fits a machine and a number of hours."""
 
+import hashlib
 import math
 import re
+import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
 
+import yaml
+
+from memaudit.data.dataset import read_settings
+from memaudit.data.image_folder import folder_at
 from memaudit.data.survey import Survey
+from memaudit.names import nfc
 from memaudit.study.model_times import Training, stated_seconds
 from memaudit.study.plan import Machine
 
@@ -127,7 +138,7 @@ def _sized(
     fitting = (size for size in SIZES if option.seconds * _weight(*size) <= budget)
     models, trials = next(fitting, SIZES[-1])
     return Proposal(
-        name=name or dataset_name(option.found.root.resolve().name.removesuffix(".npz")),
+        name=name or free_name(option.found.root),
         kind=option.found.kind,
         path=str(option.found.root),
         is_gray=option.found.is_gray,
@@ -147,7 +158,30 @@ def _sized(
     )
 
 
+def free_name(images: Path) -> str:
+    """Return a name of a dataset for images that no study of the working folder has for others."""
+    name, taken = dataset_name(images.resolve().name.removesuffix(".npz")), _other_names(images)
+    numbered = (f"{name}_{number}" for number in count(2))
+    return next(each for each in chain([name], numbered) if each not in taken)
+
+
+def _other_names(images: Path) -> set[str]:
+    """Return the names of datasets of other images in configurations and files written here."""
+    found: list[tuple[str, Any]] = []
+    for file in Path().glob("*.y*ml"):
+        with suppress(OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+            dataset = yaml.safe_load(file.read_text(encoding="utf-8"))["dataset"]
+            found.append((dataset["name"], dataset[dataset["kind"]].get("path")))
+    found += [(file.stem, read_settings(file).get("path")) for file in Path("data").glob("*.h5")]
+    own = images.resolve()
+    return {name for name, path in found if not path or folder_at(path).resolve() != own}
+
+
 def dataset_name(folder: str) -> str:
     """Return a valid name of a dataset for a folder."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "_", folder).strip("._")[:60] or "images"
+    plain = unicodedata.normalize("NFKD", folder)
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", re.sub(r"[\u0300-\u036f]", "", plain))
+    name = name.strip("._")[:60] or "images"
+    if any(character.isalnum() and not character.isascii() for character in plain):
+        name = f"{name}_{hashlib.sha256(nfc(folder).encode()).hexdigest()[:6]}"
     return f"{name}_images" if name in ("cifar10", "cifar100") else name
