@@ -249,7 +249,7 @@ def test_the_remedy_for_damage_begins_with_what_is_lost(path):
         assert np.all(file["seconds"][:] == 1)
     path.write_bytes(path.read_bytes()[:3000])
     message = failed()
-    loss = "Unless you have a copy, 2 models, about 1 minute of training, will be trained again. "
+    loss = "Unless you have a copy, 2 models, about 2 seconds of training, will be trained again. "
     assert f"{loss}To rebuild it: rm -f {SHARD}" in message
     Path(other).unlink()
     assert "Unless you have a copy, 2 models will be trained again. To rebuild" in failed()

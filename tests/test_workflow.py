@@ -266,8 +266,43 @@ def test_until_says_what_to_name_instead(study):
         done = study.snakemake(*spelling.get(rule, ["--until", rule]), "-n", check=False)
         assert done.returncode != 0
         assert f"instead: snakemake results/small/{file}" in done.stderr + done.stdout
-    done = study.snakemake("--omit-from", "selection", "-n")
-    assert "Nothing to be done" in done.stdout + done.stderr
+    for omitting in (["--omit-from", "selection"], ["-O", "selection"]):
+        done = study.snakemake(*omitting, "-n", check=False)
+        assert done.returncode != 0
+        assert "--omit-from does not work with the checkpoints" in done.stderr + done.stdout
+
+
+def test_a_damaged_dataset_is_one_error(study):
+    (study.folder / "data/small.h5").write_bytes(b"junk")
+    done = study.snakemake("-n", check=False)
+    text = done.stdout + done.stderr
+    assert done.returncode != 0 and "small.h5: damaged or of another kind" in text
+    assert "Traceback" not in text
+
+
+def test_models_of_other_images_are_not_replaced(study):
+    before = {
+        p: p.read_bytes() for p in [*study.results.rglob("*.h5"), *study.folder.glob("data/*")]
+    }
+    study.config["dataset"]["longtail"]["noise"] += 1
+    done = study.snakemake(check=False)
+    assert done.returncode != 0
+    found = re.search(
+        r"small/models: (\d+) finished models were trained on other images", done.stderr
+    )
+    assert found and int(found[1]) == 60 + 10 * 3
+    assert {p: p.read_bytes() for p in before} == before
+
+
+def test_models_that_will_be_replaced_are_counted(study):
+    study.config["recipes"]["weight_decay"]["weight_decay"] = 0.01
+    words = "21 finished models (7 shards in results/small/models) were trained with other settings"
+    for arguments in (["-n"], ["plan"]):
+        done = study.snakemake(*arguments)
+        text = " ".join((done.stdout + done.stderr).split())
+        assert f"{words} (recipes.weight_decay.weight_decay) and will be replaced" in text
+    study.config["recipes"]["weight_decay"]["weight_decay"] = 0.005
+    assert "will be replaced" not in study.snakemake("-n").stderr
 
 
 def test_images_that_did_not_change_train_nothing(study):

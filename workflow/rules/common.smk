@@ -11,7 +11,7 @@ try:
     from memaudit.errors import AuditError
     from memaudit.models.network_names import network_source
     from memaudit.models.shards import holds_margins, trials_of
-    from memaudit.study import model_times, plan, progress, trained
+    from memaudit.study import images, model_times, plan, progress, trained
     from memaudit.study.checks import check_files
     from memaudit.study.config import ABOVE, LISTED, TOP
     from memaudit.study.study import EXAMPLE_FIGURES, FIGURES, Study, check_owner
@@ -47,6 +47,7 @@ try:
         plan.size_jobs(study, machine())
     # the jobs of a cluster parse this file, too: files are checked once, by the main process
     if workflow.is_main_process:
+        images.known(study)
         for path, name in study.needed_files.items():
             if Path(path).exists():
                 fetch_file(name, study.sources, "data", report=lambda line: None)

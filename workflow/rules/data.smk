@@ -41,5 +41,7 @@ checkpoint dataset:
         sources=study.sources if study.cifar else None,
         settings=study.image_settings,
         seed=study.config.seed if study.is_synthetic else None,
+        # a params function of `resources` is not a rerun trigger
+        results=lambda wildcards, resources: study.results,
     script:
         "../scripts/dataset.py"

@@ -36,6 +36,7 @@ def before_training():
     train = [job for job in jobs() if job.rule.name == "train" and workflow.dag.needrun(job)]
     if not workflow.non_local_exec:
         refuse_to_train(train)
+    warn_of_replaced(job.output[0] for job in train)
     if train and sizes_jobs:
         study.record_jobs()
     try:
@@ -47,6 +48,12 @@ def before_training():
             f"{models:,} models were trained without keeping margins and are trained again "
             "(memorization.store_margins = true)"
         )
+
+
+def warn_of_replaced(shards):
+    """Warn of finished models that would be replaced."""
+    if warning := trained.replaced(study, shards):
+        logger.warning(warning)
 
 
 def refuse_to_train(train):
@@ -140,32 +147,45 @@ def until_targets(name):
     return [re.sub(r"\{(\w+)[^}]*\}", lambda m: known.get(m[1], m[1]), f) for f in files]
 
 
-def until_names():
-    """Return the arguments of --until; Snakemake keeps them from a workflow while it is parsed."""
-    names, is_until = [], False
+def stopping_options():
+    """Return the values of --until and --omit-from; Snakemake keeps them from a workflow while it
+    is parsed.
+    """
+    names, option = {"until": [], "omit-from": []}, None
     for argument in sys.argv[1:]:
-        # -U, also with flags before it or the value behind it; --until, which may be shortened
-        if found := re.fullmatch("-[FRknpr]*U(.*)|--unt(?:il?)?(?:=(.*))?", argument):
-            is_until = True
-            names += [value.lstrip("=") for value in found.groups() if value]
+        # -U or -O, also with flags before it or the value behind it; the long ones may be shortened
+        if found := re.fullmatch(
+            "-[FRknpr]*([UO])(.*)|--(unt(?:il?)?|o(?:m[a-z-]*)?)(?:=(.*))?", argument
+        ):
+            option = names["until" if (found[1] or found[3])[0] in "Uu" else "omit-from"]
+            option += [value.lstrip("=") for value in (found[2], found[4]) if value]
         elif argument.startswith("-"):
-            is_until = False
-        elif is_until:
-            names.append(argument)
+            option = None
+        elif option is not None:
+            option.append(argument)
     return names
 
 
 def refuse_until(names):
-    """Stop a run with --until: Snakemake (9.27) ends it after a checkpoint, with status 0."""
-    if not names:
+    """Stop a run with --until or --omit-from: Snakemake (9.27) ends it after a checkpoint, with
+    status 0.
+    """
+    option = next((option for option, values in names.items() if values), None)
+    if option is None:
         return
-    targets = [file for name in names for file in until_targets(name)]
-    shown = " ".join(targets[:3]) + (f" (and {len(targets) - 3} more)" if len(targets) > 3 else "")
-    raise WorkflowError(
-        "--until does not work with the checkpoints of this workflow: Snakemake would end without "
-        f"an error and without these files. Name them as targets instead: snakemake {shown}"
+    why = (
+        f"--{option} does not work with the checkpoints of this workflow: Snakemake would end without "
+        "an error and without the files."
     )
+    if option == "omit-from":
+        raise WorkflowError(f"{why} Name the files that you want as targets instead")
+    targets = [file for name in names[option] for file in until_targets(name)]
+    shown = " ".join(targets[:3]) + (f" (and {len(targets) - 3} more)" if len(targets) > 3 else "")
+    raise WorkflowError(f"{why} Name them as targets instead: snakemake {shown}")
 
 
 if workflow.is_main_process:
-    refuse_until(until_names())
+    refuse_until(stopping_options())
+    # onstart is not run
+    if any(re.fullmatch("--dry-?run|-[FRknpr]*n[FRknpr]*", option) for option in sys.argv[1:]):
+        warn_of_replaced(study.shards_of(study.models))

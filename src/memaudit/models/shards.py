@@ -1,5 +1,6 @@
 """Shards: HDF5 files of trained models, one per recipe, removal and range of trials."""
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -52,6 +53,19 @@ def trials_of(chunk: str) -> range:
     return range(int(first), int(last) + 1)
 
 
+def n_trials(path: Path) -> int:
+    """Return the number of models in a file, from its name; 0 for one of another name."""
+    named = TRIALS.fullmatch(path.stem)
+    return int(named[2] or named[1]) - int(named[1]) + 1 if named else 0
+
+
+def identity_in(path: Path) -> str:
+    """Return the identity of the models in a file, without verifying it; "" if there is none."""
+    with suppress(OSError), h5py.File(path, "r", locking=False) as file:
+        return str(file.attrs.get("identity", ""))
+    return ""
+
+
 def partial_folder(path: str | Path) -> Path:
     """Return the folder beside an unfinished shard, for its finished models and checkpoints."""
     path = Path(path)
@@ -68,12 +82,13 @@ def reading_shard(path: str | Path) -> Iterator[h5py.File]:
 def rebuild_hint(path: str | Path) -> str:
     """Return what is lost with a shard, and the command that trains its models again."""
     path = Path(path)
-    named = TRIALS.fullmatch(path.stem)
-    models = int(named[2] or named[1]) - int(named[1]) + 1 if named else 0
+    models = n_trials(path)
     seconds = seconds_per_model([*path.parent.glob("*.h5"), *path.parent.parent.glob("*/*.h5")])
     lost = _counted(models, "model") if models else "its models"
     if models and seconds:
-        lost += f", about {_counted(max(1, round(models * seconds / 60)), 'minute')} of training,"
+        total = models * seconds
+        time = (total, "second") if total < 60 else (total / 60, "minute")
+        lost += f", about {_counted(math.ceil(time[0]), time[1])} of training,"
     return f"Unless you have a copy, {lost} will be trained again. {store.rebuild_hint(path)}"
 
 

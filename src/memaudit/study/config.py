@@ -627,7 +627,9 @@ class Config(_Section):
         ),
     ] = _key(
         "Folder for the results, relative to the working folder. It belongs to one dataset "
-        "(named in `dataset.txt`); a study of another dataset is refused.",
+        "(named in `dataset.txt`); a study of another dataset is refused, and so are other images "
+        "of the same name until `models` in it is deleted. Models of other recipes are replaced; "
+        "a dry run, `memaudit plan` and the start of a run say how many.",
         "results",
         rebuilds="everything but the dataset",
     )

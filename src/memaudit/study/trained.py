@@ -1,17 +1,20 @@
-"""Which models of a study are trained already, by the content of the shards."""
+"""Which models of a study are trained already, and which a run would replace, by their shards."""
 
+import json
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from memaudit import store
-from memaudit.models.identity import model_identity
+from memaudit.errors import AuditError
+from memaudit.models.identity import model_identity, read_identity
 from memaudit.models.network_names import network_source
 from memaudit.models.recipe import Recipe
 from memaudit.models.removals import read_examples, training_mask
-from memaudit.models.shards import find_models, trials_of
+from memaudit.models.shards import find_models, identity_in, n_trials, trials_of
 from memaudit.study.study import Study
 
 
@@ -75,6 +78,63 @@ def identity_of(study: Study, recipe_name: str, removal: str) -> str:
         network_source=network_source(recipe.network),
         subset_fraction=fraction if removal == "subset" else None,
     )
+
+
+def replaced(study: Study, shards: Iterable[str | Path]) -> str:
+    """Return a warning of finished models that training the shards would replace, or "".
+
+    Those of another recipe, seed or dataset count, not those of another list of examples.
+    """
+    if not Path(study.digest).exists():
+        return ""
+    models, files, differences = 0, 0, set[str]()
+    for shard in map(Path, shards):
+        if not shard.exists() or not (text := identity_in(shard)):
+            continue
+        recipe, removal = shard.parts[-3:-1]
+        wanted = identity_of(study, recipe, removal)
+        if found := _differences(recipe, text, wanted):
+            differences |= found
+            files += 1
+            models += n_trials(shard)
+    if not models:
+        return ""
+    return (
+        f"{models:,} finished models ({files:,} shards in {study.results}/models) were trained "
+        f"with other settings ({', '.join(sorted(differences))}) and will be replaced. To keep "
+        "them, set results to another folder"
+    )
+
+
+def _differences(recipe: str, one: str, other: str) -> set[str]:
+    """Return the settings in which two identities differ."""
+    if one == other:
+        return set()
+    try:
+        a, b = read_identity(one), read_identity(other)
+    except (KeyError, TypeError, ValueError):
+        return {"version of memaudit"}
+    settings = [name for name in b["recipe"] if a["recipe"].get(name) != b["recipe"][name]]
+    others = [name for name in b if name != "recipe" and a.get(name) != b[name]]
+    return {f"recipes.{recipe}.{name}" for name in settings} | set(others)
+
+
+def refuse_other_images(results: str | Path, digest: str) -> None:
+    """Raise AuditError if a results folder has models of images of another digest."""
+    models = Path(results) / "models"
+    shards = [*models.glob("*/*/*.h5"), *models.glob("*/*/.*.partial/*.h5")]
+    other = []
+    for shard in shards:
+        with suppress(KeyError, TypeError, ValueError):
+            if json.loads(identity_in(shard))["dataset"] != digest:
+                other.append(n_trials(shard))
+    if other:
+        raise AuditError(
+            f"{models}: {sum(other):,} finished models were trained on other images than this "
+            "configuration has, and would be replaced. Nothing was overwritten. To keep them, set "
+            f"results and dataset.name to other names; to replace them, delete {models} and run "
+            "again"
+        )
 
 
 @cache
