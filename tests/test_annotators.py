@@ -47,7 +47,7 @@ def test_agreement_by_item(files):
     pairs, groups = agreement(a, b)
     assert (pairs.both, pairs.same_word, pairs.same_side) == (4, 2, 3)
     assert (pairs.only_a, pairs.only_b) == (1, 1)  # 6 by A only; 5, which A skipped, by B
-    assert (groups.both, groups.same_side) == (1, 0)
+    assert (groups.both, groups.same_side) == (3, 0)  # by pairs of training examples
     assert disagreements(a, b) == [("duplicate", (4,), (4,)), ("group", (1, 2, 3), (5,))]
 
 
@@ -87,3 +87,30 @@ def test_merge_keeps_what_one_decided(files):
     merged, left = merge(a, b, {})
     assert merged["duplicate", (6,), (6,)] == "near" and len(left) == 2
     assert not merged.keys() & set(left)
+
+
+def test_groups_are_compared_by_their_pairs(tmp_path, capsys):
+    """A's group is larger than B's, as after training more models."""
+    texts = {
+        "a": "group,3 11 12 40,5,near\ngroup,7 8,5,same\n",
+        "b": "group,3 11 12,5,different\ngroup,7 8,6,near\n",
+        "c": "group,3 11 12,5,different\nduplicate,1,1,same\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.csv").write_text("item,train,test,decision\n" + text)
+    a, b = (read_words(tmp_path / f"{name}.csv") for name in "ab")
+    (groups,) = agreement(a, b)
+    assert (groups.both, groups.same_side, groups.only_a, groups.only_b) == (4, 1, 3, 0)
+    keys = [("group", (3, 11, 12), (5,)), ("group", (3, 11, 12, 40), (5,))]
+    assert disagreements(a, b) == keys and merge(a, b, {})[1] == keys
+    paths = [str(tmp_path / f"{name}.csv") for name in "abc"]
+    merged = tmp_path / "merged.csv"
+    more = ["--adjudicated", paths[2], "--merged", str(merged)]
+    assert main(["annotations", "compare", *paths[:2], *more]) == 0
+    assert "neither annotated 1 of the adjudicated items" in capsys.readouterr().out
+    together = read_decisions(merged).together  # the workflow takes it
+    assert [pair for pair, is_one in together.items() if is_one] == [
+        *((3, 40), (7, 8), (11, 40), (12, 40))
+    ] and len(together) == 7
+    assert main(["annotations", "compare", paths[2], paths[2]]) == 0
+    assert "100.0% agree (kappa undefined: all are alike)" in capsys.readouterr().out

@@ -9,6 +9,7 @@ from memaudit import tables
 from memaudit.buckets.decisions import (
     COLUMNS,
     DIFFERENT,
+    GROUP,
     ITEMS,
     SKIP,
     Line,
@@ -18,16 +19,18 @@ from memaudit.buckets.decisions import (
 
 NEAR = "near"
 Key = tuple[str, tuple[int, ...], tuple[int, ...]]  # item, training examples, test examples
+Pair = tuple[str, int, int]  # item, training example, test example or other training example
 Words = dict[Key, str]  # what an annotator decided, by item
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two annotators agree on the items of one kind that both decided.
+    """How far two annotators agree on the pairs of examples of one kind of item.
 
-    `same_word` of the `both` items have the same decision, `same_side` agree on whether it is
-    `different`; `kappa` is Cohen's for the latter (NaN where one always decides alike). `only_a`
-    and `only_b` were decided by one of them.
+    A group counts by its pairs of training examples. Of the pairs that `both` decided, `same_word`
+    have the same decision, and `same_side` agree on whether it is `different`; `kappa` is Cohen's
+    for the latter (NaN if all decisions are alike). `only_a` and `only_b` were decided by one of
+    them.
     """
 
     item: str
@@ -50,21 +53,33 @@ def _key(line: Line) -> Key:
     return line.item, line.train, line.test
 
 
+def by_pair(words: Mapping[Key, str]) -> dict[Pair, str]:
+    """Return the decision on each pair of examples: of a group, on every two training examples."""
+    return {pair: word for key, word in words.items() for pair in _pairs(key)}
+
+
+def _pairs(key: Key) -> list[Pair]:
+    return [(key[0], *pair) for pair in Line(*key, "").pairs()]
+
+
 def agreement(a: Words, b: Words) -> list[Agreement]:
     """Return the agreement for each kind of item that one of them decided."""
     found = []
+    one, two = by_pair(a), by_pair(b)
     for item in ITEMS:
-        both = sorted(key for key in a.keys() & b.keys() if key[0] == item)
-        only = [sum(key[0] == item for key in one.keys() - two.keys()) for one, two in _ways(a, b)]
+        both = sorted(pair for pair in one.keys() & two.keys() if pair[0] == item)
+        only = [sum(pair[0] == item for pair in x.keys() - y.keys()) for x, y in _ways(one, two)]
         if both or any(only):
-            same_word = sum(a[key] == b[key] for key in both)
-            sides = [(a[key] == DIFFERENT, b[key] == DIFFERENT) for key in both]
-            same_side = sum(one == other for one, other in sides)
+            same_word = sum(one[pair] == two[pair] for pair in both)
+            sides = [(one[pair] == DIFFERENT, two[pair] == DIFFERENT) for pair in both]
+            same_side = sum(x == y for x, y in sides)
             found.append(Agreement(item, len(both), same_word, same_side, kappa(sides), *only))
     return found
 
 
-def _ways(a: Words, b: Words) -> Sequence[tuple[Words, Words]]:
+def _ways(
+    a: dict[Pair, str], b: dict[Pair, str]
+) -> Sequence[tuple[dict[Pair, str], dict[Pair, str]]]:
     return (a, b), (b, a)
 
 
@@ -79,25 +94,55 @@ def kappa(judgments: Sequence[tuple[object, object]]) -> float:
     return (observed - expected) / (1 - expected) if expected < 1 else float("nan")
 
 
+def _contradicted(a: Mapping[Key, str], b: Mapping[Key, str]) -> set[Pair]:
+    """Return the pairs of examples that one annotator calls different and the other does not."""
+    one, two = by_pair(a), by_pair(b)
+    both = one.keys() & two.keys()
+    return {pair for pair in both if (one[pair] == DIFFERENT) != (two[pair] == DIFFERENT)}
+
+
 def disagreements(a: Words, b: Words) -> list[Key]:
-    """Return the items that one annotator calls different and the other does not, sorted."""
-    both = a.keys() & b.keys()
-    return sorted(key for key in both if (a[key] == DIFFERENT) != (b[key] == DIFFERENT))
+    """Return the items with a pair that one calls different and the other does not, sorted."""
+    wrong = _contradicted(a, b)
+    return sorted(key for key in a.keys() | b.keys() if wrong.intersection(_pairs(key)))
 
 
 def merge(a: Words, b: Words, adjudicated: Mapping[Key, str]) -> tuple[Words, list[Key]]:
     """Merge two annotators' decisions; return them and the disagreements nobody adjudicated.
 
     An item that one annotator decided has that decision; where one says same and the other near, it
-    is near. A decision of the adjudicator takes precedence on every item. Disagreements without one
-    are left out.
+    is near. A decision of the adjudicator takes precedence on every pair of examples: of a group
+    that contradicts it, or another group, the other pairs are kept. Disagreements without one are
+    left out.
     """
-    merged = a | b
-    merged |= {key: NEAR for key in a.keys() & b.keys() if a[key] != b[key]}
-    open_ = [key for key in disagreements(a, b) if key not in adjudicated]
-    for key in open_:
-        del merged[key]
+    settled, wrong = by_pair(adjudicated), _contradicted(a, b)
+    given = a | b
+    given |= {key: NEAR for key in a.keys() & b.keys() if a[key] != b[key]}
+    merged: Words = {}
+    for key, word in given.items():
+        pairs = _pairs(key)
+        against = {
+            pair
+            for pair in pairs
+            if pair in wrong or (settled.get(pair, word) == DIFFERENT) != (word == DIFFERENT)
+        }
+        if not against:
+            merged[key] = word
+        elif key[0] == GROUP:
+            kept = [pair[1:] for pair in pairs if pair not in against and pair not in settled]
+            merged |= {(GROUP, pair, key[2]): word for pair in kept}
+    open_ = [
+        key
+        for key in disagreements(a, b)
+        if any(pair in wrong and pair not in settled for pair in _pairs(key))
+    ]
     return merged | dict(adjudicated), open_
+
+
+def foreign(a: Words, b: Words, adjudicated: Mapping[Key, str]) -> list[Key]:
+    """Return the adjudicated items of which neither annotator decided any pair."""
+    known = by_pair(a) | by_pair(b)
+    return [key for key in adjudicated if not known.keys() & set(_pairs(key))]
 
 
 def write_words(path: str | Path, words: Mapping[Key, str]) -> None:
@@ -110,5 +155,5 @@ def write_disagreements(path: str | Path, a: Words, b: Words) -> None:
 
     The review page imports it; its filter "skip" then shows what is to be adjudicated.
     """
-    rows = ((*key, SKIP, a[key], b[key]) for key in disagreements(a, b))
+    rows = ((*key, SKIP, a.get(key, ""), b.get(key, "")) for key in disagreements(a, b))
     tables.write(path, [*COLUMNS, "a", "b"], rows)

@@ -54,17 +54,21 @@ def _compare(options: argparse.Namespace) -> None:
                 f"{' '.join(map(str, train))}, {' '.join(map(str, test))}; list them with "
                 "--disagreements FILE and give their decisions with --adjudicated FILE"
             )
+        if strange := annotators.foreign(a, b, adjudicated):
+            print(f"note: neither annotated {len(strange):,} of the adjudicated items; merged, too")
         annotators.write_words(options.merged, merged)
         print(f"{len(merged):,} decisions: {options.merged}")
 
 
 def _line(found: "Agreement") -> str:
-    both = f"{found.item}: {found.both:,} items decided by both"
+    what = "items" if found.item == "duplicate" else "pairs of training examples"
+    both = f"{found.item}: {found.both:,} {what} decided by both"
     alone = f"{found.only_a:,} only by A, {found.only_b:,} only by B"
     if not found.both:
         return f"{both}; {alone}"
+    kappa = f"{found.kappa:.2f}" if found.kappa == found.kappa else "undefined: all are alike"
     return (
-        f"{both}, {found.same_side / found.both:.1%} agree (kappa {found.kappa:.2f}), "
+        f"{both}, {found.same_side / found.both:.1%} agree (kappa {kappa}), "
         f"{found.same_word / found.both:.1%} with the same decision; {alone}"
     )
 
