@@ -67,7 +67,7 @@ def test_an_empty_decisions_file_is_valid(decide):
     ("lines", "message"),
     [
         (["pair,1,2,same"], "line 2: item is 'pair', must be one of duplicate, group"),
-        (["duplicate,1,2,Same"], "line 2: decision is 'Same', must be one of same, near,"),
+        (["duplicate,1,2,Sure"], "line 2: decision is 'sure', must be one of same, near,"),
         (["duplicate,1,2"], "line 2: decision is '', must be one of"),
         (
             ["duplicate,1,2,near", "duplicate,x,2,same"],
@@ -274,6 +274,15 @@ def test_decisions_saved_by_a_spreadsheet(tmp_path, content):
     (tmp_path / "decisions.csv").write_bytes(content)
     found = read_decisions(tmp_path / "decisions.csv")
     assert found.duplicates == {(3, 4): "same"} and found.together == {(5, 6): False}
+
+
+def test_decisions_of_another_dataset_are_refused(tmp_path):
+    path = tmp_path / "decisions.csv"
+    path.write_text("item,train,test,decision,dataset\nDuplicate,1,2,Same,0123abcd\n")
+    for digest in ("", "0123abcd99"):
+        assert read_decisions(path, 9, 9, digest).duplicates == {(1, 2): "same"}
+    with pytest.raises(AuditError, match=r"line 2: this decision was made on another dataset \(01"):
+        read_decisions(path, 9, 9, "77")
 
 
 def test_a_selection_raises_the_probability_of_a_pair():

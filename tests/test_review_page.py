@@ -48,6 +48,15 @@ EXPORTED = (
 )
 
 
+def exported(page):
+    """The exported file without its last column, which names the dataset."""
+    digest = content(page.path)["dataset"][:16]
+    first, *rows = page.export().splitlines()
+    assert first.endswith(",dataset") and all(row.endswith(f",{digest}") for row in rows)
+    lines = [line.rpartition(",")[0] for line in (first, *rows)]
+    return "\n".join(lines) + "\n"
+
+
 def decide_some(page):
     """Four decisions with keys, as EXPORTED has them; the exact pair and a group are left."""
     page.press("s", "n", "3")  # a number does as well as a letter
@@ -71,7 +80,7 @@ def test_annotations_by_key_are_stored_and_exported(page):
     assert page.element("#show").get_attribute("value") == "groups"
     assert page.counts == "2 of 6 left same 1 near 1 different 1 skip 1"
     assert page.text("#export") == "Export (4 new)"
-    text = page.export()
+    text = exported(page)
     assert text == EXPORTED
     rows = list(csv.DictReader(io.StringIO(text)))
     assert rows[2] == {"item": "duplicate", "train": "10", "test": "2", "decision": "near"}
@@ -270,7 +279,7 @@ def test_an_export_is_imported_again(page, tmp_path):
     assert page.counts == "2 of 6 left same 1 near 1 different 1 skip 1"
     assert page.text("#export") == "Export"  # all of it is in a file
     page.answer("Close")
-    assert page.export() == EXPORTED
+    assert exported(page) == EXPORTED
     page.press("u")  # an import is one step
     assert page.counts.startswith("6 of 6")
 
@@ -295,7 +304,7 @@ def test_a_file_edited_by_hand_is_merged(page, tmp_path):
     page.answer("Use those of the file")
     assert page.counts == "3 of 6 left same 1 near 1 different 1 skip 0"
     page.open()
-    assert page.export().splitlines()[1:] == [
+    assert exported(page).splitlines()[1:] == [
         "duplicate,1,1,same",
         "duplicate,9,4,different",
         "duplicate,10,2,near",
@@ -303,10 +312,28 @@ def test_a_file_edited_by_hand_is_merged(page, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_file_saved_by_a_spreadsheet_is_read(page, tmp_path, separator, encoding):
+    text = EXPORTED.replace(",", separator).replace("same", "Same")
+    (tmp_path / "mine.csv").write_bytes(text.encode(encoding))
+    assert "4 lines, 4 of them new; 4 about items" in page.take(tmp_path / "mine.csv")
+    (tmp_path / "named.csv").write_text(f"sep={separator}\n{text}")
+    assert "4 lines, 0 of them new" in page.take(tmp_path / "named.csv")
+
+
 @pytest.mark.parametrize(
     "text, complaint",
     [
         ("", "the file is empty"),
+        (
+            "item,train,test,decision\nduplicate,50,2,near\n",
+            "line 2: training example 50 is out of range; indices go from 0 to 49",
+        ),
+        (
+            "item,train,test,decision,dataset\nduplicate,10,2,near,1234\n",
+            "line 2: this decision was made on another dataset",
+        ),
         (
             "train,test,decision\n1,2,same\n",
             "the first line must be item,train,test,decision, but is train,test,decision",
@@ -390,7 +417,7 @@ def test_without_storage_the_page_works_and_warns(page):
         page.open()
         assert "cannot store progress for this page (SecurityError)" in page.text("#notice p")
         page.press("s")
-        assert page.export() == "item,train,test,decision\nduplicate,9,4,same\n"
+        assert exported(page) == "item,train,test,decision\nduplicate,9,4,same\n"
     finally:
         page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
 
@@ -418,7 +445,7 @@ def test_an_empty_page_has_a_message(page, dataset, tmp_path, chromium):
     empty = Page(chromium, write(tmp_path / "empty" / "index.html", dataset, pairs=[], groups=[]))
     assert empty.text("#empty") == "There are no pairs or groups to annotate."
     empty.press("s", "u", "\ue014")
-    assert empty.export() == "item,train,test,decision\n"
+    assert exported(empty) == "item,train,test,decision\n"
 
 
 def test_only_the_images_beside_it_are_loaded(page):

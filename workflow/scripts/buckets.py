@@ -18,7 +18,9 @@ with job(snakemake.log[0]) as report:
         read_rows(snakemake.input.leaks, Leak),
         links_of(read_rows(snakemake.input.subpopulations, Member), snakemake.params.by),
         data.class_names,
-        read_decisions(decided, data.n_train, data.n_test) if decided else Decisions(),
+        read_decisions(decided, data.n_train, data.n_test, data.digest())
+        if decided
+        else Decisions(),
     )
     write_rows(snakemake.output[0], Assignment, assignments)
     counts = Counter(row.reason for row in assignments)

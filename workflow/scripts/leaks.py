@@ -38,7 +38,7 @@ with job(snakemake.log[0]) as report:
     leaks = counted(leaks, snakemake.params.kinds, probability)
     decisions = Decisions()
     if files.decisions:
-        decisions = read_decisions(files.decisions, data.n_train, data.n_test)
+        decisions = read_decisions(files.decisions, data.n_train, data.n_test, data.digest())
     leaks = with_decisions(leaks, decisions, data)
     clean = leak_free(leaks, data.n_test)
     write_rows(snakemake.output.leaks, Leak, leaks)

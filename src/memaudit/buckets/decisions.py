@@ -17,6 +17,7 @@ from typing import IO
 from memaudit.errors import AuditError
 
 COLUMNS = ("item", "train", "test", "decision")
+DATASET = "dataset"  # optional column: the beginning of the dataset's digest
 ITEMS = ("duplicate", "group")
 DUPLICATE, GROUP = ITEMS
 WORDS = ("same", "near", "different", "skip")
@@ -50,18 +51,18 @@ class Decisions:
 
 
 def read_decisions(
-    path: str | Path, n_train: int | None = None, n_test: int | None = None
+    path: str | Path, n_train: int | None = None, n_test: int | None = None, digest: str = ""
 ) -> Decisions:
-    """Read a decisions file; columns other than the four are ignored.
+    """Read a decisions file; columns other than the four and `dataset` are ignored.
 
     Raises AuditError naming file, line and value for a missing column or cell, an unknown item or
-    decision, an invalid index (out of range if `n_train` and `n_test` are given), and for two lines
-    that contradict each other.
+    decision, an invalid index (out of range if `n_train` and `n_test` are given), a line made on
+    a dataset with another digest than `digest`, and for two lines that contradict each other.
     """
     duplicates: dict[tuple[int, int], str] = {}
     together: dict[tuple[int, int], bool] = {}
     lines: dict[tuple[str, int, int], str] = {}
-    for number, row in read_lines(path, n_train, n_test):
+    for number, row in read_lines(path, n_train, n_test, digest):
         for pair in row.pairs() if row.decision != SKIP else ():
             if row.item == DUPLICATE:
                 is_same = duplicates.setdefault(pair, row.decision) == row.decision
@@ -96,7 +97,7 @@ class Line:
 
 
 def read_lines(
-    path: str | Path, n_train: int | None = None, n_test: int | None = None
+    path: str | Path, n_train: int | None = None, n_test: int | None = None, digest: str = ""
 ) -> Iterator[tuple[int, Line]]:
     """Yield the lines of a decisions file with their numbers; raises as `read_decisions` does."""
     try:
@@ -111,6 +112,11 @@ def read_lines(
                 if not any(row[name] for name in COLUMNS):
                     continue  # spreadsheets write lines of empty cells
                 where = f"{path}, line {reader.line_num}"
+                if digest and not digest.startswith((row.get(DATASET) or "").strip()):
+                    raise AuditError(
+                        f"{where}: this decision was made on another dataset ({row[DATASET]}, not "
+                        f"{digest[:16]}); name the decisions on this one in review.decisions"
+                    )
                 yield reader.line_num, _parse(row, where, n_train, n_test)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         why = getattr(error, "strerror", None) or error
@@ -161,7 +167,7 @@ def _name(item: str, pair: tuple[int, int]) -> str:
 
 
 def _one_of(text: str | None, name: str, known: tuple[str, ...], where: str) -> str:
-    word = (text or "").strip()
+    word = (text or "").strip().lower()
     if word not in known:
         raise AuditError(f"{where}: {name} is {word[:40]!r}, must be one of {', '.join(known)}")
     return word

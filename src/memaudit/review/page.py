@@ -93,6 +93,7 @@ def write_page(
     content = {
         "study": study,
         "dataset": dataset.digest(),
+        "count": {"train": dataset.n_train, "test": dataset.n_test},
         "digest": _digest(study, dataset, candidates, groups),
         "calibrated": calibrated,
         "rule": rule,

@@ -4,6 +4,8 @@
 const DECISIONS = ["same", "near", "different", "skip"];
 const SIDES = { train: "training", test: "test" };
 const COLUMNS = ["item", "train", "test", "decision"];
+const DATASET = "dataset"; // optional column: the first DIGITS digits of the dataset's digest
+const DIGITS = 16;
 
 /* Key of an item in the file and in the browser's storage: its kind and its examples, ascending. */
 function keyOf(kind, train, test) {
@@ -29,13 +31,32 @@ function compareKeys(a, b) {
 }
 
 /* Return the text of the file. No field can contain a comma, quote or line end, so none is quoted. */
-function writeDecisions(decisions) {
-  const lines = [...decisions.keys()].sort(compareKeys).map((key) => `${key},${decisions.get(key)}`);
-  return [COLUMNS.join(","), ...lines].join("\n") + "\n";
+function writeDecisions(decisions, dataset) {
+  const line = (key) => `${key},${decisions.get(key)},${dataset.slice(0, DIGITS)}`;
+  const lines = [...decisions.keys()].sort(compareKeys).map(line);
+  return [[...COLUMNS, DATASET].join(","), ...lines].join("\n") + "\n";
+}
+
+/* Return the text of a file: UTF-8 with or without a mark, or UTF-16, as spreadsheets save it. */
+function decode(buffer) {
+  const [a, b] = new Uint8Array(buffer);
+  const encoding = a === 0xff && b === 0xfe ? "utf-16le" : a === 0xfe && b === 0xff ? "utf-16be" : "utf-8";
+  return new TextDecoder(encoding).decode(buffer);
+}
+
+/* Return what separates the columns, and the text without a first line such as "sep=;" that names it. */
+function delimiterOf(text) {
+  const named = /^sep=(.)\r?\n/i.exec(text);
+  if (named) return [named[1], text.slice(named[0].length)];
+  const first = text.split("\n", 1)[0];
+  const count = (c) => first.split(c).length;
+  return [[",", ";", "\t"].reduce((best, c) => (count(c) > count(best) ? c : best)), text];
 }
 
 /* Parse CSV to [{line, fields}] without blank lines. Throws on an unclosed quote. */
-function parseCsv(text) {
+function parseCsv(whole) {
+  const [delimiter, rest] = delimiterOf(whole);
+  let text = rest;
   const records = [];
   let line = 1, start = 1, fields = [], field = "", quoted = false;
   const endRecord = () => {
@@ -53,7 +74,7 @@ function parseCsv(text) {
       else if (c === '"') quoted = false;
       else field += c;
     } else if (c === '"' && field === "") quoted = true;
-    else if (c === ",") {
+    else if (c === delimiter) {
       fields.push(field);
       field = "";
     } else if (c === "\n") endRecord();
@@ -65,8 +86,11 @@ function parseCsv(text) {
   return records;
 }
 
-/* Parse a decisions file to [{line, key, decision}]. Throws an Error that names the line and the problem. */
-function readDecisions(text) {
+/* Parse a decisions file to [{line, key, decision}], by the same rules as the workflow.
+
+   `count` holds the numbers of training and test examples of `dataset`. Throws an Error that names the line and the
+   problem. */
+function readDecisions(text, count, dataset) {
   const [header, ...records] = parseCsv(text);
   if (!header) throw new Error("the file is empty");
   const names = header.fields.map((name) => name.trim());
@@ -83,9 +107,14 @@ function readDecisions(text) {
     for (const side of ["train", "test"]) {
       if (!/^\d+( +\d+)*$/.test(examples[side])) throw wrong(`${side} “${examples[side]}” is not an index`);
       examples[side] = examples[side].split(/ +/).map(Number);
+      const beyond = examples[side].find((index) => index >= count[side]);
+      if (beyond !== undefined)
+        throw wrong(`${SIDES[side]} example ${beyond} is out of range; indices go from 0 to ${count[side] - 1}`);
       if (kind === "duplicate" && examples[side].length > 1)
         throw wrong(`a duplicate must have exactly one ${SIDES[side]} example`);
     }
+    if (!dataset.startsWith((fields[names.indexOf(DATASET)] ?? "").trim()))
+      throw wrong("this decision was made on another dataset");
     if (!DECISIONS.includes(decision)) throw wrong(`decision “${decision}” is none of ${DECISIONS.join(", ")}`);
     const key = keyOf(kind, examples.train, examples.test);
     const earlier = found.get(key);

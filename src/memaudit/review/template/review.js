@@ -639,7 +639,7 @@ function notify(text) {
 
 function exportDecisions() {
   const link = element("a", undefined, { download: "decisions.csv" });
-  link.href = URL.createObjectURL(new Blob([writeDecisions(state.decisions)], { type: "text/csv" }));
+  link.href = URL.createObjectURL(new Blob([writeDecisions(state.decisions, content.dataset)], { type: "text/csv" }));
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   state.unexported.clear();
@@ -651,7 +651,7 @@ function exportDecisions() {
 async function importDecisions(file) {
   let lines;
   try {
-    lines = readDecisions(await file.text());
+    lines = readDecisions(decode(await file.arrayBuffer()), content.count, content.dataset);
   } catch (error) {
     return notify(`${file.name}: ${error.message}. Nothing was imported.`);
   }
