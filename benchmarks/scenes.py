@@ -37,6 +37,7 @@ READINGS = RESULT.with_name("scene_readings.csv")
 COST = RESULT.with_name("scene_cost.csv")
 FITTED = ROOT / "src/memaudit/duplicates/calibration.json"
 FOLDS = 10
+NEAR = 0.55  # score from which the finder calls a pair a near-duplicate
 KINDS = ("network", "classical", "score")
 # terms of a regression: a tuple shares one weight
 MODELS = {
@@ -264,7 +265,8 @@ def selection(coefficients: dict[str, dict[str, float]]) -> float:
     shifts = {"none": 0.0, "of CIFAR-100": best(first), "of all": best(first | True)}
     for group in dict.fromkeys(groups):
         among = groups == group
-        values = {name: round(likelihood(shift, among), 3) for name, shift in shifts.items()}
+        tried = shifts | {"its own": best(among)}
+        values = {name: round(likelihood(shift, among), 3) for name, shift in tried.items()}
         print(f"{group}: {among.sum()} readings, own shift {best(among):.2f}, likelihood {values}")
         p = 1 / (1 + np.exp(shifts["of all"] - logit))
         for low, high in ((0.1, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 1.01)):
@@ -273,10 +275,14 @@ def selection(coefficients: dict[str, dict[str, float]]) -> float:
             print(
                 f"  {low} to {min(high, 1)}: {part.sum()}, mean {mean:.2f}, duplicates {right:.2f}"
             )
-        called = among & (p >= 0.5)
-        recall = (weight * y)[called].sum() / (weight * y)[among].sum()
-        right = np.average(y[called], weights=weight[called])
-        print(f"  p >= 0.5: {called.sum()}, precision {right:.2f}, recall {recall:.2f}")
+        for name, shift in shifts.items():
+            called = among & (logit >= shift)
+            recall = (weight * y)[called].sum() / (weight * y)[among].sum()
+            right = np.average(y[called], weights=weight[called])
+            print(
+                f"  p >= 0.5 with the factor {name}: {called.sum()}, precision {right:.2f}, "
+                f"recall {recall:.2f}"
+            )
     return shifts["of all"]
 
 
@@ -305,10 +311,38 @@ def interval(y, p, tests, measure, draws: int = 500) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def with_near(p: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Return probabilities of which those of near-duplicates are at least that by the score."""
+    from memaudit.duplicates.calibration import if_selected, probability
+
+    alone = np.array([if_selected(value) for value in probability("score", {"score": score})])
+    return np.where(score >= NEAR, np.maximum(p, alone), p)
+
+
+def chosen_thresholds(p, y, trains, fold, wrong: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the threshold chosen for each fold in the others, and which pairs are called.
+
+    It is the lowest with at most `wrong` examples called wrongly per example with a duplicate.
+    """
+
+    def allowed(least: float, among: np.ndarray) -> bool:
+        leaking = set(trains[among & (y == 1)].tolist())
+        called = set(trains[among & (p >= least)].tolist())
+        return len(called - leaking) <= wrong * len(leaking)
+
+    grid = np.arange(0.01, 1, 0.01)
+    found = [
+        next(least for least in grid if allowed(least, fold != k)) for k in range(fold.max() + 1)
+    ]
+    return np.array(found), p >= np.array(found)[fold]
+
+
 def report(rows: list[dict[str, float]]) -> None:
     y = np.array([int(row["duplicate"]) for row in rows])
     kinds = np.array([row["near_kind"] for row in rows])
     tests, trains = (np.array([int(row[name]) for row in rows]) for name in ("test", "train"))
+    fold = np.array([int(row["fold"]) for row in rows])
+    score = np.array([float(row["score"]) for row in rows])
     leaking = set(trains[y == 1].tolist())
     measures = {
         "average precision": average_precision,
@@ -322,6 +356,23 @@ def report(rows: list[dict[str, float]]) -> None:
         for name, measure in measures.items():
             low, high = interval(y, p, tests, measure)
             print(f"  {name}: {measure(y, p):.3f} ({low:.3f} to {high:.3f})")
+        if kind != "score":
+            floored = with_near(p, score)
+            low, high = interval(y, floored, tests, average_precision)
+            found = set(trains[floored >= 0.5].tolist())
+            print(
+                "  near-duplicates at least at the probability by their score: average precision "
+                f"{average_precision(y, floored):.3f} ({low:.3f} to {high:.3f}), "
+                f"recall at precision 0.9 {recall_at(y, floored, 0.9):.3f}; "
+                f"p >= 0.5: examples {len(found & leaking)}, {len(found - leaking)} wrong"
+            )
+            least, called = chosen_thresholds(p, y, trains, fold, 30 / 258)
+            found = set(trains[called].tolist())
+            print(
+                "  threshold chosen in the other folds, at most 30 per 258 wrong: "
+                f"{least.min():.2f} to {least.max():.2f}; examples {len(found & leaking)}, "
+                f"{len(found - leaking)} wrong"
+            )
         for least in (0.3, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8):
             called = p >= least
             found = set(trains[called].tolist())
