@@ -76,6 +76,7 @@ def markdown(
 ) -> str:
     """Return the summary; `config` is the configuration of the study."""
     used = {part.recipe for part in models}
+    is_cifar = config["dataset"]["kind"] in ("cifar10", "cifar100")  # probabilities are calibrated
     overlaps = [row for row in found.agreement if row.quantity == "examples_jaccard"]
     return render(
         "summary.md",
@@ -87,6 +88,7 @@ def markdown(
         found=found,
         buckets=Counter(row.bucket for row in found.assignments),
         reasons=Counter(row.reason for row in found.assignments),
+        right=expected_right(found.assignments) if is_cifar else {},
         annotated=sum(row.decided_by == "manual annotation" for row in found.assignments),
         overlap=max(overlaps, key=lambda row: row.models, default=None),
         leaked=len({leak.test for leak in found.leaks}),
@@ -94,6 +96,18 @@ def markdown(
         versions={"Python": platform.python_version(), "memaudit": __version__}
         | {name: version(name) for name in PACKAGES},
     )
+
+
+def expected_right(assignments: Sequence[Assignment]) -> dict[str, float]:
+    """Return for each reason that the finder gave how many examples have that duplicate, expected.
+
+    An annotated example counts as one.
+    """
+    right: dict[str, float] = {}
+    for reason in {row.reason for row in assignments if row.probability is not None}:
+        own = [row.probability for row in assignments if row.reason == reason]
+        right[reason] = sum(1.0 if chance is None else chance for chance in own)
+    return right
 
 
 def _time(seconds: float) -> str:

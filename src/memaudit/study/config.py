@@ -353,7 +353,9 @@ class Duplicates(_Section):
     kinds: Annotated[list[Literal["exact", "near", "scene"]], Unique] = _key(
         "Which duplicates count as leakage: `exact`, `near` (the same photograph, processed "
         "differently), `scene` (another photograph of the same object in the same scene). The "
-        "paper counts all. Manual annotations of your own always count.",
+        "paper counts all. Pairs that a published annotation calls visually the same picture "
+        "(`one_picture` in `leaks.csv`) count as `exact`. Manual annotations of your own always "
+        "count.",
         ["exact", "near", "scene"],
         rebuilds="buckets, the removals that change",
     )
@@ -371,10 +373,11 @@ class Duplicates(_Section):
     ) = _key(
         "How other photographs of a scene are searched, within a class "
         "([evaluation](../docs/duplicates.md#other-photographs-of-a-scene)): `network`: by a small "
-        "network trained on the training images (minutes); `classical`: without training, finds "
-        "fewer; `package.module:function`: by an embedding of your own. `null`: not at all. "
+        "network trained on the training images (minutes; with fewer than 3,000, as `classical`); "
+        "`classical`: without training, finds fewer; `package.module:function`: by an embedding of your own. `null`: not at all. "
         "`auto`: `network` for CIFAR-10 and CIFAR-100, `null` for other datasets, for which the "
-        "probabilities have not been checked.",
+        "probabilities have not been checked. Classes with fewer than 50 training images are not "
+        "searched.",
         "auto",
     )
     scene: float = _key(
