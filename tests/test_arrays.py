@@ -150,6 +150,10 @@ def test_keras(saved, labels):
         ({"train_labels": np.zeros(31, int)}, r"train_labels has shape \(31,\).*30 images"),
         ({"train_labels": np.zeros(30)}, r"train_labels has type float64; expected integers"),
         ({"train_labels": np.zeros(30, object)}, r"train_labels holds Python objects"),
+        (
+            {"train_labels": np.full(30, 2**63, np.uint64)},
+            r"train_labels has class 9223372036854775808",
+        ),
         ({"test_labels": np.full(9, 7)}, r"train_labels has class 2, which test_labels lacks"),
         (
             {"train_labels": np.zeros(30, int), "test_labels": np.zeros(9, int)},

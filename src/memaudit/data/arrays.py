@@ -150,6 +150,8 @@ class ArrayFile:
                 f"{key} has type {labels.dtype}; expected integers: number the classes and convert "
                 "with astype('int64')"
             )
+        if labels.max() > np.iinfo(np.int64).max:
+            raise self._error(f"{key} has class {labels.max()}; number the classes from 0")
         return labels.reshape(n).astype(np.int64)
 
     def _check_classes(self) -> None:
