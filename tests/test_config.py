@@ -86,6 +86,10 @@ def test_the_shipped_configurations_are_valid(paper):
         ),
         ({"selection": {"z": float("nan")}}, r"selection\.z = nan: must be a finite number"),
         (
+            {"dataset": {"name": False}},
+            r"dataset\.name = false: must be .*; if it is a text, write",
+        ),
+        (
             {"dataset": {"name": "cifar100"}},
             r"dataset\.name = 'cifar100': reserved for",
         ),

@@ -62,7 +62,8 @@ def explain(error: Any, schema: dict[str, Any]) -> str:
         return f"{key_name(path)} = {shown(value)}: must be a finite number"
     if error["type"] == "string_type" and isinstance(value, bool):
         meant = _named(path[-1], schema, beyond=path)
-        hint = f"; did you mean {meant}?" if meant else ""
+        # YAML reads yes, no, on and off so
+        hint = f"; did you mean {meant}?" if meant else "; if it is a text, write it in quotes"
         return f"{key_name(path)} = {shown(value)}: must be {_allowed(_at(path, schema))}{hint}"
     if error["type"] == "string_type" and isinstance(value, int | float | date):
         # YAML reads 2024_01 as 202401 and 2024-01-02 as a date
