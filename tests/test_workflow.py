@@ -296,7 +296,9 @@ def test_models_of_other_images_are_not_replaced(study):
 
 def test_models_that_will_be_replaced_are_counted(study):
     study.config["recipes"]["weight_decay"]["weight_decay"] = 0.01
-    words = "21 finished models (7 shards in results/small/models) were trained with other settings"
+    words = (
+        "21 finished models (shards in results/small/models: 7) were trained with other settings"
+    )
     for arguments in (["-n"], ["plan"]):
         done = study.snakemake(*arguments)
         text = " ".join((done.stdout + done.stderr).split())

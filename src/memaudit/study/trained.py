@@ -100,7 +100,7 @@ def replaced(study: Study, shards: Iterable[str | Path]) -> str:
     if not models:
         return ""
     return (
-        f"{models:,} finished models ({files:,} shards in {study.results}/models) were trained "
+        f"{models:,} finished models (shards in {study.results}/models: {files:,}) were trained "
         f"with other settings ({', '.join(sorted(differences))}) and will be replaced. To keep "
         "them, set results to another folder"
     )
