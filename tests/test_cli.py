@@ -91,6 +91,15 @@ def test_run_passes_all_options_on(snakemake, tmp_path):
     assert snakemake.arguments == ["--snakefile", str(home() / "Snakefile"), *options]
 
 
+def test_run_in_a_folder_that_is_not_writable_is_refused(snakemake, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name == "own")
+    (tmp_path / "own").mkdir()
+    assert main(["run"]) == 1
+    assert f"{tmp_path}: not writable; run in a folder of your own" in capsys.readouterr().err
+    for options in (["--directory", "own"], ["-d", "own"], ["--version"]):
+        assert main(["run", *options]) == 3
+
+
 def test_run_finds_shipped_files(snakemake, tmp_path):
     main(
         ["run", "--configfile", "config/demo.yaml", "--profile", "slurm", "--workflow-profile=none"]

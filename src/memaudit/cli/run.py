@@ -102,6 +102,12 @@ def _check(arguments: list[str]) -> None:
     from memaudit.study.checks import check_files
 
     options = list(_values(arguments))
+    written = Path(dict(options).get("--directory") or dict(options).get("-d") or ".")
+    if written.is_dir() and not os.access(written, os.W_OK) and "--version" not in arguments:
+        raise AuditError(
+            f"{written.resolve()}: not writable; run in a folder of your own, with the path of the "
+            "configuration after --configfile"
+        )
     files = [value for option, value in options if option in CONFIGURATIONS and value]
     named = [argument.partition("=")[0] for argument in arguments]
     if not files and (without := [name for name in named if name in CONFIGURATIONS]):
