@@ -116,6 +116,10 @@ def test_command_searches_for_scenes(folder, tmp_path, capsys, monkeypatch):
     counts = Counter(row["test_path"] for row in rows)
     assert set(counts) == {str(p.relative_to(folder)) for p in folder.glob("test/*/*")}
     assert min(counts.values()) >= 2 and max(counts.values()) <= 5
+    assert main(["duplicates", str(folder), "--scene", "--embedding", "emb.good"]) == 1
+    words = capsys.readouterr().err
+    assert "embedding emb.good: must be package.module:function" in words
+    assert "images compared" not in words.rpartition("reading")[2]  # before the search
     for wrong in (["--no-training"], ["--scene", "2"], ["--scene", "--within-train"]):
         with pytest.raises(SystemExit):
             main(["duplicates", str(folder), *wrong])

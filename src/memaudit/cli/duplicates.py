@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from memaudit.cli.outputs import output_path, reserved
@@ -27,6 +28,7 @@ NEAR, REVIEW = 0.55, 0.45  # memaudit.duplicates has them, too, but imports torc
 SCENE = 0.5
 NETWORK, CLASS = 3000, 50  # training images: to train a network; of a class that is searched
 TRANSFORMS = ("rotate", "flip", "negative")
+PROGRESS = {"training": "training steps of the network", "progress": "images searched for scenes"}
 SIZE = 64  # pixels, for images of several sizes
 
 
@@ -212,14 +214,15 @@ def _run(options: argparse.Namespace) -> None:
         )
         if scored:
             print("searching for other photographs of a scene ...", file=sys.stderr)
+            searched, trained = _shown()
             pairs = scene.find_scenes(
                 files.as_dataset(train, last),
                 pairs,
                 "classical" if options.no_training else options.embedding or "network",
                 scene=options.scene,
                 per_test=options.per_test,
-                progress=show_progress("images searched for scenes"),
-                training=show_progress("training steps of the network"),
+                progress=searched,
+                training=trained,
                 note=notes.append,
             )
             if options.only_review:
@@ -233,6 +236,18 @@ def _run(options: argparse.Namespace) -> None:
         scores = finder.random_scores(train.images, last.images)
         if warning := summary.random_warning(scores, options.near):
             print(warning)
+
+
+def _shown() -> tuple[Callable[[int, int], None], Callable[[int, int], None]]:
+    """Return what shows the progress of the search, and of the training before it."""
+    shown = {name: show_progress(what) for name, what in PROGRESS.items()}
+
+    def training(done: int, total: int) -> None:
+        shown["training"](done, total)
+        if done == total:
+            shown["progress"] = show_progress(PROGRESS["progress"])
+
+    return lambda done, total: shown["progress"](done, total), training
 
 
 def _note(text: str) -> None:

@@ -374,7 +374,8 @@ class Duplicates(_Section):
         "How other photographs of a scene are searched, within a class "
         "([evaluation](../docs/duplicates.md#other-photographs-of-a-scene)): `network`: by a small "
         "network trained on the training images (minutes; with fewer than 3,000, as `classical`); "
-        "`classical`: without training, finds fewer; `package.module:function`: by an embedding of your own. `null`: not at all. "
+        "`classical`: without training, finds fewer; `package.module:function`: by an embedding of "
+        "your own. `null`: not at all. "
         "`auto`: `network` for CIFAR-10 and CIFAR-100, `null` for other datasets, for which the "
         "probabilities have not been checked. Classes with fewer than 50 training images are not "
         "searched.",
