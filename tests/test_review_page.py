@@ -120,8 +120,8 @@ def test_no_number_is_expected_for_images_without_calibration(chromium, dataset,
     resize(chromium.driver, 1280, 800)
     path = tmp_path / "page" / "index.html"
     page = Page(chromium, write(path, dataset, study=tmp_path.name, calibrated=False))
-    words = "0 of 2 selected examples count as leaks (annotated pairs); "
-    words += "probabilities are calibrated on photographs of CIFAR, not on these images"
+    assert page.text("#rule") == "0 of 2 selected examples leak: annotated pairs"
+    words = "Probabilities are not calibrated on these images"
     assert page.text("#uncertainty") == words
     page.press("d")
     assert page.text("#uncertainty").startswith(f"{words}; 0 of 1 annotated pairs are duplicates")
@@ -132,15 +132,15 @@ def test_pairs_of_a_test_image_are_annotated_at_once(chromium, dataset, tmp_path
     resize(chromium.driver, 1280, 800)
     path = tmp_path / "page" / "index.html"
     page = Page(chromium, write(path, dataset, study=tmp_path.name, pairs=pairs))
-    words = "0 of 2 selected examples count as leaks (annotated pairs); after annotating all pairs "
-    assert page.text("#uncertainty") == f"{words}0.5 ± 0.5 are expected"
+    words = "leaks expected after annotating all pairs"
+    assert page.text("#uncertainty") == f"0.5 ± 0.5 {words}"
     assert page.text("#siblings p").endswith("annotates all 2 without annotation):")
     assert page.text("#siblings figcaption") == "train 11\nprobability 0.25"
     page.press("D")
     assert page.text("#status") == "Test 4: 2 pairs different." and page.shown == (10, 2)
     assert page.counts == "5 of 7 left same 0 near 0 different 2 skip 0"
     seen = "; 0 of 2 annotated pairs are duplicates, 0.8 expected"  # 0.5 and 0.25
-    assert page.text("#uncertainty") == f"{words}0.0 ± 0.0 are expected{seen}"
+    assert page.text("#uncertainty") == f"0.0 ± 0.0 {words}{seen}"
     page.choose("#show", "pairs")
     page.press("d", "d", "d")
     assert page.text("#uncertainty").endswith(
@@ -157,15 +157,16 @@ def test_the_header_counts_by_the_rule_of_the_configuration(chromium, dataset, t
         "selected": [2, 5, 9, 10],
         "settled": {(5, 7): True},
         "counting": {(2, 30), (9, 1)},  # 9 by a pair that is no item
-        "rule": "near (score 0.8 or more)",
+        "rule": "near ≥ 0.8",
     }
     path = write(tmp_path / "page" / "index.html", dataset, study=tmp_path.name, **options)
     page = Page(chromium, path)
-    words = "of 4 selected examples count as leaks (near (score 0.8 or more)); after annotating all"
-    # 0.9, 1 and 0.75
-    assert page.text("#uncertainty") == f"2 {words} pairs 2.6 ± 0.5 are expected"
+    words = "of 4 selected examples leak: near ≥ 0.8"
+    assert page.text("#rule") == f"2 {words}"
+    assert page.text("#uncertainty").startswith("2.6 ± 0.5 leaks expected")  # 0.9, 1 and 0.75
     page.press("d", "s")
-    assert page.text("#uncertainty").startswith(f"3 {words} pairs 2.9 ± 0.3 are expected")
+    assert page.text("#rule") == f"3 {words}"
+    assert page.text("#uncertainty").startswith("2.9 ± 0.3 leaks expected")
 
 
 def test_filters_orders_and_jumps(page):

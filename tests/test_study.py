@@ -324,3 +324,5 @@ def test_scenes_are_searched_where_their_probabilities_were_checked():
     asked = {**SMALL, "duplicates": {"embedding": "classical"}}
     assert Study(asked).embedding == "classical"
     assert Study({"duplicates": {"embedding": None}}).embedding is None
+    assert Study({}).duplicate_rule == ("exact, near ≥ 0.55, scene p ≥ 0.5")
+    assert Study({"duplicates": {"embedding": None, "kinds": ["scene"]}}).duplicate_rule == "none"

@@ -133,11 +133,11 @@ class Study:
 
     @property
     def duplicate_rule(self) -> str:
-        """Which pairs count as duplicates without an annotation, such as "exact, near (...)"."""
+        """Which pairs count without an annotation, such as "exact, near ≥ 0.55"."""
         duplicates = self.config.duplicates
-        found = {"exact": "exact", "near": f"near (score {duplicates.near:g} or more)"}
+        found = {"exact": "exact", "near": f"near ≥ {duplicates.near:g}"}
         if self.embedding:
-            found["scene"] = f"scene (probability {duplicates.scene:g} or more)"
+            found["scene"] = f"scene p ≥ {duplicates.scene:g}"
         return ", ".join(found[kind] for kind in duplicates.kinds if kind in found) or "none"
 
     @property

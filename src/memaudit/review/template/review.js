@@ -367,16 +367,17 @@ function showUncertainty() {
   const seen = annotated.length
     ? `; ${total(chance)} of ${annotated.length} annotated pairs are duplicates, ${total(({ probability }) => probability).toFixed(1)} expected`
     : "";
-  const rule = `${counted()} of ${SELECTED} selected examples count as leaks (${content.rule || "annotated pairs"})`;
+  $("rule").hidden = !SELECTED;
+  $("rule").textContent =
+    `${counted()} of ${SELECTED} selected examples leak: ${content.rule || "annotated pairs"}`;
   if (!content.calibrated) {
     $("uncertainty").removeAttribute("title");
-    $("uncertainty").textContent =
-      `${rule}; probabilities are calibrated on photographs of CIFAR, not on these images${seen}`;
+    $("uncertainty").textContent = `Probabilities are not calibrated on these images${seen}`;
     return;
   }
   const enough = deviation < ENOUGH * SELECTED && annotated.length >= Math.min(FEWEST, pairItems.length);
   $("uncertainty").textContent =
-    `${rule}; after annotating all pairs ${expected.toFixed(1)} ± ${deviation.toFixed(1)} are expected` +
+    `${expected.toFixed(1)} ± ${deviation.toFixed(1)} leaks expected after annotating all pairs` +
     seen + (enough ? "; you may stop" : "");
 }
 
