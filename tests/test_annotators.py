@@ -8,6 +8,7 @@ import pytest
 from memaudit.buckets.annotators import agreement, disagreements, kappa, merge, read_words
 from memaudit.buckets.decisions import read_decisions
 from memaudit.cli import main
+from memaudit.errors import AuditError
 
 A = """item,train,test,decision
 duplicate,1,1,same
@@ -114,3 +115,16 @@ def test_groups_are_compared_by_their_pairs(tmp_path, capsys):
     ] and len(together) == 7
     assert main(["annotations", "compare", paths[2], paths[2]]) == 0
     assert "100.0% agree (kappa undefined: all are alike)" in capsys.readouterr().out
+
+
+def test_the_dataset_is_kept_and_two_are_refused(tmp_path, capsys):
+    paths = [str(tmp_path / f"{name}.csv") for name in "abm"]
+    for path, digest in zip(paths, ("0123", ""), strict=False):
+        text = f"item,train,test,decision,dataset\nduplicate,1,1,same,{digest}\n"
+        (tmp_path / path).write_text(text)
+    assert main(["annotations", "compare", *paths[:2], "--merged", paths[2]]) == 0
+    with pytest.raises(AuditError, match="another dataset"):
+        read_decisions(paths[2], digest="99")
+    (tmp_path / "b.csv").write_text(text.replace("same,", "same,4567"))
+    assert main(["annotations", "compare", *paths[:2]]) == 1
+    assert "made on different datasets (0123, 4567)" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from pathlib import Path
 from memaudit import tables
 from memaudit.buckets.decisions import (
     COLUMNS,
+    DATASET,
     DIFFERENT,
     GROUP,
     ITEMS,
@@ -16,6 +17,7 @@ from memaudit.buckets.decisions import (
     read_decisions,
     read_lines,
 )
+from memaudit.errors import AuditError
 
 NEAR = "near"
 Key = tuple[str, tuple[int, ...], tuple[int, ...]]  # item, training examples, test examples
@@ -47,6 +49,22 @@ def read_words(path: str | Path) -> Words:
     read_decisions(path)  # checks for contradictions
     lines = (line for _, line in read_lines(path))
     return {_key(line): line.decision for line in lines if line.decision != SKIP}
+
+
+def dataset_of(paths: Sequence[str | Path]) -> str:
+    """Return the dataset that decisions files name, if any does. Raises AuditError for two."""
+    found: dict[str, str | Path] = {}
+    for path in paths:
+        for _, line in read_lines(path):
+            found.setdefault(line.dataset, path)
+    found.pop("", None)
+    if len(found) > 1:
+        (one, first), (two, second) = list(found.items())[:2]
+        raise AuditError(
+            f"{first} and {second} were made on different datasets ({one}, {two}); compare "
+            "annotations of one dataset"
+        )
+    return next(iter(found), "")
 
 
 def _key(line: Line) -> Key:
@@ -145,15 +163,16 @@ def foreign(a: Words, b: Words, adjudicated: Mapping[Key, str]) -> list[Key]:
     return [key for key in adjudicated if not known.keys() & set(_pairs(key))]
 
 
-def write_words(path: str | Path, words: Mapping[Key, str]) -> None:
+def write_words(path: str | Path, words: Mapping[Key, str], dataset: str = "") -> None:
     """Write a decisions file, sorted."""
-    tables.write(path, COLUMNS, ((*key, word) for key, word in sorted(words.items())))
+    rows = ((*key, word, dataset) for key, word in sorted(words.items()))
+    tables.write(path, [*COLUMNS, DATASET], rows)
 
 
-def write_disagreements(path: str | Path, a: Words, b: Words) -> None:
+def write_disagreements(path: str | Path, a: Words, b: Words, dataset: str = "") -> None:
     """Write the disagreements as a decisions file of skipped items, with both decisions.
 
     The review page imports it; its filter "skip" then shows what is to be adjudicated.
     """
-    rows = ((*key, SKIP, a.get(key, ""), b.get(key, "")) for key in disagreements(a, b))
-    tables.write(path, [*COLUMNS, "a", "b"], rows)
+    rows = ((*key, SKIP, a.get(key, ""), b.get(key, ""), dataset) for key in disagreements(a, b))
+    tables.write(path, [*COLUMNS, "a", "b", DATASET], rows)

@@ -81,12 +81,16 @@ def read_decisions(
 
 @dataclass(frozen=True, order=True)
 class Line:
-    """A line of a decisions file: the item, its examples in ascending order, and the decision."""
+    """A line of a decisions file: the item, its examples in ascending order, and the decision.
+
+    `dataset` is the beginning of the digest of the dataset on which it was made, if it is known.
+    """
 
     item: str
     train: tuple[int, ...]
     test: tuple[int, ...]
     decision: str
+    dataset: str = ""
 
     def pairs(self) -> list[tuple[int, int]]:
         """Return the pairs of examples that the line is about: of a group, its training pairs."""
@@ -159,7 +163,8 @@ def _parse(
         raise AuditError(
             f"{where}: a group needs two or more training examples, not {row['train']!r}"
         )
-    return Line(item, tuple(sorted(train)), tuple(sorted(test)), word)
+    made_on = (row.get(DATASET) or "").strip()
+    return Line(item, tuple(sorted(train)), tuple(sorted(test)), word, made_on)
 
 
 def _name(item: str, pair: tuple[int, int]) -> str:

@@ -38,11 +38,13 @@ def _compare(options: argparse.Namespace) -> None:
     from memaudit.buckets import annotators
 
     a, b = annotators.read_words(options.a), annotators.read_words(options.b)
+    given = [path for path in (options.a, options.b, options.adjudicated) if path]
+    dataset = annotators.dataset_of(given)
     for found in annotators.agreement(a, b):
         print(_line(found))
     left = annotators.disagreements(a, b)
     if options.disagreements:
-        annotators.write_disagreements(options.disagreements, a, b)
+        annotators.write_disagreements(options.disagreements, a, b, dataset)
         print(f"{len(left):,} disagreements: {options.disagreements}")
     if options.merged:
         adjudicated = annotators.read_words(options.adjudicated) if options.adjudicated else {}
@@ -56,7 +58,7 @@ def _compare(options: argparse.Namespace) -> None:
             )
         if strange := annotators.foreign(a, b, adjudicated):
             print(f"note: neither annotated {len(strange):,} of the adjudicated items; merged, too")
-        annotators.write_words(options.merged, merged)
+        annotators.write_words(options.merged, merged, dataset)
         print(f"{len(merged):,} decisions: {options.merged}")
 
 
