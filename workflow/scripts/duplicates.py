@@ -59,6 +59,6 @@ with job(snakemake.log[0]) as report:
         f"{counts['near']} a near-duplicate, {counts['scene']} another photograph of the scene"
     )
     if counts["near"]:
-        scores = random_scores(data.train_images, data.test_images)
+        scores = random_scores(data.train_images, data.test_images, pairs)
         if warning := random_warning(scores, params.near):
             report.say(warning)

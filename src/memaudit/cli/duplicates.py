@@ -233,7 +233,7 @@ def _run(options: argparse.Namespace) -> None:
     print(text)
     print(f"{len(pairs):,} pair{'' if len(pairs) == 1 else 's'}, best first: {options.output}")
     if (pairs.kind == "near").any():
-        scores = finder.random_scores(train.images, last.images)
+        scores = finder.random_scores(train.images, last.images, pairs)
         if warning := summary.random_warning(scores, options.near):
             print(warning)
 

@@ -37,7 +37,7 @@ LISTED = 5  # training images listed per test image
 _BLOCK = 250  # test images at a time, at most
 _SIMILARITIES = 1 << 24  # similarities at a time, at most: 64 MiB
 _CANDIDATES = 25  # training images verified per test image
-_RANDOM = 100  # test images that are compared with random training images
+_RANDOM = 200  # test images that are compared with random training images
 _IDENTICAL = 20  # training images listed per test image that are identical to it
 TRANSFORMS = ("rotate", "flip", "negative")  # what can be searched besides mirroring
 
@@ -253,11 +253,17 @@ def _search(task: _Task, progress: Progress | None) -> Iterator[tuple[int, dict[
                 progress(start + len(block), len(test_images))
 
 
-def random_scores(train_images: np.ndarray, test_images: np.ndarray) -> np.ndarray:
-    """Return the scores of up to 2,500 random pairs of different images, (p,).
+def random_scores(train_images: np.ndarray, test_images: np.ndarray, found: Pairs) -> np.ndarray:
+    """Return the scores of up to 5,000 random pairs of different images, (p,).
 
-    Where more than a few reach the threshold of near-duplicates, it is too low for such images.
+    The best pair of each image in `found` is left out: it may be a duplicate. Where more than a few
+    of the others reach the threshold of near-duplicates, it is too low for such images.
     """
+    best: dict[int, int] = {}
+    for row, test in zip(found.train.tolist(), found.test.tolist(), strict=True):
+        best.setdefault(test, row)
+        if train_images is test_images:
+            best.setdefault(row, test)
     rng = np.random.default_rng(0)
     tests = rng.permutation(len(test_images))[:_RANDOM]
     count = min(_CANDIDATES, len(train_images))
@@ -265,11 +271,14 @@ def random_scores(train_images: np.ndarray, test_images: np.ndarray) -> np.ndarr
     with torch.inference_mode(), own_cores():
         likeness = verify(train_images, square(test_images[tests]), torch.from_numpy(rows))
         scores = score_of(likeness).numpy()
-    differ = [
-        [not np.array_equal(test_images[test], train_images[row]) for row in group]
-        for test, group in zip(tests, rows, strict=True)
+    others = [
+        [
+            best.get(test) != row and not np.array_equal(test_images[test], train_images[row])
+            for row in group
+        ]
+        for test, group in zip(tests.tolist(), rows.tolist(), strict=True)
     ]
-    return np.asarray(scores[np.array(differ)])
+    return np.asarray(scores[np.array(others)])
 
 
 @contextmanager

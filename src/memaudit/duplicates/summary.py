@@ -10,7 +10,7 @@ from memaudit.data.image_folder import Side
 from memaudit.duplicates.finder import Pairs
 from memaudit.names import printable
 
-TOO_OFTEN = 0.01  # share of random pairs that reach the threshold, for a warning
+TOO_OFTEN = 0.002  # share of random pairs that reach the threshold, for a warning
 _FEWEST, _HIGHEST = 5, 0.97  # of these pairs; threshold that is advised
 SHOWN = 3  # clusters and pairs named at most
 PHOTOGRAPHS = (
@@ -113,7 +113,7 @@ def random_warning(scores: np.ndarray, near: float) -> str:
     count = int((scores >= near).sum())
     if count < _FEWEST or count <= TOO_OFTEN * len(scores):
         return ""
-    enough = float(np.quantile(scores, 1 - TOO_OFTEN / 10))
+    enough = float(np.quantile(scores, 0.999))
     remedy = f"Set the threshold to more than {enough:.2f}, which 1 in 1,000 random pairs reaches"
     if enough > _HIGHEST:
         remedy = "No threshold separates duplicates here: rely on kind exact"
