@@ -1,5 +1,6 @@
 """The command `memaudit`: dispatch, errors, and how `run` finds the workflow."""
 
+import getpass
 import os
 import subprocess
 import sys
@@ -98,6 +99,17 @@ def test_run_in_a_folder_that_is_not_writable_is_refused(snakemake, tmp_path, mo
     assert f"{tmp_path}: not writable; run in a folder of your own" in capsys.readouterr().err
     for options in (["--directory", "own"], ["-d", "own"], ["--version"]):
         assert main(["run", *options]) == 3
+
+
+def test_run_in_a_container_whose_user_has_no_name(snakemake, monkeypatch):
+    monkeypatch.setattr(os, "environ", {"HOME": os.environ["HOME"]})
+
+    def unknown(number):
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert main(["run"]) == 3
+    assert getpass.getuser() == f"user{os.getuid()}"
 
 
 def test_run_finds_shipped_files(snakemake, tmp_path):

@@ -1,6 +1,7 @@
 """`memaudit run`: snakemake with the workflow that the package carries."""
 
 import argparse
+import getpass
 import os
 import re
 import sys
@@ -43,6 +44,7 @@ def main(arguments: list[str]) -> int:
         print(HELP, end="")
         return 0
     _provide_cache()
+    _provide_name()
     snakemake = require("snakemake.cli", extra="workflow")
     given = [argument.partition("=")[0] for argument in arguments]
     if not {"-s", "--snakefile"} & set(given):
@@ -92,6 +94,14 @@ def _provide_cache() -> None:
             "set XDG_CACHE_HOME",
             file=sys.stderr,
         )
+
+
+def _provide_name() -> None:
+    """Give the user a name where the system knows none, as in a container; Snakemake needs one."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = f"user{os.getuid()}"
 
 
 def _check(arguments: list[str]) -> None:
