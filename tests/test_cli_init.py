@@ -63,6 +63,12 @@ def test_it_writes_a_valid_study_and_prints_its_cost(photos, capsys):
     assert differing == {"weight_decay"}
 
 
+def test_a_folder_named_by_a_number(photos, capsys):
+    study = photos.rename(photos.parent / "2024").parent / "study.yaml"
+    assert main(["init", str(photos.parent / "2024"), "-o", str(study)]) == 0
+    assert yaml.safe_load(study.read_text())["dataset"]["name"] == "2024"
+
+
 def test_a_path_with_a_line_break(photos, capsys):
     photos.rename("photos\nof mine")
     assert main(["init", "photos\nof mine"]) == 1
@@ -89,9 +95,9 @@ def test_it_overwrites_nothing(photos, capsys):
         assert f"{name}: {kind} not found" in capsys.readouterr().err
     init("--output", "other.yaml", "--name", "mine")
     assert (photos.parent / "study.yaml").read_text() == "mine"
-    assert "name: mine" in (photos.parent / "other.yaml").read_text()
+    assert 'name: "mine"' in (photos.parent / "other.yaml").read_text()
     init("--force")
-    assert "name: photos" in (photos.parent / "study.yaml").read_text()
+    assert 'name: "photos"' in (photos.parent / "study.yaml").read_text()
 
 
 def test_all_faults_are_listed(photos, capsys):
