@@ -16,7 +16,7 @@ from memaudit.data.fetch import read_sources
 from memaudit.errors import AuditError
 from memaudit.published import cifair
 from memaudit.published.annotation import judged_pairs, read_annotation, with_annotation
-from memaudit.published.cifair import agreement, read_cifair, with_cifair
+from memaudit.published.cifair import agreement, judged_by_cifair, read_cifair, with_cifair
 from memaudit.published.counts import Count, published_counts
 from memaudit.published.counts import read_pairs as count_pairs
 from memaudit.published.feldman_zhang import (
@@ -236,7 +236,10 @@ def test_errors_name_the_problem_in_a_run(tmp_path, rng, changes, message):
 
 def test_cifair_is_read_in_order(tmp_path):
     rows = [(3, 9, 0), (1, 7, 2), (0, 7, 1)]
-    assert read_cifair(cifair_file(tmp_path / "c.csv", rows)) == rows
+    path = cifair_file(tmp_path / "c.csv", rows)
+    assert read_cifair(path) == rows
+    judged = {(9, 3): True, (7, 1): False, (7, 0): True}  # training, test
+    assert judged_by_cifair(path, ["exact", "near"]) == judged
 
 
 @pytest.mark.parametrize(
