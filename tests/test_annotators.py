@@ -71,6 +71,9 @@ def test_merged_decisions_need_every_disagreement_adjudicated(files, capfd):
     assert read_words(left) == {} and "duplicate,4,4,skip,different,same" in left.read_text()
     assert main(["annotations", "compare", *paths, "--disagreements", "-"]) == 0
     assert capfd.readouterr().out == left.read_text() and not Path("-").exists()
+    assert main(["annotations", "compare", *paths, "--disagreements", str(left)]) == 1
+    assert "open.csv: file exists; use --force" in capfd.readouterr().err
+    assert main(["annotations", "compare", *paths, "--disagreements", str(left), "--force"]) == 0
     judge = files / "c.csv"
     judge.write_text(left.read_text().replace("skip", "different"))
     more = ["--adjudicated", str(judge), "--merged", str(merged)]

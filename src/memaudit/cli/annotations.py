@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
     with ExitStack() as stack:
         for output in (options.disagreements, options.merged):
             if output:
-                stack.enter_context(reserved(output, *inputs))
+                stack.enter_context(reserved(output, *inputs, force=options.force))
                 inputs.append(output)
         _compare(options)
 
@@ -94,4 +94,5 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     add("--adjudicated", type=Path, metavar="FILE", help="decisions on these items")
     add("--merged", type=output_path, metavar="FILE", help="write the merged decisions")
+    add("--force", action="store_true", help="overwrite existing files")
     return parser.parse_args(arguments)

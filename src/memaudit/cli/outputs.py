@@ -25,7 +25,7 @@ def reserved(output: Path, *inputs: Path, force: bool = True) -> Iterator[None]:
     is_stdout = store.is_stdout(output)
     refuse_inputs(output, *inputs)
     if output.is_file() and not is_stdout and not force:
-        raise AuditError(f"{output}: file exists; use --force to overwrite it, or another --output")
+        raise AuditError(f"{output}: file exists; use --force to overwrite it, or name another")
     store.check_writable(output)
     with redirect_stdout(sys.stderr) if is_stdout else nullcontext():
         yield
