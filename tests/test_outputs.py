@@ -210,12 +210,15 @@ def test_an_input_is_never_replaced(images, tmp_path, never, capsys, monkeypatch
         (tmp_path / file).write_text("kept")
     (tmp_path / "same.csv").symlink_to("arrays.npz")
     (tmp_path / "hard.csv").hardlink_to(one)
+    (tmp_path / "pool.png").write_bytes(one.read_bytes())
+    one.with_name("link.png").symlink_to(tmp_path / "pool.png")
     compare = ["annotations", "compare", "a.csv", "b.csv"]
     for arguments in (
         ["duplicates", "arrays.npz", "-o", "arrays.npz"],
         ["duplicates", "arrays.npz", "-o", "./same.csv"],
         ["duplicates", "images", "-o", str(one)],
         ["duplicates", "images", "-o", "hard.csv"],
+        ["duplicates", "images", "-o", "pool.png"],
         ["duplicates", "images", "-o", "images/train/new/pairs.csv"],
         ["init", "arrays.npz", "-o", "arrays.npz", "--force"],
         ["scores", "out/scores.h5", "-o", "out", "--hdf5"],

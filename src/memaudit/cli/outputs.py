@@ -1,8 +1,9 @@
 """The outputs of the subcommands."""
 
+import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from pathlib import Path
 
 from memaudit.errors import AuditError
@@ -45,12 +46,26 @@ def refuse_inputs(output: Path, *inputs: Path) -> None:
     folder = target.parent.resolve()
     for given in inputs:
         source = given.expanduser()
-        # a class may be a link to a folder elsewhere, an image a hard link
-        files = [source, *(source.glob("*/*/*") if target.exists() else ())]
-        is_input = source.resolve() == target.resolve() or any(
-            target.exists() and file.exists() and file.samefile(target) for file in files
+        classes = [found.resolve() for found in source.glob("*/*/")]  # may be links to elsewhere
+        is_input = source.resolve() == target.resolve() or (
+            target.exists()
+            and (
+                (source.exists() and source.samefile(target)) or any(map(_holding(target), classes))
+            )
         )
-        classes = [found.resolve() for found in source.glob("*/*/")]
         if is_input or source.resolve() in folder.parents or folder in classes:
             where = "an input" if is_input else f"among the images of {given}"
             raise AuditError(f"{output}: this is {where}; write to another file")
+
+
+def _holding(target: Path) -> Callable[[Path], bool]:
+    """Return whether a folder holds an existing file, also as a link; without a stat per entry."""
+    number = target.stat().st_ino
+
+    def holds(folder: Path) -> bool:
+        with suppress(OSError), os.scandir(folder) as entries:
+            likely = (Path(e) for e in entries if e.inode() == number or e.is_symlink())
+            return any(file.exists() and file.samefile(target) for file in likely)
+        return False
+
+    return holds
