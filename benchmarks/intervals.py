@@ -1,6 +1,6 @@
 """Simulate how often 95% CIs cover the influence and the memorization, by the shape of the margins.
 
-    python benchmarks/coverage.py [--csv FILE]
+    python benchmarks/intervals.py [--csv FILE]
 
 No model is trained. Each test example has margins with a known effect of one training example, 0.75
 to 2.25 standard deviations, and noise of a shape of its own; the true influence is exact. The same
@@ -99,7 +99,7 @@ def simulate(noise: Noise, models: int, repeat: int) -> dict[tuple[str, str], np
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--csv", type=Path, default=ROOT / "benchmarks/results/coverage.csv")
+    parser.add_argument("--csv", type=Path, default=ROOT / "benchmarks/results/intervals.csv")
     options = parser.parse_args()
     with open(options.csv, "w", newline="", encoding="utf-8") as file:
         out = csv.writer(file, lineterminator="\n")
