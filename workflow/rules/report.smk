@@ -23,6 +23,7 @@ rule claims:
         threshold=study.config.selection.memorization,
         statistics=study.settings["statistics"],
         seed=study.config.seed,
+        published=study.config.memorization.source == "published",
     script:
         "../scripts/claims.py"
 

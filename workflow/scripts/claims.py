@@ -24,7 +24,7 @@ with job(snakemake.log[0]) as report:
         memorized,
     )
     tables.write_rows(snakemake.output.csv, claims.Claim, found)
-    text = claims.markdown(found, params.name, settings.margin)
+    text = claims.markdown(found, params.name, settings.margin, params.published)
     store.write_text(snakemake.output.markdown, text)
     for claim in found:
         report(f"{claim.verdict}: {claim.claim} ({claim.reason})")

@@ -1,8 +1,8 @@
 """The claims of both papers beside what this study found, each with a computed verdict.
 
 A claim states that a difference is above or below 0, or below the margin. The verdict follows from
-a two-sided p value, Holm-adjusted over the claims tested, and from a test of equivalence: nothing
-is concluded from overlapping intervals. The texts of the claims are in claims.yaml.
+a two-sided p value, Holm-adjusted over the papers' claims tested, and from a test of equivalence:
+nothing is concluded from overlapping intervals. The texts of the claims are in claims.yaml.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,6 +22,7 @@ from memaudit.tables import column
 from memaudit.templates import known, p_value, render
 
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
+OURS = "not in the papers"  # the source of a claim that is tested in addition
 EQUIVALENT = "equivalent within the margin"
 UNTESTED = "not tested"
 
@@ -42,7 +43,8 @@ class Claim:
     high: float = column("upper bound of that CI")
     p_holm: float = column(
         "two-sided p value for no difference; for the claim on the margin, for a difference equal "
-        "to the margin. Holm-adjusted over the claims tested",
+        "to the margin. Holm-adjusted over the papers' claims tested, not adjusted for other "
+        "claims",
         digits=".3g",
     )
     verdict: str = column(
@@ -93,13 +95,13 @@ def judge(
     }
     file = resources.files("memaudit.results") / "claims.yaml"
     texts: dict[str, dict[str, str]] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    tested = [name for name in texts if known(tests[name].p)]
+    tested = [n for n, text in texts.items() if known(tests[n].p) and text["source"] != OURS]
     adjusted = dict(zip(tested, statistics.holm([tests[name].p for name in tested]), strict=True))
     return [
         _judged(
             {key: part.format(**numbers, margin=margin) for key, part in text.items()},
             tests[name],
-            float(adjusted.get(name, np.nan)),
+            float(adjusted.get(name, tests[name].p)),
             margin,
         )
         for name, text in texts.items()
@@ -154,7 +156,7 @@ def _duplicates(
 
     It is not tested: examples with a duplicate are selected because they influence it.
     """
-    selected = {row.example for row in assignments}
+    leaks, selected = list(leaks), {row.example for row in assignments}
     others = set() if memorized is None else set(memorized.tolist()) - selected
     leaked = {leak.train for leak in leaks}
     both, rest = len(selected & leaked), len(others & leaked)
@@ -174,7 +176,10 @@ def _duplicates(
     ratio = stats.contingency.odds_ratio(table)
     interval = ratio.confidence_interval(statistics.LEVEL)
     found = Estimate(float(ratio.statistic), low=float(interval.low), high=float(interval.high))
-    return _Test(found=found, null=1.0, missing="descriptive: follows largely from the selection")
+    missing = "descriptive: follows largely from the selection"
+    if any(leak.decided_by != "rule" and leak.train in selected for leak in leaks):
+        missing += "; biased upwards where only pairs of selected examples were annotated"
+    return _Test(found=found, null=1.0, missing=missing)
 
 
 def _judged(text: dict[str, str], test: _Test, p: float, margin: float) -> Claim:
@@ -209,9 +214,12 @@ def _verdict(test: _Test, p: float, margin: float) -> tuple[str, str]:
     if is_within:
         return EQUIVALENT, within
     reason = f"no difference from {test.null:g} is shown (p {p_value(p)})"
-    return INCONCLUSIVE, reason + (", nor equivalence" if known(test.p_equivalence) else "")
+    reason += ", nor equivalence" if known(test.p_equivalence) else ""
+    if is_above != (test.sign > 0):
+        reason += f"; found {'above' if is_above else 'below'} {test.null:g}, against the claim"
+    return INCONCLUSIVE, reason
 
 
-def markdown(claims: Sequence[Claim], name: str, margin: float) -> str:
-    """Return the claims for readers."""
-    return render("claims.md", claims=claims, name=name, margin=margin)
+def markdown(claims: Sequence[Claim], name: str, margin: float, published: bool = False) -> str:
+    """Return the claims for readers; `published` if the selected examples are F&Z's."""
+    return render("claims.md", claims=claims, name=name, margin=margin, published=published)
