@@ -101,9 +101,10 @@ def test_selection_on_one_half_needs_no_reservation():
         ),
         (
             {"verdict": "inconclusive", "p_excess": 0.6},
-            f"inconclusive. {BUCKET.capitalize()} has an excess drop of 0.40 pp (95% CI -0.30 to "
-            "1.10): neither a difference from removing random examples (p = 0.600) nor equivalence "
-            "within ±0.25 pp (p = 0.300) is shown. More trials or test images are needed.",
+            f"inconclusive. The excess drop of {BUCKET.removeprefix('removing ')} is 0.40 pp "
+            "(95% CI -0.30 to 1.10): neither a difference from removing random examples "
+            "(p = 0.600) nor equivalence within ±0.25 pp (p = 0.300) is shown. More trials or test "
+            "images are needed.",
         ),
         (
             {"verdict": "nothing removed", "n_removed": 0, "p_excess": NAN},

@@ -62,7 +62,8 @@ def test_the_drop_on_the_held_out_half(accuracies, tmp_path):
     (read,) = tables.read_texts(tmp_path / "table2.csv")
     assert [read[name] for name in read if name.startswith("drop_held_out")] == ["", "", ""]
     text = page(rows_of(accuracies))
-    assert "not requested" in text
+    assert "held-out half" not in text
+    assert "drop on the held-out half | p, no drop" in page([found])
     assert "(`duplicates.near`) was set on photographs" in text
 
 
