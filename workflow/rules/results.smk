@@ -93,6 +93,7 @@ rule affected:
         "../../envs/memaudit.yaml"
     params:
         rows=study.paper_rows,
+        published=study.config.memorization.source == "published",
     script:
         "../scripts/affected.py"
 

@@ -26,7 +26,9 @@ with job(snakemake.log[0]) as report:
     groups = [group for _, found, _ in views for group in found]
     tables.write_rows(output.groups, affected.Group, groups)
     tables.write_rows(output.summary, affected.Summary, [summary for summary, _, _ in views])
-    draw([(summary, found) for summary, _, found in views], output.figure)
+    draw(
+        [(summary, found) for summary, _, found in views], output.figure, snakemake.params.published
+    )
     for s, _, _ in views:
         report.say(
             f"{s.recipe}, {s.removal}: drop {s.drop:.2f} pp, of which {s.drop_influenced:.2f} on "

@@ -45,20 +45,24 @@ _LINES: tuple[Line, ...] = (  # a colour, a dash and a marker for each row of th
 )
 
 
-def affected(views: Sequence[tuple[Summary, Sequence[Example]]], path: str | Path) -> None:
+def affected(
+    views: Sequence[tuple[Summary, Sequence[Example]]], path: str | Path, published: bool = False
+) -> None:
     """Draw found against predicted drops of the first of `views`, and the sums of all.
 
-    `views` are the removals of the paper's table, each with its examples by predicted drop.
+    `views` are the removals of the paper's table, each with its examples by predicted drop;
+    `published` whether the influences that predict it are F&Z's.
     """
     layout = ConstrainedLayoutEngine(wspace=0.06)
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 5.6), layout=layout)
-    _examples(left, *views[0])
+    _examples(left, *views[0], ",\nby F&Z's ResNet-50" if published else "")
     most = max([1, *(len(examples) for _, examples in views)])
     for place, ((summary, examples), line) in enumerate(zip(views, _LINES, strict=False)):
         _sums(right, summary, examples, end=most * (1.05 + 0.04 * place), line=line)
     right.axhline(0, color="black", linewidth=0.6)
     ticks = MaxNLocator(6, integer=True).tick_values(0, most)
-    right.set_xticks([tick for tick in ticks if 0 <= tick <= most])
+    # the last tick is the end; none so near that their labels overlap
+    right.set_xticks([*(tick for tick in ticks if 0 <= tick <= 0.9 * most), most])
     right.set_xlabel(
         "number of test examples summed,\ngreatest predicted drop first", fontsize=SMALL
     )
@@ -74,8 +78,8 @@ def affected(views: Sequence[tuple[Summary, Sequence[Example]]], path: str | Pat
     save(figure, path)
 
 
-def _examples(axis: Axes, summary: Summary, examples: Sequence[Example]) -> None:
-    """Draw each test example by its group, and means of tenths."""
+def _examples(axis: Axes, summary: Summary, examples: Sequence[Example], by: str) -> None:
+    """Draw each test example by its group, and means of tenths; the drop is predicted `by`."""
     kinds = [p.group if p.group in (DUPLICATES, NEITHER) else SUBPOPULATIONS for p in examples]
     for kind, colour, marker, label in _KINDS:
         members = [p for p, its in zip(examples, kinds, strict=True) if its == kind]
@@ -103,7 +107,7 @@ def _examples(axis: Axes, summary: Summary, examples: Sequence[Example]) -> None
     axis.axhline(0, color="black", linewidth=0.6)
     axis.set_xlabel(
         "predicted drop on a test example: sum of the\n"
-        "removed examples' influences on it (percentage points)",
+        f"removed examples' influences on it{by} (percentage points)",
         fontsize=SMALL,
     )
     axis.set_ylabel("measured drop on the test example (percentage points)", fontsize=SMALL)
@@ -112,7 +116,7 @@ def _examples(axis: Axes, summary: Summary, examples: Sequence[Example]) -> None
         axis,
         f"Influenced test examples after removing {of}\n"
         f"(recipe {summary.recipe}); line: measured = predicted.\n"
-        "Most influenced by removed examples that are",
+        "Marked by the examples that influence it most:",
     )
 
 

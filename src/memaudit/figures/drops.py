@@ -104,6 +104,10 @@ def drops(
     bars = "95% CIs: thick on the fixed test set, thin including test-set sampling"
     if not any(known(row.drop_low) for row in rows):
         bars = "one model per arm, so without CIs"
+    elif any(known(row.excess_drop) for row in rows):
+        bars += "\nexcess drop: one CI, including test-set sampling"
+    if any(known(row.published_drop) for row in rows):
+        bars += "\npublished: the paper does not define its ±"
     headed(
         axis,
         f"How much test accuracy drops when training examples are removed\n{bars}",
