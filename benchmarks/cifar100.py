@@ -30,7 +30,7 @@ from memaudit.data.cifar import CLASSES
 from memaudit.models.removals import CONTROL, read_examples
 from memaudit.models.shards import Origin, read_shards, reading_shard
 from memaudit.published.annotation import CIFAR100_DIGEST
-from memaudit.results import accuracies, affected, claims, curves, summary, table2
+from memaudit.results import accuracies, affected, claims, curves, power, summary, table2
 from memaudit.results.answer import answer
 from memaudit.results.statistics import Arm, Estimate, accuracy_drop
 from memaudit.scores.selection import Pair
@@ -45,6 +45,7 @@ JUDGED = ROOT / "data/annotations/cifar100_subpopulations.csv"
 MEMORIZED = "memorized.npy"  # bits: F&Z's memorization reaches the threshold
 INPUTS = ("selected_pairs.csv", "buckets.csv", "leaks.csv", "subpopulations.csv", MEMORIZED)
 N_TRAIN, N_TEST = 50_000, 10_000
+BY_FINDER = 118  # selected examples that the duplicate finder finds: docs/published_counts.md
 WORDS = ("alike", "partly", "not_alike")
 
 
@@ -75,15 +76,32 @@ class Fit:
 class Parts:
     """The excess drop of an arm and what groups of test images contribute to it, pp.
 
-    On the fixed test set. `leak_free` is the excess drop on the test images without a duplicate.
+    On the fixed test set; `rest` are all images that are not influenced. `leak_free` is the excess
+    drop on the test images without a duplicate.
     """
 
     recipe: str
     removal: str
     all: Estimate
     influenced: Estimate
+    rest: Estimate
     duplicated: Estimate
     leak_free: Estimate
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What the wanted trials can show of the memorized bucket, if its SD is the one measured.
+
+    The smallest difference found with 80% power, pp, without and with Holm's first step; the
+    probability of showing equivalence where nothing differs; the trials for 80% of that, None if no
+    number is enough.
+    """
+
+    sd: float
+    difference: tuple[float, float]
+    equivalence: float
+    trials: int | None
 
 
 def main() -> None:
@@ -201,7 +219,9 @@ def publish(kind: str, study: Study, source: Path, output: Path, inputs: Path = 
         arms=len(study.arms),
         extra=len(processors(study, source, trials)),
         recipes=study.settings["recipes"],
-        fits=fits(study, source, lists, influenced),
+        fits=fits(study, source, lists, influenced, trials),
+        both=len(np.setdiff1d(influenced, leak_free(leaks, N_TEST))),
+        cpu_trials=complete_trials(the_study("cpu"), STUDIES["cpu"]),
         influenced=len(influenced),
         margin=study.config.statistics.margin,
         buckets=Counter(row.bucket for row in assignments),
@@ -266,7 +286,7 @@ def tabulate(
     contrasts = table2.Contrasts(arms, removed, settings)
     judged = claims.judge(contrasts, assignments, leaks, np.flatnonzero(bits))
     tables.write_rows(output / "claims.csv", claims.Claim, judged)
-    text = claims.markdown(judged, study.name, settings.margin)
+    text = claims.markdown(judged, study.name, settings.margin, published=True)
     store.write_text(output / "claims.md", text)
 
     classes = [""] * N_TEST  # known for the influenced test examples, which are all that is read
@@ -278,10 +298,12 @@ def tabulate(
     tables.write_rows(output / "groups.csv", affected.Group, [g for _, gs, _ in views for g in gs])
     examples = [example for _, _, found in views for example in found]
     tables.write_rows(output / "affected.csv", affected.Example, examples)
-    draw_affected([(one, found) for one, _, found in views], output / "affected.png")
+    draw_affected(
+        [(one, found) for one, _, found in views], output / "affected.png", published=True
+    )
 
     influenced = np.unique([pair.test for pair in pairs])
-    duplicated = np.setdiff1d(np.arange(N_TEST), clean)
+    duplicated, rest = (np.setdiff1d(np.arange(N_TEST), one) for one in (clean, influenced))
     parts = []
     for recipe, removal in study.paper_rows:
         control, reduced = arms[f"{recipe}/{CONTROL}{removal}"], arms[f"{recipe}/{removal}"]
@@ -291,6 +313,7 @@ def tabulate(
                 removal,
                 accuracy_drop(control, reduced),
                 contribution(control, reduced, influenced),
+                contribution(control, reduced, rest),
                 contribution(control, reduced, duplicated),
                 accuracy_drop(control.on(clean), reduced.on(clean)),
             )
@@ -314,10 +337,51 @@ def tabulate(
         "summaries": summaries,
         "parts": parts,
         "rows": rows,
+        "judged": judged,
+        "reach": reach(study, arms) if trials > 1 else None,
+        "odds": odds(assignments, leaks, np.flatnonzero(bits)),
         "seconds": sum(part.seconds for part in trained),
         "models": sum(part.models for part in trained),
         "devices": sorted({part.device for part in trained}),
         "versions": shard_versions(path for paths in shards.values() for path in paths),
+    }
+
+
+def reach(study: Study, arms: dict[str, Arm]) -> Reach:
+    """Return what all trials of the study can show of the memorized bucket."""
+    control, reduced = (arms[f"weight_decay/{name}memorized"] for name in (CONTROL, ""))
+    sd, wanted = accuracy_drop(control, reduced).sd, study.config.trials
+    images, margin = power.images_of(control, reduced), study.config.statistics.margin
+
+    def found(rows: int) -> float:
+        steps = np.arange(1, 1000) / 100
+        return next(d for d in steps if power.power(sd, wanted, d, images, rows) >= power.POWER)
+
+    return Reach(
+        sd,
+        (found(1), found(len(study.paper_rows))),
+        power.equivalence_power(sd, wanted, margin, N_TEST),
+        power.models_for_equivalence(sd, margin, N_TEST),
+    )
+
+
+def odds(assignments: list[Assignment], leaks: list[Leak], memorized: np.ndarray) -> dict:
+    """Return how often the finder finds duplicates of selected and of other memorized examples.
+
+    Of those pairs of the others that ciFAIR lists, leaks.csv does not state what the finder found:
+    hence the odds ratio with all of them and with none.
+    """
+    others = {*memorized.tolist()} - {row.example for row in assignments}
+    by_finder = len({leak.train for leak in leaks if leak.decided_by == "rule"} & others)
+    known = len({leak.train for leak in leaks} & others)
+    selected = BY_FINDER / (len(assignments) - BY_FINDER)
+    return {
+        "by_finder": BY_FINDER,
+        "others": len(others),
+        "others_by_finder": by_finder,
+        "others_known": known,
+        "low": selected / (known / (len(others) - known)),
+        "high": selected / (by_finder / (len(others) - by_finder)),
     }
 
 
@@ -328,12 +392,15 @@ def contribution(full: Arm, reduced: Arm, images: np.ndarray) -> Estimate:
 
 
 def fits(
-    study: Study, source: Path, lists: dict[str, np.ndarray], influenced: np.ndarray
+    study: Study, source: Path, lists: dict[str, np.ndarray], influenced: np.ndarray, trials: int
 ) -> list[Fit]:
-    """Return the accuracies of all models on all examples, also those of incomplete trials."""
+    """Return the accuracies of models on all examples: of complete trials, if there are any."""
     found = []
     for recipe, removal in study.full_arms:
-        paths = [shard(source, (recipe, removal), trial) for trial in range(study.config.trials)]
+        paths = [
+            shard(source, (recipe, removal), trial)
+            for trial in range(trials or study.config.trials)
+        ]
         paths = list(itertools.takewhile(Path.exists, paths))
         if not paths:
             continue
