@@ -111,7 +111,7 @@ def test_groups_are_compared_by_their_pairs(tmp_path, capsys):
     merged = tmp_path / "merged.csv"
     more = ["--adjudicated", paths[2], "--merged", str(merged)]
     assert main(["annotations", "compare", *paths[:2], *more]) == 0
-    assert "neither annotated 1 of the adjudicated items" in capsys.readouterr().out
+    assert "annotated by neither, merged as well: 1\n" in capsys.readouterr().out
     together = read_decisions(merged).together  # the workflow takes it
     assert [pair for pair, is_one in together.items() if is_one] == [
         *((3, 40), (7, 8), (11, 40), (12, 40))

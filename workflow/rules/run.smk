@@ -166,7 +166,7 @@ def stopping_options():
     return names
 
 
-def refuse_until(names):
+def refuse_stopping(names):
     """Stop a run with --until or --omit-from: Snakemake (9.27) ends it after a checkpoint, with
     status 0.
     """
@@ -185,7 +185,7 @@ def refuse_until(names):
 
 
 if workflow.is_main_process:
-    refuse_until(stopping_options())
+    refuse_stopping(stopping_options())
     # onstart is not run
     if any(re.fullmatch("--dry-?run|-[FRknpr]*n[FRknpr]*", option) for option in sys.argv[1:]):
         warn_of_replaced(study.shards_of(study.models))

@@ -57,7 +57,7 @@ def _compare(options: argparse.Namespace) -> None:
                 "--disagreements FILE and give their decisions with --adjudicated FILE"
             )
         if strange := annotators.foreign(a, b, adjudicated):
-            print(f"note: neither annotated {len(strange):,} of the adjudicated items; merged, too")
+            print(f"note: adjudicated but annotated by neither, merged as well: {len(strange):,}")
         annotators.write_words(options.merged, merged, dataset)
         print(f"{len(merged):,} decisions: {options.merged}")
 

@@ -51,8 +51,8 @@ class Likeness(NamedTuple):
     tone: torch.Tensor
 
 
-class _Laid:
-    """Training images over which test images are laid, each computed once.
+class _TrainingImages:
+    """What the comparison needs of training images, computed once for each.
 
     `images` (r, 3, 32, 32), their local `contrast` (r, 32, 32), and `norm` (r, shifts): the norm of
     its window of `side` pixels at every shift, infinite where that window has no structure.
@@ -88,7 +88,7 @@ def verify(train_images: np.ndarray, test: torch.Tensor, candidates: torch.Tenso
     each = torch.arange(len(test))
     found = Likeness(*torch.empty(4, *candidates.shape))
     rows, places = torch.unique(candidates, return_inverse=True)
-    training = _Laid(train_images, rows, side)
+    training = _TrainingImages(train_images, rows, side)
     for column in range(candidates.shape[1]):
         at_row = places[:, column]
         windows = training.contrast[at_row].unfold(1, side, 1).unfold(2, side, 1)

@@ -88,12 +88,12 @@ def replaced(study: Study, shards: Iterable[str | Path]) -> str:
     if not Path(study.digest).exists():
         return ""
     models, files, differences = 0, 0, set[str]()
+    wanted = cache(lambda recipe, removal: identity_of(study, recipe, removal))
     for shard in map(Path, shards):
         if not shard.exists() or not (text := identity_in(shard)):
             continue
         recipe, removal = shard.parts[-3:-1]
-        wanted = identity_of(study, recipe, removal)
-        if found := _differences(recipe, text, wanted):
+        if found := _differences(recipe, text, wanted(recipe, removal)):
             differences |= found
             files += 1
             models += n_trials(shard)
