@@ -17,12 +17,16 @@ from memaudit.models import shards
 from memaudit.models.identity import model_identity
 from memaudit.models.recipe import Recipe
 from memaudit.models.removals import read_examples
+from memaudit.published.annotation import CIFAR100_DIGEST
 from memaudit.study.study import Study
 
-sys.path.append(str(ROOT / "benchmarks"))
-import cifar100
+sys.path.append(str(ROOT / "benchmarks/cifar100"))
+import copies
+import examples
+import page
+import studies
 
-FOLDER = ROOT / "docs/cifar100"
+FOLDER = studies.FOLDER
 
 
 def rows(path):
@@ -40,13 +44,13 @@ def test_the_judged_groups_are_those_of_the_published_pairs():
     assert {int(r["test"]): [*map(int, r["train"].split())] for r in judged} == shared
     for row in judged:
         readings = {row["reading_a"], row["reading_b"]}
-        assert readings | {row["final"]} <= set(cifar100.WORDS)
+        assert readings | {row["final"]} <= set(examples.WORDS)
         assert len(readings) > 1 or row["final"] in readings
     assert Counter(r["final"] for r in judged) == {"alike": 83, "partly": 26, "not_alike": 5}
     text = " ".join((annotations / "README.md").read_text().split())
     agree = sum(row["reading_a"] == row["reading_b"] for row in judged)
     assert f"agree for {agree} of the {len(judged)} groups ({agree / len(judged):.1%}," in text
-    kappa = cifar100.kappa(*(np.array([r[f"reading_{name}"] for r in judged]) for name in "ab"))
+    kappa = examples.kappa(*(np.array([r[f"reading_{name}"] for r in judged]) for name in "ab"))
     assert f"Cohen's kappa {kappa:.2f} over" in text
 
 
@@ -58,17 +62,17 @@ def test_the_buckets_are_those_of_the_annotation_and_the_finder():
     assert Counter(row["bucket"] for row in buckets) == {"leakage_shift": 457, "memorized": 507}
 
 
-@pytest.mark.parametrize("kind", cifar100.STUDIES)
+@pytest.mark.parametrize("kind", studies.STUDIES)
 def test_the_page_and_its_tables_follow_from_the_committed_files(tmp_path, kind):
     """Digit for digit; figures are redrawn but not compared."""
-    folder = cifar100.STUDIES[kind]
-    cifar100.publish(kind, cifar100.the_study(kind), folder, tmp_path)
+    folder = studies.STUDIES[kind]
+    page.publish(kind, studies.the_study(kind), folder, tmp_path)
     written = [path for path in tmp_path.iterdir() if path.suffix in (".csv", ".md")]
     assert "README.md" in {path.name for path in written}
     for path in written:
         assert path.read_bytes() == (folder / path.name).read_bytes(), path.name
-    computed = {path.name for path in tmp_path.iterdir()} | {cifar100.TRIED[kind]}
-    computed |= {*cifar100.INPUTS} if kind == "gpu" else set()
+    computed = {path.name for path in tmp_path.iterdir()} | {page.TRIED[kind]}
+    computed |= {*examples.COPIED, examples.MEMORIZED} if kind == "gpu" else set()
     committed = {path.name for path in folder.iterdir() if path.is_file()}
     assert committed <= computed, "a file that nothing computes"
 
@@ -82,7 +86,7 @@ def trained(tmp_path, monkeypatch):
     )
 
     def add(arm, trial, device, folder=tmp_path / "docs"):
-        path = cifar100.shard(folder, study.arms[arm], trial)
+        path = studies.shard(folder, study.arms[arm], trial)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(device)
         return path
@@ -97,19 +101,19 @@ def trained(tmp_path, monkeypatch):
         def __exit__(self, *_):
             return None
 
-    monkeypatch.setattr(cifar100, "reading_shard", Opened)
+    monkeypatch.setattr(studies, "reading_shard", Opened)
     return SimpleNamespace(study=study, add=add, folder=tmp_path / "docs")
 
 
 def test_a_trial_counts_once_all_arms_are_trained_on_one_type_of_processor(trained):
-    assert cifar100.complete_trials(trained.study, trained.folder) == 0
+    assert studies.complete_trials(trained.study, trained.folder) == 0
     for arm in range(2):
         trained.add(arm, 0, "CPU (A)")
     trained.add(0, 1, "CPU (B)")
-    assert cifar100.complete_trials(trained.study, trained.folder) == 1
+    assert studies.complete_trials(trained.study, trained.folder) == 1
     trained.add(1, 1, "CPU (A)")
     with pytest.raises(SystemExit, match=r"trial 1 are from CPU \(.\) and CPU \(.\)"):
-        cifar100.complete_trials(trained.study, trained.folder)
+        studies.complete_trials(trained.study, trained.folder)
 
 
 def test_models_of_an_incomplete_trial_from_another_processor_are_not_restored(trained, tmp_path):
@@ -121,7 +125,7 @@ def test_models_of_an_incomplete_trial_from_another_processor_are_not_restored(t
         trained.add(arm, 0, "CPU (another)")
     trained.add(1, 1, describe(device("cpu")))
     trained.add(0, 2, "CPU (another)")
-    cifar100.restore(trained.study, trained.folder, tmp_path / "results")
+    copies.restore(trained.study, trained.folder, tmp_path / "results")
     found = sorted(
         str(p.relative_to(tmp_path / "results/models/original"))
         for p in (tmp_path / "results").rglob("*.h5")
@@ -135,17 +139,17 @@ def test_models_of_an_incomplete_trial_from_another_processor_are_not_restored(t
 
 def invented(folder, trials):
     """Write models that guess, of all arms and so many trials, beside the committed lists."""
-    for name in cifar100.INPUTS:
+    for name in (*examples.COPIED, examples.MEMORIZED):
         shutil.copyfile(FOLDER / name, folder / name)
     shutil.copytree(FOLDER / "removals", folder / "removals")
-    given = yaml.safe_load(cifar100.config("cpu").read_text()) | {"statistics": {"bootstrap": 200}}
+    given = yaml.safe_load(studies.config("cpu").read_text()) | {"statistics": {"bootstrap": 200}}
     study = Study(given)
     rng = np.random.default_rng(0)
     for trial in range(trials):
         for recipe, removal in study.arms:
             listed = folder / f"removals/{removal.removeprefix('random_')}.txt"
             removed = read_examples(listed) if removal != "none" else []
-            mask = np.ones(cifar100.N_TRAIN, dtype=bool)
+            mask = np.ones(studies.N_TRAIN, dtype=bool)
             mask[removed] = False
             if removal.startswith("random_"):
                 mask = rng.permutation(mask)
@@ -154,22 +158,22 @@ def invented(folder, trials):
             row = {
                 "trial": np.int64(trial),
                 "train_mask": bits.pack(mask),
-                "train_correct": bits.pack(rng.random(cifar100.N_TRAIN) < 0.7),
-                "test_correct": bits.pack(rng.random(cifar100.N_TEST) < 0.6),
+                "train_correct": bits.pack(rng.random(studies.N_TRAIN) < 0.7),
+                "test_correct": bits.pack(rng.random(studies.N_TEST) < 0.6),
                 **dict.fromkeys(("rate", "loss", "train_accuracy", "test_accuracy"), epochs),
                 "seconds": np.float64(300),
             }
-            identity = model_identity(settings, seed=0, dataset=cifar100.CIFAR100_DIGEST)
+            identity = model_identity(settings, seed=0, dataset=CIFAR100_DIGEST)
             attributes = {
                 "identity": identity,
                 "removal": removal,
-                "n_train": cifar100.N_TRAIN,
-                "n_test": cifar100.N_TEST,
+                "n_train": studies.N_TRAIN,
+                "n_test": studies.N_TEST,
                 "device": "CPU (invented), one thread",
                 "python": "3",
                 "torch": "2",
             }
-            shards.write_shard(cifar100.shard(folder, (recipe, removal), trial), attributes, [row])
+            shards.write_shard(studies.shard(folder, (recipe, removal), trial), attributes, [row])
     return study
 
 
@@ -177,10 +181,10 @@ def invented(folder, trials):
 def test_the_page_with_few_trials(tmp_path, trials):
     """One trial has no CI and judges no claim; the page says so. Two have."""
     study = invented(tmp_path, trials)
-    cifar100.publish("cpu", study, tmp_path, tmp_path, tmp_path)
-    page = (tmp_path / "README.md").read_text()
-    assert f"**Preliminary: {trials} of 12 trials.**" in page
-    assert ("gives no CI and no test" in page) == (trials == 1)
+    page.publish("cpu", study, tmp_path, tmp_path, tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert f"**Preliminary: {trials} of 12 trials.**" in text
+    assert ("gives no CI and no test" in text) == (trials == 1)
     table = rows(tmp_path / "table2.csv")
     assert [row["drop_low"] == "" for row in table] == [trials == 1] * 8
     assert [int(row["n_removed"]) for row in table] == 2 * [964, 964, 457, 507]
@@ -189,7 +193,7 @@ def test_the_page_with_few_trials(tmp_path, trials):
     for row in influenced:
         parts = float(row["drop_influenced"]) + float(row["drop_rest"])
         assert parts == pytest.approx(float(row["drop"]), abs=2e-4)
-    assert not re.search(r"\bnan\b", page)
+    assert not re.search(r"\bnan\b", text)
 
 
 def test_a_removal_list_that_does_not_follow_from_the_buckets_is_refused(tmp_path):
@@ -197,4 +201,4 @@ def test_a_removal_list_that_does_not_follow_from_the_buckets_is_refused(tmp_pat
     listed = tmp_path / "removals/memorized.txt"
     listed.write_text(listed.read_text().split("\n", 1)[1])
     with pytest.raises(SystemExit, match=r"memorized\.txt does not follow from buckets\.csv"):
-        cifar100.publish("cpu", study, tmp_path, tmp_path, tmp_path)
+        page.publish("cpu", study, tmp_path, tmp_path, tmp_path)

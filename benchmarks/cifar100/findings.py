@@ -1,0 +1,213 @@
+"""What the complete trials show: the tables and figures, and the numbers that the page quotes."""
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from examples import Examples, odds
+from studies import N_TEST, N_TRAIN, origin, shard, versions
+
+from memaudit import store, tables
+from memaudit.data.cifar import CLASSES
+from memaudit.figures.affected import affected as draw_affected
+from memaudit.figures.curves import learning_curves
+from memaudit.figures.drops import drops
+from memaudit.models.removals import CONTROL
+from memaudit.models.shards import read_shards
+from memaudit.results import accuracies, affected, claims, curves, power, summary, table2
+from memaudit.results.answer import answer
+from memaudit.results.statistics import Arm, Estimate, accuracy_drop
+from memaudit.study.study import Study
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Mean accuracies of the models of a recipe on all examples, percent."""
+
+    recipe: str
+    models: int
+    test: float
+    influenced: float
+    train: float
+    selected: float
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The excess drop of an arm and what groups of test images contribute to it, pp.
+
+    On the fixed test set; `rest` are all images that are not influenced. `leak_free` is the excess
+    drop on the test images without a duplicate.
+    """
+
+    recipe: str
+    removal: str
+    all: Estimate
+    influenced: Estimate
+    rest: Estimate
+    duplicated: Estimate
+    leak_free: Estimate
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What the wanted trials can show of the memorized bucket, if its SD is the one measured.
+
+    The smallest difference found with 80% power, pp, without and with Holm's first step; the
+    probability of showing equivalence where nothing differs; the trials for 80% of that, None if no
+    number is enough.
+    """
+
+    sd: float
+    difference: tuple[float, float]
+    equivalence: float
+    trials: int | None
+
+
+def write_findings(
+    study: Study, source: Path, output: Path, trials: int, examples: Examples
+) -> dict:
+    """Write the tables and figures of the complete trials; return what the page quotes."""
+    settings = table2.Settings(
+        **study.settings["statistics"], seed=study.config.seed, published=True
+    )
+    shards = {arm: [shard(source, arm, trial) for trial in range(trials)] for arm in study.arms}
+    gathered = output / "accuracies.h5"
+    accuracies.gather_accuracies(
+        [
+            (origin(study, arm, examples.removed), arm[0], trials, paths)
+            for arm, paths in shards.items()
+        ],
+        gathered,
+    )
+    parts_of_test = {"leak_free": examples.leak_free}
+    rows = table2.table_rows(gathered, study.rows, N_TEST, settings, parts_of_test)
+    arms, removed = accuracies.read_arms(gathered, study.rows, N_TEST)
+    with store.reading(gathered, store.ACCURACIES) as file:
+        each = {arm: file["/".join(arm)]["test_accuracy"][:] for arm in study.arms}
+    gathered.unlink()
+
+    tables.write_rows(output / "table2.csv", table2.Table2Row, rows)
+    sentences = answer(rows, settings.margin, study.config.memorization.source)
+    table = table2.markdown(rows, study.name, sentences, settings.margin)
+    store.write_text(output / "table2.md", table)
+    drops(rows, output / "drops.png", each)
+
+    contrasts = table2.Contrasts(arms, removed, settings)
+    judged = claims.judge(contrasts, examples.assignments, examples.leaks, examples.memorized)
+    tables.write_rows(output / "claims.csv", claims.Claim, judged)
+    text = claims.markdown(judged, study.name, settings.margin, published=True)
+    store.write_text(output / "claims.md", text)
+
+    learned = []
+    for arm in study.full_arms:
+        checked = origin(study, arm, examples.removed)
+        models = read_shards(shards[arm], range(trials), curves.FIELDS, checked)
+        learned += curves.curve_rows(arm[0], models)
+    tables.write_rows(output / "learning_curves.csv", curves.CurveRow, learned)
+    learning_curves(learned, output / "learning_curves.png")
+
+    summaries = write_affected(study, output, arms, examples)
+    for figure in ("drops", "affected", "learning_curves"):
+        (output / f"{figure}.svg").unlink(missing_ok=True)
+    trained = [summary.trained(*arm, paths, N_TRAIN) for arm, paths in shards.items()]
+    return {
+        "answer": sentences,
+        "table": summary.first_table(table),
+        "claims": summary.first_table(text),
+        "summaries": summaries,
+        "parts": [parts(arms, row, examples) for row in study.paper_rows],
+        "rows": rows,
+        "judged": judged,
+        "reach": reach(study, arms) if trials > 1 else None,
+        "odds": odds(examples),
+        "seconds": sum(part.seconds for part in trained),
+        "models": sum(part.models for part in trained),
+        "devices": sorted({part.device for part in trained}),
+        "versions": versions(path for paths in shards.values() for path in paths),
+    }
+
+
+def write_affected(
+    study: Study, output: Path, arms: dict[str, Arm], examples: Examples
+) -> list[affected.Summary]:
+    """Write the tables and the figure of the influenced test examples; return the summaries."""
+    classes = [""] * N_TEST  # known for the influenced test examples, which are all that is read
+    for pair in examples.pairs:
+        classes[pair.test] = CLASSES["cifar100"][pair.label]
+    views = [
+        affected.view(arms, row, examples.pairs, examples.assignments, classes)
+        for row in study.paper_rows
+    ]
+    summaries = [one for one, _, _ in views]
+    tables.write_rows(output / "affected_summary.csv", affected.Summary, summaries)
+    tables.write_rows(output / "groups.csv", affected.Group, [g for _, gs, _ in views for g in gs])
+    rows = [example for _, _, found in views for example in found]
+    tables.write_rows(output / "affected.csv", affected.Example, rows)
+    draw_affected(
+        [(one, found) for one, _, found in views], output / "affected.png", published=True
+    )
+    return summaries
+
+
+def parts(arms: dict[str, Arm], row: tuple[str, str], examples: Examples) -> Parts:
+    """Return the excess drop of a row of Table 2 by groups of test images."""
+    recipe, removal = row
+    control, reduced = arms[f"{recipe}/{CONTROL}{removal}"], arms[f"{recipe}/{removal}"]
+    rest = np.setdiff1d(np.arange(N_TEST), examples.influenced)
+    return Parts(
+        recipe,
+        removal,
+        accuracy_drop(control, reduced),
+        *(
+            contribution(control, reduced, images)
+            for images in (examples.influenced, rest, examples.duplicated)
+        ),
+        accuracy_drop(control.on(examples.leak_free), reduced.on(examples.leak_free)),
+    )
+
+
+def contribution(full: Arm, reduced: Arm, images: np.ndarray) -> Estimate:
+    """Return what some images, int64 (images,), contribute to the drop on the whole test set."""
+    found, share = accuracy_drop(full.on(images), reduced.on(images)), len(images) / N_TEST
+    return Estimate(share * found.value, low=share * found.low, high=share * found.high)
+
+
+def reach(study: Study, arms: dict[str, Arm]) -> Reach:
+    """Return what all trials of the study can show of the memorized bucket."""
+    control, reduced = (arms[f"weight_decay/{name}memorized"] for name in (CONTROL, ""))
+    sd, wanted = accuracy_drop(control, reduced).sd, study.config.trials
+    images, margin = power.images_of(control, reduced), study.config.statistics.margin
+
+    def found(rows: int) -> float:
+        steps = np.arange(1, 1000) / 100
+        return next(d for d in steps if power.power(sd, wanted, d, images, rows) >= power.POWER)
+
+    return Reach(
+        sd,
+        (found(1), found(len(study.paper_rows))),
+        power.equivalence_power(sd, wanted, margin, N_TEST),
+        power.models_for_equivalence(sd, margin, N_TEST),
+    )
+
+
+def fits(study: Study, source: Path, examples: Examples, trials: int) -> list[Fit]:
+    """Return the accuracies of models on all examples: of complete trials, if there are any."""
+    found = []
+    for arm in study.full_arms:
+        paths = [shard(source, arm, trial) for trial in range(trials or study.config.trials)]
+        paths = list(itertools.takewhile(Path.exists, paths))
+        if not paths:
+            continue
+        fields = ["test_correct", "train_correct"]
+        checked = origin(study, arm, examples.removed)
+        test, train = read_shards(paths, range(len(paths)), fields, checked).values()
+        rates = (
+            test,
+            test[:, examples.influenced],
+            train,
+            train[:, examples.removed["selected"]],
+        )
+        found.append(Fit(arm[0], len(paths), *(100 * float(rate.mean()) for rate in rates)))
+    return found
