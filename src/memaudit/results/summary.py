@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from memaudit import __version__, bits
@@ -26,33 +27,50 @@ class Trained:
     """The models of one recipe and removal.
 
     `removed` examples, None where it differs between models; `seconds` of training and evaluation
-    of all models together.
+    of all models together; `fitted`: by trial, the percentage of its own training examples that
+    the model predicts correctly.
     """
 
     recipe: str
     removal: str
-    models: int
     removed: int | None
     device: str
     seconds: float
+    fitted: Mapping[int, float]
+
+    @property
+    def models(self) -> int:
+        return len(self.fitted)
+
+    @property
+    def accuracy(self) -> float:
+        return fmean(self.fitted.values())
+
+    @property
+    def failed(self) -> dict[int, float]:
+        """The models that fit less than half of what the median model fits."""
+        least = median(self.fitted.values()) / 2
+        return {trial: value for trial, value in self.fitted.items() if value < least}
 
 
 def trained(recipe: str, removal: str, shards: Sequence[str | Path], n_train: int) -> Trained:
     """Return how the models of one recipe and removal were trained, from their shards."""
     counts: set[int] = set()
     devices: set[str] = set()
-    models, seconds = 0, 0.0
+    fitted: dict[int, float] = {}
+    seconds = 0.0
     for path in shards:
         with reading_shard(path) as file:
-            kept = bits.unpack(file["train_mask"][:], n_train).sum(axis=1)
+            mask, trials = file["train_mask"][:], file["trial"][:].tolist()
+            kept = bits.unpack(mask, n_train).sum(axis=1)
+            right = bits.unpack(mask & file["train_correct"][:], n_train).sum(axis=1)
             counts |= {n_train - int(count) for count in kept}
-            models += len(kept)
+            fitted |= zip(trials, (100 * right / kept).tolist(), strict=True)
             seconds += float(file["seconds"][:].sum())
             devices.update(file.attrs.get("device", "not recorded").split("; "))
     device = "; ".join(sorted(devices))
-    return Trained(
-        recipe, removal, models, counts.pop() if len(counts) == 1 else None, device, seconds
-    )
+    removed = counts.pop() if len(counts) == 1 else None
+    return Trained(recipe, removal, removed, device, seconds, fitted)
 
 
 @dataclass(frozen=True, kw_only=True)
