@@ -16,16 +16,15 @@ benchmarks/results/scene_cost.csv. --network FILE keeps the trained network for 
 """
 
 import argparse
-import csv
 import json
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 from cost import cost
 from evidence import evidence, keep_network
 from measures import report
 from readings import selection
-from regression import MODELS, chosen, cross_validated, fit, matrix
+from regression import MODELS, chosen, cross_validated
 
 RESULT = Path(__file__).parents[1] / "results/scene_pairs.csv"
 FITTED = Path(__file__).parents[2] / "src/memaudit/duplicates/calibration.json"
@@ -46,17 +45,12 @@ def main() -> None:
         keep_network(options.network)
         rows = evidence(options.dataset)
     else:
-        with open(RESULT, newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = pd.read_csv(RESULT)
     coefficients = {}
-    y = np.array([int(row["duplicate"]) for row in rows])
-    tests = np.array([int(row["test"]) for row in rows])
     for kind in MODELS:
         p, fold = cross_validated(rows, kind)
-        for row, value, own in zip(rows, p, fold, strict=True):
-            row[f"p_{kind}"], row["fold"] = f"{value:.4f}", int(own)
-        terms, penalty = chosen(rows, kind, y, tests)
-        w = fit(matrix(rows, kind, terms), y, penalty)
+        rows[f"p_{kind}"], rows["fold"] = p.round(4), fold
+        terms, penalty, w = chosen(rows, kind)
         named = {"intercept": w[-1]}
         for name, value in zip(terms, w[:-1], strict=True):
             named |= dict.fromkeys(name if isinstance(name, tuple) else (name,), value)
@@ -69,12 +63,7 @@ def main() -> None:
     network = coefficients["network"]
     together = round(network["global"] + network["cells"], 4)
     coefficients["embedding"] = {**network, "global": together, "cells": 0.0}
-    RESULT.parent.mkdir(exist_ok=True)
-    with open(RESULT, "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()})
+    rows.to_csv(RESULT, index=False, float_format="%.4f")
     report(rows)
     if options.fit:
         known = json.loads(FITTED.read_text())

@@ -1,12 +1,12 @@
 """CPU time and memory of the search for other photographs of a scene."""
 
-import csv
 import resource
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from evidence import keep_network
 
 COST = Path(__file__).parents[1] / "results/scene_cost.csv"
@@ -43,10 +43,7 @@ def cost(path: Path, network: Path | None, tests: int) -> None:
             }
         )
         print(rows[-1], flush=True)
-        with open(COST, "w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        pd.DataFrame(rows).to_csv(COST, index=False)
         return found
 
     pairs = timed(

@@ -1,49 +1,40 @@
 """The evidence for the pairs that Feldman and Zhang published."""
 
-import csv
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 PAIRS = Path(__file__).parents[2] / "data/annotations/cifar100_fz_pairs.csv"
 
 
-def evidence(path: Path) -> list[dict[str, float]]:
+def evidence(path: Path) -> pd.DataFrame:
     """Return the terms of F&Z's pairs with the features of a network and classical ones."""
     from memaudit.data.dataset import load
     from memaudit.duplicates import find_duplicates, scene
     from memaudit.duplicates.features import features_of
 
     data = load(path)
-    with open(PAIRS, newline="") as file:
-        rows = [
-            {
-                "train": int(row["train"]),
-                "test": int(row["test"]),
-                "duplicate": int(row["final"] in ("exact", "near")),
-                "near_kind": row["near_kind"],
-            }
-            for row in csv.DictReader(file)
-        ]
-    tests = np.unique([row["test"] for row in rows])
-    place = {test: k for k, test in enumerate(tests.tolist())}
+    pairs = pd.read_csv(PAIRS)
+    rows = pairs[["train", "test"]].copy()
+    rows["duplicate"] = pairs["final"].isin(["exact", "near"]).astype(int)
+    rows["near_kind"] = pairs["near_kind"]
+    tests, place = np.unique(rows["test"], return_inverse=True)
     part = replace(data, test_images=data.test_images[tests], test_labels=data.test_labels[tests])
     found = find_duplicates(part.train_images, part.test_images, review=0, per_test=scene.SCORED)
     known = zip(found.train.tolist(), found.test.tolist(), strict=True)
     score = dict(zip(known, found.score.tolist(), strict=True))
-    own = [(row["train"], place[row["test"]]) for row in rows]
+    own = list(zip(rows["train"].tolist(), place.tolist(), strict=True))
     listed = score | {pair: max(score.get(pair, 0.0), 1e-6) for pair in own}  # candidates anyway
     for kind in ("network", "classical"):
         terms = scene.gather(part, features_of(kind, data, seed=0), listed)
         at = zip(terms.train.tolist(), terms.test.tolist(), strict=True)
-        at = {pair: k for k, pair in enumerate(at)}
-        for row in rows:
-            k = at[row["train"], place[row["test"]]]
-            for name, values in terms.terms.items():
-                own = name if name in ("score", "white") else f"{kind}_{name}"
-                row[own] = float(values[k])
+        index = {pair: k for k, pair in enumerate(at)}
+        for name, values in terms.terms.items():
+            column = name if name in ("score", "white") else f"{kind}_{name}"
+            rows[column] = values[[index[pair] for pair in own]].astype(float)
     return rows
 
 

@@ -1,6 +1,9 @@
 """Measures of the cross-validated probabilities, as docs/duplicates.md reports them."""
 
+from functools import partial
+
 import numpy as np
+import pandas as pd
 from regression import MODELS
 
 NEAR = 0.55  # score from which the finder calls a pair a near-duplicate
@@ -57,21 +60,16 @@ def chosen_thresholds(p, y, trains, fold, wrong: float) -> tuple[np.ndarray, np.
     return np.array(found), p >= np.array(found)[fold]
 
 
-def report(rows: list[dict[str, float]]) -> None:
-    y = np.array([int(row["duplicate"]) for row in rows])
-    kinds = np.array([row["near_kind"] for row in rows])
-    tests, trains = (np.array([int(row[name]) for row in rows]) for name in ("test", "train"))
-    fold = np.array([int(row["fold"]) for row in rows])
-    score = np.array([float(row["score"]) for row in rows])
+def report(rows: pd.DataFrame) -> None:
+    columns = ("duplicate", "near_kind", "test", "train", "fold", "score")
+    y, kinds, tests, trains, fold, score = (rows[name].to_numpy() for name in columns)
     leaking = set(trains[y == 1].tolist())
-    measures = {
-        "average precision": average_precision,
-        "recall at precision 0.9": lambda y, p: recall_at(y, p, 0.9),
-        "recall at precision 0.95": lambda y, p: recall_at(y, p, 0.95),
-        "recall at precision 0.8": lambda y, p: recall_at(y, p, 0.8),
+    measures = {"average precision": average_precision} | {
+        f"recall at precision {least}": partial(recall_at, precision=least)
+        for least in (0.9, 0.95, 0.8)
     }
     for kind in MODELS:
-        p = np.array([float(row[f"p_{kind}"]) for row in rows])
+        p = rows[f"p_{kind}"].to_numpy()
         print(f"\n{kind}")
         for name, measure in measures.items():
             low, high = interval(y, p, tests, measure)

@@ -1,9 +1,9 @@
 """Fit the probability of pairs that were not selected by influence to readings of such pairs."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import minimize_scalar
 
 READINGS = Path(__file__).parents[1] / "results/scene_readings.csv"
@@ -15,19 +15,11 @@ def selection(coefficients: dict[str, dict[str, float]]) -> float:
     `coefficients` are those fitted to selected pairs; the others are the most probable pairs of
     random test images in READINGS. Prints how the difference transfers between datasets.
     """
-    with open(READINGS, newline="") as file:
-        rows = list(csv.DictReader(file))
-    logit = np.array(
-        [
-            sum(
-                float(row[name] or 0) * weight if name != "intercept" else weight
-                for name, weight in coefficients[row["evidence"]].items()
-            )
-            for row in rows
-        ]
-    )
-    y, weight = (np.array([float(row[name]) for row in rows]) for name in ("duplicate", "weight"))
-    groups = np.array([f"{row['dataset']} {row['evidence']}" for row in rows])
+    rows = pd.read_csv(READINGS).assign(intercept=1).fillna(0)
+    weights = pd.DataFrame(coefficients).fillna(0)
+    logit = (rows[weights.index] * weights[rows["evidence"]].T.to_numpy()).sum(axis=1).to_numpy()
+    y, weight = rows["duplicate"].to_numpy(), rows["weight"].to_numpy()
+    groups = (rows["dataset"] + " " + rows["evidence"]).to_numpy(str)
 
     def likelihood(shift: float, among: np.ndarray) -> float:
         x = logit[among] - shift

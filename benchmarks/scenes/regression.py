@@ -5,36 +5,34 @@ fold, then fitted to that part and applied to the outer fold.
 """
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import minimize
 
 FOLDS = 10
-# terms of a regression: a tuple shares one weight
+
+
+def _forms(*features: str) -> tuple:
+    """Return regressions on features and the score, the terms of each; a tuple shares a weight."""
+    return (features, "score", "white"), (*features, "score", "white"), (*features, "score")
+
+
 MODELS = {
-    "network": (
-        (("global", "cells", "patches"), "score", "white"),
-        ("global", "cells", "patches", "score", "white"),
-        ("global", "cells", "patches", "score"),
-    ),
-    "classical": (
-        (("global", "patches"), "score", "white"),
-        ("global", "patches", "score", "white"),
-        ("global", "patches", "score"),
-    ),
+    "network": _forms("global", "cells", "patches"),
+    "classical": _forms("global", "patches"),
     "score": (("score",),),
 }
 PENALTIES = (0.3, 1.0, 3.0)
 
 
-def matrix(rows: list[dict[str, float]], kind: str, terms: tuple) -> np.ndarray:
+def matrix(rows: pd.DataFrame, kind: str, terms: tuple) -> np.ndarray:
     """Return the terms of a regression (pairs, terms)."""
 
-    def column(name: str) -> np.ndarray:
-        own = name if name in ("score", "white") else f"{kind}_{name}"
-        return np.array([float(row[own]) for row in rows])
+    def column(name: str | tuple) -> np.ndarray:
+        if isinstance(name, tuple):
+            return sum(map(column, name))
+        return rows[name if name in ("score", "white") else f"{kind}_{name}"].to_numpy(float)
 
-    return np.column_stack(
-        [sum(map(column, name)) if isinstance(name, tuple) else column(name) for name in terms]
-    )
+    return np.column_stack([column(name) for name in terms])
 
 
 def fit(x: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
@@ -57,37 +55,31 @@ def apply(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-(x @ w[:-1] + w[-1])))
 
 
-def folds_of(tests: np.ndarray, count: int, seed: int) -> np.ndarray:
+def folds_of(tests: pd.Series, count: int, seed: int) -> np.ndarray:
     """Return the fold of each pair, so that all pairs of a test image are in one."""
     unique, place = np.unique(tests, return_inverse=True)
     return np.random.default_rng(seed).permutation(len(unique))[place] % count
 
 
-def chosen(rows: list[dict[str, float]], kind: str, y: np.ndarray, tests: np.ndarray) -> tuple:
-    """Return the terms and penalty with the best cross-validated likelihood."""
-    best = None
+def chosen(rows: pd.DataFrame, kind: str) -> tuple[tuple, float, np.ndarray]:
+    """Return terms and penalty with the best cross-validated likelihood, and the weights."""
+    best, y, fold = None, rows["duplicate"].to_numpy(), folds_of(rows["test"], 5, seed=1)
     for terms in MODELS[kind]:
         x = matrix(rows, kind, terms)
         for penalty in PENALTIES:
             p = np.empty(len(y))
-            fold = folds_of(tests, 5, seed=1)
             for k in range(5):
                 p[fold == k] = apply(x[fold == k], fit(x[fold != k], y[fold != k], penalty))
             value = np.log(np.where(y == 1, p, 1 - p)).mean()
             if best is None or value > best[0] + 1e-4:
-                best = (value, terms, penalty)
+                best = (value, terms, penalty, fit(x, y, penalty))
     return best[1:]
 
 
-def cross_validated(rows: list[dict[str, float]], kind: str) -> tuple[np.ndarray, np.ndarray]:
+def cross_validated(rows: pd.DataFrame, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the nested cross-validated probability and the fold of each pair."""
-    y = np.array([int(row["duplicate"]) for row in rows])
-    tests = np.array([int(row["test"]) for row in rows])
-    fold, p = folds_of(tests, FOLDS, seed=0), np.empty(len(y))
+    fold, p = folds_of(rows["test"], FOLDS, seed=0), np.empty(len(rows))
     for k in range(FOLDS):
-        own = [row for row, f in zip(rows, fold, strict=True) if f != k]
-        out = [row for row, f in zip(rows, fold, strict=True) if f == k]
-        terms, penalty = chosen(own, kind, y[fold != k], tests[fold != k])
-        w = fit(matrix(own, kind, terms), y[fold != k], penalty)
-        p[fold == k] = apply(matrix(out, kind, terms), w)
+        terms, _, w = chosen(rows[fold != k], kind)
+        p[fold == k] = apply(matrix(rows[fold == k], kind, terms), w)
     return p, fold
