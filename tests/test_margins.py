@@ -9,12 +9,8 @@ from scipy.stats import norm
 from memaudit import Scores, bits
 from memaudit.models.removals import subset_mask
 from memaudit.scores.estimate import influence_blocks, memorization
-from memaudit.scores.margins import (
-    bandwidth,
-    influence_from_margins,
-    memorization_from_margins,
-    moderated,
-)
+from memaudit.scores.margin_influence import influence_from_margins
+from memaudit.scores.margins import bandwidth, memorization_from_margins, moderated
 
 FRACTION = 0.7
 TRAIN, TEST = 60, 200  # examples of the one class of `planted`

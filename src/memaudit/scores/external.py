@@ -19,7 +19,7 @@ from memaudit.published.feldman_zhang import read_fz_matrix
 from memaudit.published.files import read_arrays
 from memaudit.results.statistics import LEVEL
 from memaudit.scores.estimate import Influence, class_labels, influence_blocks, packed
-from memaudit.scores.margins import influence_from_margins
+from memaudit.scores.margin_influence import influence_from_margins
 from memaudit.scores.privacy import BOOTSTRAP, rank_correlation
 from memaudit.seeds import generator
 from memaudit.tables import Rows, column

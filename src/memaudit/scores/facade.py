@@ -18,7 +18,8 @@ from memaudit.scores.estimate import (
     influence_blocks,
     memorization,
 )
-from memaudit.scores.margins import influence_from_margins, memorization_from_margins
+from memaudit.scores.margin_influence import influence_from_margins
+from memaudit.scores.margins import memorization_from_margins
 from memaudit.scores.selection import MOST_PAIRS, Pair, is_strong
 from memaudit.tables import Rows
 

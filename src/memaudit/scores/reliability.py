@@ -15,7 +15,7 @@ from scipy.special import ndtr
 from memaudit.models.removals import block_size, subset_mask
 from memaudit.scores.estimate import Memorization, influence_blocks
 from memaudit.scores.facade import Scores
-from memaudit.scores.margins import influence_from_margins
+from memaudit.scores.margin_influence import influence_from_margins
 from memaudit.scores.selection import Pair, is_strong
 from memaudit.seeds import generator, seed64
 from memaudit.tables import Rows, column
