@@ -121,7 +121,8 @@ def _main() -> None:
     import tempfile
     from pathlib import Path
 
-    from memaudit.data.images import Reader, Scale
+    from memaudit.data.images import Scale
+    from memaudit.data.reader import Reader
     from memaudit.duplicates import find_duplicates
 
     count, largest, seed = (

@@ -15,7 +15,8 @@ from PIL import Image
 
 from memaudit.cli import main
 from memaudit.data.image_folder import SeveralSizes, count_images, read_image_folder
-from memaudit.data.images import Reader, Scale, read_image
+from memaudit.data.images import Scale, read_image
+from memaudit.data.reader import Reader
 from memaudit.duplicates import read_sides
 from memaudit.errors import AuditError
 from memaudit.names import printable

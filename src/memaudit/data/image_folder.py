@@ -11,7 +11,8 @@ import numpy as np
 
 from memaudit.data import mapped
 from memaudit.data.dataset import Dataset
-from memaudit.data.images import Reader, Report, Scale, raise_faults
+from memaudit.data.images import Scale
+from memaudit.data.reader import Reader, Report, raise_faults
 from memaudit.errors import AuditError
 from memaudit.names import nfc, printable
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from memaudit.data.arrays import ArrayFile
 from memaudit.data.image_folder import SIDES, class_files, folder_at, visible
-from memaudit.data.images import Reader, Scale
+from memaudit.data.images import Scale
+from memaudit.data.reader import Reader
 from memaudit.errors import AuditError
 from memaudit.names import printable
 

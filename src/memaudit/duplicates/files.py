@@ -13,7 +13,8 @@ from memaudit import store, tables
 from memaudit.data import dataset, image_folder
 from memaudit.data.arrays import read_arrays
 from memaudit.data.image_folder import SeveralSizes, Side
-from memaudit.data.images import Report, Scale, raise_faults, read_image, viewed_size
+from memaudit.data.images import Scale, read_image, viewed_size
+from memaudit.data.reader import Report, raise_faults
 from memaudit.errors import AuditError
 
 if TYPE_CHECKING:
