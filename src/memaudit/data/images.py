@@ -14,19 +14,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from memaudit.data.orientation import TRANSPOSE, orientation_of, oriented_size
 from memaudit.errors import AuditError
 from memaudit.names import printable
 
-_ORIENTATION = 0x0112  # EXIF tag
-_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # TIFF tag
 _SAMPLE_FORMAT, _SIGNED = 339, 2  # TIFF tag
 _RUNS_A_PROGRAM = "EPS"  # format that Pillow renders with Ghostscript
@@ -109,7 +100,7 @@ def viewed_size(file: Path) -> tuple[int, int] | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with _opened(file) as image:
-                return _oriented_size(image.size, _orientation(image))
+                return oriented_size(image.size, orientation_of(image))
     except Exception:  # `read_image` will say what is wrong
         return None
 
@@ -170,8 +161,8 @@ class _Depth:
 
 def _read(image: Image.Image, scale: Scale | None) -> Picture:
     mode, depth = image.mode, _depth(image)
-    orientation, has_frames = _orientation(image), _has_frames(image)
-    size = _oriented_size(image.size, orientation)
+    orientation, has_frames = orientation_of(image), _has_frames(image)
+    size = oriented_size(image.size, orientation)
     if scale is not None and image.format in ("JPEG", "MPO"):
         width, height = scale.target(*image.size)
         image.draft(None, (_MARGIN * width, _MARGIN * height))
@@ -190,8 +181,8 @@ def _read(image: Image.Image, scale: Scale | None) -> Picture:
         part, is_opaque = _to_rgb(strip, depth, is_transparent)
         opaque &= is_opaque
         rgb.paste(part.reduce(factor) if factor > 1 else part, (0, top // factor))
-    if orientation in _TRANSPOSE:
-        rgb = rgb.transpose(_TRANSPOSE[orientation])
+    if orientation in TRANSPOSE:
+        rgb = rgb.transpose(TRANSPOSE[orientation])
     if scale is not None and scale.crop:
         rgb = ImageOps.fit(rgb, (scale.side, scale.side), Image.Resampling.LANCZOS)
     elif scale is not None:
@@ -265,41 +256,3 @@ def _has_frames(image: Image.Image) -> bool:
         return bool(getattr(image, "is_animated", False)) and image.format != "MPO"
     except Exception:  # the pages after the first are damaged
         return True
-
-
-def _oriented_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
-    return (size[1], size[0]) if orientation >= 5 else size
-
-
-def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation that is still to be applied, 1 to 8, whatever else EXIF holds."""
-    if image.format == "TIFF":  # Pillow applies it
-        return 1
-    try:
-        value: Any = image.getexif().get(_ORIENTATION)
-    except Exception:  # another tag is malformed
-        value = None
-    if value is None:
-        value = _scan_orientation(image.info.get("exif", b""))
-    try:
-        value = int(value[0] if isinstance(value, (tuple, bytes)) else value)
-    except (TypeError, ValueError, IndexError):
-        return 1
-    return value if value in _TRANSPOSE else 1
-
-
-def _scan_orientation(exif: bytes) -> int | None:
-    """Return the orientation in a block of EXIF that Pillow could not parse."""
-    try:
-        while exif.startswith(b"Exif\0\0"):
-            exif = exif[6:]
-        order = {b"II": "<", b"MM": ">"}[exif[:2]]
-        (start,) = struct.unpack_from(f"{order}L", exif, 4)
-        (count,) = struct.unpack_from(f"{order}H", exif, start)
-        for entry in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind = struct.unpack_from(f"{order}HH", exif, entry)
-            if tag == _ORIENTATION:
-                return int(struct.unpack_from(order + {3: "H", 4: "L"}[kind], exif, entry + 8)[0])
-    except (KeyError, struct.error, TypeError):
-        pass
-    return None
