@@ -11,7 +11,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from memaudit.study.config import NAME, PAPER_RECIPES, Config
+from memaudit.study.config import PAPER_RECIPES, Config
+from memaudit.study.config.section import NAME
 
 
 def key_name(path: Iterable[Any]) -> str:

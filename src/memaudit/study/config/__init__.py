@@ -1,12 +1,11 @@
 """The configuration of a study: its keys, what they may be, and what an edit of each rebuilds."""
 
-import re
-from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, field_validator
 
 from memaudit.models.network_names import NETWORKS
+from memaudit.study.config.section import Location, Name, Section, Unique, key, rebuilds, text
 
 # Removals that the study defines itself; WEIGHT_DECAY and ABOVE begin the names of those of sweeps,
 # TOP those of the lists of external scores.
@@ -14,110 +13,25 @@ LISTED = ("selected", "leakage_shift", "memorized")
 TOP = "top_"
 WEIGHT_DECAY, ABOVE = "weight_decay_", "above_"
 
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
-
-def _key(description: str, default: Any = ..., **options: Any) -> Any:
-    """A key of the configuration.
-
-    `rebuilds` says what an edit of it rebuilds, if not what its section states; `allowed` what it
-    may be, if the type does not say. Other options are pydantic's.
-    """
-    extra: dict[str, Any] = {
-        name: options.pop(name) for name in ("rebuilds", "allowed") if name in options
-    }
-    return Field(default, description=description, json_schema_extra=extra, **options)
-
-
-def _rebuilds(what: str) -> ConfigDict:
-    """What an edit of the keys of a section rebuilds."""
-    return ConfigDict(json_schema_extra={"rebuilds": what})
-
-
-def _text(pattern: str, most: int, allowed: str) -> Any:
-    """Text of a certain form; `allowed` says so in words, for error messages."""
-    return Field(pattern=pattern, max_length=most, json_schema_extra={"allowed": allowed})
-
-
-def _unique(values: list[Any]) -> list[Any]:
-    if len(set(values)) < len(values):
-        raise ValueError("a value occurs twice")
-    return values
-
-
-NAME = "at most 80 letters, digits and _ only, no blanks"
-Name = Annotated[str, _text("^[A-Za-z0-9_]+$", 80, NAME)]
-Location = Annotated[str, _text("^[^{}]*$", 4096, "a path without braces")]
-Unique = AfterValidator(_unique)
-
-
-class _Section(BaseModel):
-    """A section of the configuration: known keys only, values of exactly the stated type."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _read_text(cls, value: Any, info: ValidationInfo) -> Any:
-        """Read numbers, booleans and null that YAML or the command line give as text.
-
-        A section without keys, which YAML reads as null, has its defaults.
-        """
-        annotation = cls.model_fields[info.field_name or ""].annotation
-        is_section = isinstance(annotation, type) and issubclass(annotation, _Section)
-        if value is None and (is_section or get_origin(annotation) is dict):
-            return {}
-        return _from_text(value, _types(annotation))
-
-
-def _types(annotation: Any) -> set[Any]:
-    """The types that occur in an annotation."""
-    if get_origin(annotation) is Literal:
-        return {str}
-    arguments = get_args(annotation)
-    if get_origin(annotation) is Annotated:
-        arguments = arguments[:1]
-    return set().union(*map(_types, arguments)) if arguments else {annotation}
-
-
-def _from_text(value: Any, types: set[Any]) -> Any:
-    if isinstance(value, list):
-        return [_from_text(item, types) for item in value]
-    if isinstance(value, dict) and types == {str}:
-        return {name: _from_text(item, types) for name, item in value.items()}
-    if isinstance(value, str):
-        if not value.isprintable():
-            raise ValueError("line breaks and control characters are not allowed")
-        if NoneType in types and value in ("null", "~"):
-            return None
-        if bool in types and value in ("true", "false", "yes", "no"):
-            return value in ("true", "yes")
-        if {int, float} & types and _NUMBER.fullmatch(value):
-            value = float(value)
-    if isinstance(value, float):
-        # one value for each number, as Snakemake compares their text: 60 of 6e1, 0.0 of -0.0
-        return int(value) if int in types and value.is_integer() else value + 0.0
-    return value
-
-
-class ImageFolder(_Section):
+class ImageFolder(Section):
     """Images of your own: a folder per class."""
 
-    model_config = _rebuilds("everything")
+    model_config = rebuilds("everything")
 
-    path: str | None = _key(
+    path: str | None = key(
         "Folder that holds `train/<class>/*` and `test/<class>/*`. Changed images are not "
         "detected: delete `data/<name>.h5` to read them again.",
         None,
     )
-    image_size: int | None = _key(
+    image_size: int | None = key(
         "Side in pixels; images are scaled and cropped to their centre. `null`: as they are, all "
         "of one size.",
         None,
         ge=8,
         le=1024,
     )
-    per_class: int | None = _key(
+    per_class: int | None = key(
         "Maximum number of training images per class, and of test images, taken in sorted order. "
         "`null`: all.",
         None,
@@ -125,30 +39,30 @@ class ImageFolder(_Section):
     )
 
 
-class Arrays(_Section):
+class Arrays(Section):
     """Images of your own: arrays in an .npz file."""
 
-    model_config = _rebuilds("everything")
+    model_config = rebuilds("everything")
 
-    path: str | None = _key(
+    path: str | None = key(
         "`.npz` file with `train_images`, `train_labels`, `test_images` and `test_labels` "
         "(MedMNIST) or `x_train`, `y_train`, `x_test` and `y_test` (Keras). Images are uint8 "
         "(n, h, w), (n, h, w, 1) or (n, h, w, 3), labels are integers (n,) or (n, 1). A changed "
         "file is not detected: delete `data/<name>.h5` to read it again.",
         None,
     )
-    validation: Literal["omit", "train", "test"] = _key(
+    validation: Literal["omit", "train", "test"] = key(
         "What is done with `val_images` and `val_labels`, if the file has them: `omit` leaves them "
         "out, `train` and `test` append them to that side.",
         "omit",
     )
-    image_size: int | None = _key(
+    image_size: int | None = key(
         "Side in pixels; images are scaled and cropped to their centre. `null`: as they are.",
         None,
         ge=8,
         le=1024,
     )
-    per_class: int | None = _key(
+    per_class: int | None = key(
         "Maximum number of training images per class, and of test images, the first ones. "
         "`null`: all.",
         None,
@@ -156,10 +70,10 @@ class Arrays(_Section):
     )
 
 
-class Cifar(_Section):
+class Cifar(Section):
     """CIFAR-10 or CIFAR-100 that is already on disk."""
 
-    path: Location | None = _key(
+    path: Location | None = key(
         "Archive (`cifar-100-binary.tar.gz`, `cifar-100-python.tar.gz`) or extracted folder "
         "(`cifar-100-binary/`, `cifar-100-python/` as torchvision leaves it), or the folder that "
         "contains it; likewise for CIFAR-10. The data files are verified by their checksums. "
@@ -170,57 +84,57 @@ class Cifar(_Section):
     )
 
 
-class GeneratedImages(_Section):
+class GeneratedImages(Section):
     """Synthetic images with a known long tail; the counts are per class."""
 
-    model_config = _rebuilds("everything")
+    model_config = rebuilds("everything")
 
-    image_size: int = _key("Side in pixels.", ge=8, le=256)
-    classes: int = _key("Number of classes; the counts below are per class.", ge=2, le=10_000)
-    head: int = _key("Large subpopulations.", ge=1, le=1000)
-    head_size: int = _key(
+    image_size: int = key("Side in pixels.", ge=8, le=256)
+    classes: int = key("Number of classes; the counts below are per class.", ge=2, le=10_000)
+    head: int = key("Large subpopulations.", ge=1, le=1000)
+    head_size: int = key(
         "Training examples of the largest subpopulation; the r-th has 1/r of it.",
         ge=1,
         le=1_000_000,
     )
-    head_test: float = _key(
+    head_test: float = key(
         "Test examples of a large subpopulation per training example.", ge=0, le=100
     )
-    small: int = _key("Subpopulations of two or three training examples.", ge=0, le=100_000)
-    small_test: int = _key("Test examples of each small subpopulation.", ge=1, le=1000)
-    singletons: int = _key(
+    small: int = key("Subpopulations of two or three training examples.", ge=0, le=100_000)
+    small_test: int = key("Test examples of each small subpopulation.", ge=1, le=1000)
+    singletons: int = key(
         "Subpopulations of one training example and one test example.", ge=0, le=100_000
     )
-    exact: int = _key("Singletons whose test example is an exact duplicate.", ge=0, le=100_000)
-    edited: int = _key(
+    exact: int = key("Singletons whose test example is an exact duplicate.", ge=0, le=100_000)
+    edited: int = key(
         "Singletons whose test example is an edited duplicate (mirrored, shifted, brighter, ...).",
         ge=0,
         le=100_000,
     )
-    mislabelled: int = _key("Training examples with the label of another class.", ge=0, le=100_000)
-    variation: float = _key(
+    mislabelled: int = key("Training examples with the label of another class.", ge=0, le=100_000)
+    variation: float = key(
         "Variation within a large subpopulation, relative to the contrast of its template.",
         ge=0,
         le=3,
     )
-    small_variation: float = _key("Variation within all other subpopulations.", ge=0, le=3)
-    noise: float = _key("SD of the pixel noise, on the scale 0 to 255.", ge=0, le=100)
+    small_variation: float = key("Variation within all other subpopulations.", ge=0, le=3)
+    noise: float = key("SD of the pixel noise, on the scale 0 to 255.", ge=0, le=100)
 
 
-class Dataset(_Section):
+class Dataset(Section):
     """The images."""
 
-    model_config = _rebuilds("everything")
+    model_config = rebuilds("everything")
 
-    kind: Literal["cifar100", "cifar10", "image_folder", "arrays", "longtail"] = _key(
+    kind: Literal["cifar100", "cifar10", "image_folder", "arrays", "longtail"] = key(
         "`cifar100`, `cifar10`: verified by checksums, downloaded if needed; `image_folder`: your "
         "own images, a folder per class; `arrays`: your own images, an `.npz` file; `longtail`: "
         "synthetic images.",
         "cifar100",
     )
     name: Annotated[
-        str, _text("^[A-Za-z0-9._-]+$", 80, "at most 80 letters, digits and ._- only, no blanks")
-    ] = _key(
+        str, text("^[A-Za-z0-9._-]+$", 80, "at most 80 letters, digits and ._- only, no blanks")
+    ] = key(
         "The dataset is stored as `data/<name>.h5`. Give each dataset a name of its own.",
         "cifar100",
     )
@@ -231,10 +145,10 @@ class Dataset(_Section):
     longtail: GeneratedImages | None = None
 
 
-class Memorization(_Section):
+class Memorization(Section):
     """Where memorization and influence come from."""
 
-    source: Literal["estimate", "published", "published_matrix", "published_runs"] = _key(
+    source: Literal["estimate", "published", "published_matrix", "published_runs"] = key(
         "`published`: the 1,015 pairs that F&Z published for CIFAR-100, instead of training 4,000 "
         "models; `published_matrix`: their scores of all examples (`cifar100_infl_matrix.npz`, "
         "which you must have); `published_runs`: their released runs (`aux_arrays.npz`), scored "
@@ -242,18 +156,18 @@ class Memorization(_Section):
         "published",
         rebuilds="selection and everything after it",
     )
-    path: Location | None = _key(
+    path: Location | None = key(
         "File of `published_matrix` (`null`: `data/cifar100_infl_matrix.npz`) or folder of "
         "`published_runs` (every `aux_arrays.npz` below it). `null` for the other sources.",
         None,
         rebuilds="selection and everything after it",
     )
-    recipe: str = _key(
+    recipe: str = key(
         "Recipe of the subset models; a name under `recipes`.",
         "original",
         rebuilds="scores and everything after them",
     )
-    models: int = _key(
+    models: int = key(
         "Number of subset models, k. With the estimator `difference`, the standard error of a "
         "score is at most sqrt(1/(4·0.7k) + 1/(4·0.3k)): 0.11 at 100, 0.055 at 400, 0.035 at "
         "1,000, 0.017 at 4,000. With `margins` it is smaller, but has no formula.",
@@ -262,21 +176,21 @@ class Memorization(_Section):
         ge=2,
         le=1_000_000,
     )
-    subset_fraction: float = _key(
+    subset_fraction: float = key(
         "Fraction of the training examples in each subset, r; at most two decimals.",
         0.7,
         rebuilds="subset models and everything after them",
         ge=0.05,
         le=0.95,
     )
-    estimator: Literal["margins", "difference"] = _key(
+    estimator: Literal["margins", "difference"] = key(
         "How scores are estimated from the subset models. `difference`: F&Z's difference of "
         "accuracies. `margins`: the same quantities from the margins of the predictions, from "
         "fewer models ([how many](../docs/estimator.md)). Not used for published scores.",
         "difference",
         rebuilds="scores and everything after them",
     )
-    store_margins: bool = _key(
+    store_margins: bool = key(
         "Whether shards of subset models keep margins and log-odds (float16): 4 bytes per model "
         "and example, 240 kB per model on CIFAR-100. `estimator: margins` and `snakemake privacy` "
         "need them. Margins that are stored stay when this is set to `false`, which holds for new "
@@ -285,7 +199,7 @@ class Memorization(_Section):
         True,
         rebuilds="subset models without margins, if set to `true`; `external.csv`",
     )
-    influence: Literal["within_class", "all_pairs"] = _key(
+    influence: Literal["within_class", "all_pairs"] = key(
         "`within_class`: influence of training examples on the test examples of their class, by "
         "which examples are selected, as in the paper. `all_pairs`: in addition a file of the "
         "influence of every training example on every test example "
@@ -295,18 +209,18 @@ class Memorization(_Section):
     )
 
 
-class Selection(_Section):
+class Selection(Section):
     """Which training examples are selected for removal."""
 
-    model_config = _rebuilds("selection, buckets, the removals that change")
+    model_config = rebuilds("selection, buckets, the removals that change")
 
-    memorization: float = _key(
+    memorization: float = key(
         "A selected example has at least this memorization.", 0.25, ge=-1, le=1
     )
-    influence: float = _key(
+    influence: float = key(
         "It also has at least this influence on a test example of its class.", 0.15, ge=-1, le=1
     )
-    z: float = _key(
+    z: float = key(
         "That influence is more than this many standard errors above zero (`estimator: margins` "
         "tests it by a regression of the margins). Removes noise at a few hundred models; at the "
         "paper's 4,000 it changes nothing (4 standard errors are at most 0.07).",
@@ -314,7 +228,7 @@ class Selection(_Section):
         ge=0,
         le=1000,
     )
-    held_out_half: bool = _key(
+    held_out_half: bool = key(
         "`true`: select by the influence on one half of the test examples (half of each class, "
         "drawn from the seed) and also report the drop on the other, held-out half "
         "(`drop_held_out`), which is free of selection bias. Selects fewer examples. "
@@ -324,12 +238,12 @@ class Selection(_Section):
     )
 
 
-class Duplicates(_Section):
+class Duplicates(Section):
     """Which training images duplicate a test image."""
 
-    model_config = _rebuilds("duplicates, buckets, the removals that change")
+    model_config = rebuilds("duplicates, buckets, the removals that change")
 
-    near: float = _key(
+    near: float = key(
         "Similarity (1 = identical) from which a training and a test image count as "
         "near-duplicates. On CIFAR-10, by one annotator, 97% of the test images with a pair at "
         "0.55 or above show the same photograph ([evaluation](../docs/duplicates.md)).",
@@ -337,20 +251,20 @@ class Duplicates(_Section):
         ge=0,
         le=1,
     )
-    review: float = _key(
+    review: float = key(
         "Similarity from which a pair is listed in `duplicates.csv` for manual annotation. At "
         "most `near`. `ranked_pairs.csv` holds the five most similar pairs of every test image.",
         0.45,
         ge=0,
         le=1,
     )
-    transforms: Annotated[list[Literal["rotate", "flip", "negative"]], Unique] = _key(
+    transforms: Annotated[list[Literal["rotate", "flip", "negative"]], Unique] = key(
         "What is searched besides mirrored, shifted and scaled copies: `rotate` (by 90, 180 and "
         "270 degrees; takes 4 times as long), `flip` (upside down; twice as long), `negative` "
         "(twice as long). `[]`: nothing.",
         [],
     )
-    kinds: Annotated[list[Literal["exact", "near", "scene"]], Unique] = _key(
+    kinds: Annotated[list[Literal["exact", "near", "scene"]], Unique] = key(
         "Which duplicates count as leakage: `exact`, `near` (the same photograph, processed "
         "differently), `scene` (another photograph of the same object in the same scene). The "
         "paper counts all. Pairs that a published annotation calls visually the same picture "
@@ -370,7 +284,7 @@ class Duplicates(_Section):
             ),
         ]
         | None
-    ) = _key(
+    ) = key(
         "How other photographs of a scene are searched, within a class "
         "([evaluation](../docs/duplicates.md#other-photographs-of-a-scene)): `network`: by a small "
         "network trained on the training images (minutes; with fewer than 3,000, as `classical`); "
@@ -381,21 +295,21 @@ class Duplicates(_Section):
         "searched.",
         "auto",
     )
-    scene: float = _key(
+    scene: float = key(
         "Probability from which a pair is of kind `scene`. That of a selected pair is raised, "
         "since an influence is evidence.",
         0.5,
         ge=0,
         le=1,
     )
-    cifair: Annotated[list[Literal["exact", "near", "very similar"]], Unique] = _key(
+    cifair: Annotated[list[Literal["exact", "near", "very similar"]], Unique] = key(
         "For CIFAR-10 and CIFAR-100: ciFAIR's manual annotations that count as duplicates, "
         "besides the detector; an annotation overrides the detector. `[]`: none. Ignored for "
         "other datasets.",
         ["exact", "near"],
         rebuilds="buckets, the removals that change",
     )
-    fz_annotation: bool = _key(
+    fz_annotation: bool = key(
         "For CIFAR-100: decide F&Z's published pairs by "
         "[this project's annotation](../data/annotations/README.md) of them, which overrides the "
         "detector and ciFAIR. Ignored for other datasets.",
@@ -404,10 +318,10 @@ class Duplicates(_Section):
     )
 
 
-class Subpopulations(_Section):
+class Subpopulations(Section):
     """Which selected examples belong to a subpopulation."""
 
-    by: Literal["rule", "checked"] = _key(
+    by: Literal["rule", "checked"] = key(
         "`rule`: all that share an influenced test example with another, the paper's definition. "
         "`checked`: those of them that also look alike, by their coarse colours; better with a "
         "few hundred models, where some influences are noise. `subpopulations.csv` has both. "
@@ -415,7 +329,7 @@ class Subpopulations(_Section):
         "rule",
         rebuilds="buckets, the removals that change",
     )
-    similarity: float = _key(
+    similarity: float = key(
         "Two training images look alike if their similarity is at least this many standard "
         "deviations above the median of random pairs of their class.",
         1.0,
@@ -423,10 +337,10 @@ class Subpopulations(_Section):
     )
 
 
-class Review(_Section):
+class Review(Section):
     """Manual annotation."""
 
-    decisions: str | None = _key(
+    decisions: str | None = key(
         "CSV file of manual annotations, `item,train,test,decision`, as the review page exports "
         "it. They override all automatic decisions and ciFAIR's "
         "([format](#manual-annotations)). `null`: none.",
@@ -435,10 +349,10 @@ class Review(_Section):
     )
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """How a model is trained."""
 
-    model_config = _rebuilds("models of that recipe and everything after them")
+    model_config = rebuilds("models of that recipe and everything after them")
 
     network: Annotated[
         str,
@@ -448,49 +362,49 @@ class Recipe(_Section):
                 "allowed": f"one of {', '.join(NETWORKS)}, or package.module:function"
             },
         ),
-    ] = _key(
+    ] = key(
         "`fz_resnet50` (F&Z's, pre-activation), `resnet50`, `resnet18` (torchvision's, with a "
         "CIFAR stem), `resnet9`, `small` (for CIFAR on a CPU), `tiny`, or a function of your own "
         "that builds a network, `package.module:function`."
     )
-    epochs: int = _key("Passes over the training examples.", ge=1, le=100_000)
-    batch_size: int = _key(
+    epochs: int = key("Passes over the training examples.", ge=1, le=100_000)
+    batch_size: int = key(
         "Images per step; the incomplete batch at the end of an epoch is dropped.",
         ge=2,
         le=1_000_000,
     )
-    learning_rate: float = _key("Peak of the triangular schedule.", gt=0)
-    warmup: float = _key(
+    learning_rate: float = key("Peak of the triangular schedule.", gt=0)
+    warmup: float = key(
         "Fraction of the steps in which the learning rate rises to its peak.", ge=0, lt=1
     )
-    momentum: float = _key("Momentum of SGD.", ge=0, lt=1)
-    weight_decay: float = _key(
+    momentum: float = key("Momentum of SGD.", ge=0, lt=1)
+    weight_decay: float = key(
         "Weight decay of SGD, on all parameters. The paper does not state its value.", ge=0
     )
-    crop_padding: int = _key(
+    crop_padding: int = key(
         "Zero-padding in pixels before a random crop; 0: no crop.", ge=0, le=256
     )
-    mirror: bool = _key("Flip images horizontally at random.")
-    precision: Literal["float32", "tf32", "bfloat16"] = _key(
+    mirror: bool = key("Flip images horizontally at random.")
+    precision: Literal["float32", "tf32", "bfloat16"] = key(
         "Precision of convolutions and matrix products; weights, updates and loss are always "
         "float32. `tf32` rounds their inputs (GPUs of compute capability 8.0 or later); `bfloat16` "
         "is torch's autocast, faster on GPUs that support it, slower on most CPUs."
     )
 
 
-class Statistics(_Section):
+class Statistics(Section):
     """The statistics of Table 2."""
 
-    model_config = _rebuilds("Table 2, claims, summary, figures; sweeps when requested")
+    model_config = rebuilds("Table 2, claims, summary, figures; sweeps when requested")
 
-    margin: float = _key(
+    margin: float = key(
         "Equivalence margin, pp: a removal is equivalent to its random control if a test at the 5% "
         "level shows that the excess drop is smaller in either direction (`p_equivalence`).",
         0.25,
         gt=0,
         le=100,
     )
-    bootstrap: int = _key(
+    bootstrap: int = key(
         "Draws of models and test images for the bootstrap intervals. At 2,000 the bounds are "
         "accurate to about 6% of a standard error.",
         2000,
@@ -499,45 +413,43 @@ class Statistics(_Section):
     )
 
 
-class Plan(_Section):
+class Plan(Section):
     """The precision for which `snakemake plan` computes numbers of models."""
 
-    model_config = _rebuilds("nothing")
+    model_config = rebuilds("nothing")
 
-    drop: float = _key(
+    drop: float = key(
         "Half-width of the 95% CI of a drop, and the drop to detect with 80% power, pp.",
         0.1,
         gt=0,
         le=100,
     )
-    memorization: float = _key(
-        "Half-width of the 95% CI of a memorization score.", 0.05, gt=0, le=1
-    )
+    memorization: float = key("Half-width of the 95% CI of a memorization score.", 0.05, gt=0, le=1)
 
 
-class Sweeps(_Section):
+class Sweeps(Section):
     """Sweeps; targets of their own: `snakemake weight_decay threshold_curve`."""
 
-    weight_decay: Annotated[list[Annotated[float, Field(ge=0)]], Unique] = _key(
+    weight_decay: Annotated[list[Annotated[float, Field(ge=0)]], Unique] = key(
         "Values of weight decay; the other settings are those of the recipe `weight_decay`. A "
         "value that a configured recipe has reuses its models. [Sweeps](../docs/sweeps.md).",
         [0.0, 0.0001, 0.0003, 0.0005, 0.001, 0.002],
         rebuilds="models of the new values, that sweep",
         min_length=1,
     )
-    thresholds: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Unique] = _key(
+    thresholds: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Unique] = key(
         "Memorization thresholds; for each, all examples at or above it are removed.",
         [0.1, 0.25, 0.4, 0.55, 0.7, 0.85],
         rebuilds="models of the new thresholds, that sweep",
         min_length=1,
     )
-    recipes: Annotated[list[str], Unique] = _key(
+    recipes: Annotated[list[str], Unique] = key(
         "Recipes of the sweep over thresholds; names under `recipes`.",
         ["original", "weight_decay"],
         rebuilds="models of the new recipes, that sweep",
         min_length=1,
     )
-    trials: int = _key(
+    trials: int = key(
         "Models per arm of a sweep; an arm that is also in Table 2 has `trials`.",
         20,
         rebuilds="the new models, the sweeps",
@@ -546,12 +458,12 @@ class Sweeps(_Section):
     )
 
 
-class Training(_Section):
+class Training(Section):
     """Speed and bookkeeping; no result depends on it."""
 
-    model_config = _rebuilds("nothing")
+    model_config = rebuilds("nothing")
 
-    models_per_job: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] = _key(
+    models_per_job: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] = key(
         "Models that one job trains, one after the other, in one process. `auto`: as many as take "
         "about half an hour by the estimate, for each recipe, and few enough that all GPUs or "
         "cores of this machine have work. The first run that trains records the numbers in "
@@ -560,8 +472,8 @@ class Training(_Section):
         "auto",
         rebuilds="nothing is retrained; new jobs take over the models",
     )
-    device: Literal["auto", "cpu", "cuda"] = _key("`auto`: the GPU if there is one.", "auto")
-    processes_per_gpu: int = _key(
+    device: Literal["auto", "cpu", "cuda"] = key("`auto`: the GPU if there is one.", "auto")
+    processes_per_gpu: int = key(
         "Training jobs that share a GPU of this machine; one small network does not use a GPU "
         "fully, and `benchmarks/gpu` measures how many help ([MPS](../docs/training.md#devices)). "
         "`snakemake plan` ignores it. A Slurm "
@@ -571,31 +483,31 @@ class Training(_Section):
         ge=1,
         le=64,
     )
-    cuda_graphs: bool = _key(
+    cuda_graphs: bool = key(
         "On a GPU: `true` captures the training step in a CUDA graph; `false` launches each "
         "kernel, for GPUs or drivers on which graphs fail.",
         True,
     )
-    loader: Literal["auto", "resident", "ffcv"] = _key(
+    loader: Literal["auto", "resident", "ffcv"] = key(
         "`resident`: images are kept on the training device; `ffcv`: FFCV reads them (`make "
         ".venv/ffcv` installs it); `auto`: resident if they fit in a quarter of the free memory. "
         "The batches are identical.",
         "auto",
     )
-    max_hours: float | None = _key(
+    max_hours: float | None = key(
         "A run that is estimated to take longer on this machine stops before it trains. `null`: "
         "no limit. Clusters have no limit.",
         24.0,
         gt=0,
     )
-    checkpoint_minutes: float = _key(
+    checkpoint_minutes: float = key(
         "Minutes between checkpoints of the model in training, taken at the end of an epoch: the "
         "most that a killed job loses. On SIGTERM (time limit, preemption) a job also saves at "
         "the end of the epoch. 0: after every epoch.",
         5.0,
         ge=0,
     )
-    test_every: int = _key(
+    test_every: int = key(
         "Epochs between evaluations on the test set for the learning curves; 0: after the last "
         "only. Subset models are evaluated after the last epoch. Trained models keep their curves.",
         10,
@@ -619,17 +531,17 @@ _FZ = {
 PAPER_RECIPES = {"original": _FZ, "weight_decay": _FZ | {"weight_decay": 0.0005}}
 
 
-class Config(_Section):
+class Config(Section):
     """Configuration of a memorization audit. The defaults are the paper's study."""
 
     results: Annotated[
         str,
-        _text(
+        text(
             "^[A-Za-z0-9._-][A-Za-z0-9._/-]*$",
             200,
             "a relative path of letters, digits and ._- only, with / between folders, no blanks",
         ),
-    ] = _key(
+    ] = key(
         "Folder for the results, relative to the working folder. It belongs to one dataset "
         "(named in `dataset.txt`); a study of another dataset is refused, and so are other images "
         "of the same name until `models` in it is deleted. Models of other recipes are replaced; "
@@ -637,13 +549,13 @@ class Config(_Section):
         "results",
         rebuilds="everything but the dataset",
     )
-    mirror: str | None = _key(
+    mirror: str | None = key(
         "Folder in which remote files are looked for, by name and checksum, before they are "
         "downloaded. `null`: the folder that the environment variable `MEMAUDIT_MIRROR` names.",
         None,
         rebuilds="nothing",
     )
-    seed: int = _key(
+    seed: int = key(
         "Seed of everything random: subsets, initial weights, order, augmentation, controls, "
         "synthetic images.",
         0,
@@ -657,7 +569,7 @@ class Config(_Section):
     subpopulations: Subpopulations = Subpopulations()
     review: Review = Review()
     recipes: dict[Name, Recipe] = Field({}, validate_default=True)
-    trials: int = _key(
+    trials: int = key(
         "Models per arm of Table 2.",
         100,
         rebuilds="the new models, Table 2 and everything that shows it",
@@ -667,14 +579,14 @@ class Config(_Section):
     statistics: Statistics = Statistics()
     plan: Plan = Plan()
     sweeps: Sweeps = Sweeps()
-    removals: dict[Name, Location] = _key(
+    removals: dict[Name, Location] = key(
         "Lists of examples of your own to remove, `{name: file}`; a file has one training index "
         "(from 0) per line. Each list gets a row in Table 2 and a matched random control.",
         {},
         rebuilds="the new rows",
         allowed="a mapping of names to files",
     )
-    external: dict[Name, Location] = _key(
+    external: dict[Name, Location] = key(
         "Scores or data attributions of other methods to judge, `{name: file}`: .npy or .npz, one "
         "number per training example, or training x test examples. A target of its own: "
         "`snakemake external` ([how](#scores-of-other-methods)).",
