@@ -20,9 +20,9 @@ from memaudit.study.config import (
     TOP,
     WEIGHT_DECAY,
     Config,
-    Dataset,
     Duplicates,
 )
+from memaudit.study.config.dataset import Dataset
 from memaudit.study.images import n_images
 from memaudit.study.schema import explain_all, key_name
 

@@ -9,7 +9,7 @@ from memaudit.data.arrays import ArrayFile
 from memaudit.data.image_folder import class_folders, count_images
 from memaudit.data.longtail import LongTail
 from memaudit.errors import AuditError
-from memaudit.study.config import Dataset
+from memaudit.study.config.dataset import Dataset
 
 if TYPE_CHECKING:
     from memaudit.study.study import Study
