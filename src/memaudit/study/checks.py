@@ -14,15 +14,9 @@ from memaudit.data.image_folder import folder_at
 from memaudit.errors import AuditError
 from memaudit.models.network_names import NETWORKS, source_path
 from memaudit.models.removals import CONTROL, block_size, read_examples
-from memaudit.study.config import (
-    ABOVE,
-    LISTED,
-    TOP,
-    WEIGHT_DECAY,
-    Config,
-    Duplicates,
-)
+from memaudit.study.config import ABOVE, LISTED, TOP, WEIGHT_DECAY, Config
 from memaudit.study.config.dataset import Dataset
+from memaudit.study.config.selection import Duplicates
 from memaudit.study.images import n_images
 from memaudit.study.schema import explain_all, key_name
 
