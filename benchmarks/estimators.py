@@ -29,7 +29,7 @@ from memaudit.data.dataset import Dataset
 from memaudit.data.image_folder import read_image_folder
 from memaudit.data.longtail import LongTail, generate
 from memaudit.models.removals import subset_mask
-from memaudit.study.config import PAPER_RECIPES
+from memaudit.study.config.training import PAPER_RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
 DESIGNS = {"dealt": 1000, "adjacent": 2000}  # and the seed of its models

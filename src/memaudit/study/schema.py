@@ -11,8 +11,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from memaudit.study.config import PAPER_RECIPES, Config
+from memaudit.study.config import Config
 from memaudit.study.config.section import NAME
+from memaudit.study.config.training import PAPER_RECIPES
 
 
 def key_name(path: Iterable[Any]) -> str:
