@@ -28,7 +28,7 @@ from memaudit.published.cifair import read_cifair
 from memaudit.published.feldman_zhang import read_fz_pairs
 from memaudit.scores.selection import Pair
 from memaudit.study.checks import check_files, read_config
-from memaudit.study.study import claim
+from memaudit.study.owner import claim
 from memaudit.tables import read_rows
 
 PAPER = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())

@@ -26,7 +26,7 @@ from memaudit.models.removals import read_examples
 from memaudit.study import endings
 from memaudit.study.checks import read_config
 from memaudit.study.jobs import job
-from memaudit.study.study import claim
+from memaudit.study.owner import claim
 
 
 @pytest.fixture

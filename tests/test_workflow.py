@@ -27,8 +27,8 @@ from memaudit.scores.facade import Scores
 from memaudit.scores.privacy import ExampleLeakage, Leakage
 from memaudit.scores.selection import Pair, selecting_half
 from memaudit.study import models_needed
+from memaudit.study.owner import claim
 from memaudit.study.study import Study as Configured
-from memaudit.study.study import claim
 from memaudit.tables import read_rows
 
 TRAINED = {"train"}

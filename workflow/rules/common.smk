@@ -14,7 +14,8 @@ try:
     from memaudit.study import images, model_times, plan, progress, trained
     from memaudit.study.checks import check_files
     from memaudit.study.config import ABOVE, LISTED, TOP
-    from memaudit.study.study import EXAMPLE_FIGURES, FIGURES, Study, check_owner
+    from memaudit.study.owner import check_owner
+    from memaudit.study.study import EXAMPLE_FIGURES, FIGURES, Study
 except ImportError as error:
     raise WorkflowError(
         f"The package memaudit is not installed in this environment ({error}). Run `make .venv` and "

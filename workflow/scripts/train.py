@@ -9,7 +9,7 @@ from memaudit.models.job import ShardJob, TrainingOptions, train_shard
 from memaudit.models.recipe import Recipe
 from memaudit.models.removals import read_examples, training_mask
 from memaudit.models.shards import partial_folder, trials_of
-from memaudit.study.study import claim
+from memaudit.study.owner import claim
 
 shard = snakemake.output[0]
 with job(snakemake.log[0], partial_folder(shard) / "log", quiet=True) as report:
