@@ -222,10 +222,7 @@ def report(runs: dict[str, list[dict[str, float]]], load: float) -> str:
 
     def cell(name, key, form):
         values = [found[key] for found in runs[name] if key in found]
-        if not values:
-            return ""
-        low, high = (form.format(value) for value in (min(values), max(values)))
-        return f"{form.format(statistics.median(values))} ({low} to {high})"
+        return shared.spread(values, form) if values else ""
 
     rows = [
         f"Measured on {machine()}. {IMAGES:,} images of {SIZE} x {SIZE}, batches of {BATCH}, "

@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -218,10 +217,6 @@ def ratios(seconds: dict[str, list[float]], way: str, other: str) -> list[float]
 def report(seconds, peaks, apart, full, load: float) -> str:
     """Return the README's measured section; `load` is the load average at the start."""
 
-    def spread(values: list[float], form: str) -> str:
-        low, high = (form.format(value) for value in (min(values), max(values)))
-        return f"{form.format(statistics.median(values))} ({low} to {high})"
-
     rows = [
         f"Measured on one core ({shared.processor()}); {shared.versions('numpy', 'h5py')}. "
         f"{MEASURED}. CPU time, median (range) of {len(seconds['formula'])} rounds; memory without "
@@ -232,10 +227,10 @@ def report(seconds, peaks, apart, full, load: float) -> str:
     ]
     for way, title in WAYS.items():
         cells = [
-            spread(ratios(seconds, way, other), "{:.2f}") if (way, other) in COMPARED else ""
+            shared.spread(ratios(seconds, way, other), "{:.2f}") if (way, other) in COMPARED else ""
             for other in ("formula", "product")
         ]
-        taken = spread(seconds[way], "{:.3f}")
+        taken = shared.spread(seconds[way], "{:.3f}")
         rows.append(f"| {title} | {taken} | {' | '.join(cells)} | {peaks[way]:.0f} |")
     rows += [
         "",

@@ -27,6 +27,12 @@ def versions(*packages: str) -> str:
     return ", ".join([f"Python {platform.python_version()}", *named])
 
 
+def spread(values: Sequence[float], form: str) -> str:
+    """Return median and range of values, formatted by `form`."""
+    low, high = (form.format(value) for value in (min(values), max(values)))
+    return f"{form.format(statistics.median(values))} ({low} to {high})"
+
+
 def row(area: str, what: str, against: str, ratios: Sequence[float]) -> list:
     """Return a row of the table: the speed-up of `what` over `against`, one ratio per round."""
     middle = [statistics.median(ratios), min(ratios), max(ratios)]

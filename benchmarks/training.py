@@ -9,16 +9,14 @@ wall time.
 """
 
 import argparse
-import csv
 import dataclasses
 import os
-import platform
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import shared
 import torch
 import yaml
 from PIL import Image
@@ -38,7 +36,6 @@ from memaudit.models.step import Step
 from memaudit.models.training import ModelJob, train_model
 
 ROOT = Path(__file__).resolve().parents[1]
-README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- written by training.py -->", "<!-- end of training.py -->"
 CPU = torch.device("cpu")
 LAYOUT = torch.channels_last
@@ -192,22 +189,12 @@ def ratios(seconds: dict[str, list[tuple[float, float]]], against: str) -> list[
     return [other[0] / ours[0] for ours, other in pairs]
 
 
-def machine() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    name = names[0] if names else platform.machine()
-    return (
-        f"one core of {name}; Python {platform.python_version()}, torch {torch.__version__}, "
-        f"numpy {np.__version__}"
-    )
-
-
 def report(found: list[tuple[Case, dict]], load: float) -> str:
     """Return the README's measured section; `load` is the load average at the start."""
     rows = [
-        f"Measured on {machine()}. CPU seconds to train and evaluate a model, median (range). Load "
-        f"average at the start: {load:.1f}.",
+        f"Measured on one core ({shared.processor()}); {shared.versions('torch', 'numpy')}. CPU "
+        "seconds to train and evaluate a model, median (range). Load average at the start: "
+        f"{load:.1f}.",
         "",
         "| | " + " | ".join(WAYS.values()) + " | speed-up over the loop | over the computation |",
         "|---|---:|---:|---:|---:|---:|",
@@ -221,22 +208,9 @@ def report(found: list[tuple[Case, dict]], load: float) -> str:
         )
         cells = [[used for used, _ in seconds[way]] for way in WAYS]
         cells += [ratios(seconds, other) for other in ("plain", "compute")]
-        words = [f"{statistics.median(c):.2f} ({min(c):.2f} to {max(c):.2f})" for c in cells]
-        rows.append(f"| {what} | {' | '.join(words)} |")
+        words = " | ".join(shared.spread(values, "{:.2f}") for values in cells)
+        rows.append(f"| {what} | {words} |")
     return "\n".join(rows)
-
-
-def write_csv(found: list[tuple[Case, dict]], path: Path) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        out = csv.writer(file)
-        out.writerow(["area", "what", "against", "ratio", "low", "high", "runs"])
-        for case, seconds in found:
-            for other in ("plain", "compute"):
-                values = ratios(seconds, other)
-                numbers = [statistics.median(values), min(values), max(values)]
-                what = f"trainer, {case.name.replace('`', '')}"
-                cells = [f"{number:.3f}" for number in numbers]
-                out.writerow(["training", what, WAYS[other], *cells, len(values)])
 
 
 def main() -> None:
@@ -248,12 +222,19 @@ def main() -> None:
     load = os.getloadavg()[0]
     found = [(case, measure(case)) for case in cases(given.rounds)]
     if given.csv:
-        write_csv(found, given.csv)
-        return
-    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    text = f"{before}{BEGIN}\n{report(found, load)}\n{END}{after}"
-    README.write_text(text, encoding="utf-8")
+        rows = [
+            shared.row(
+                "training",
+                f"trainer, {case.name.replace('`', '')}",
+                WAYS[other],
+                ratios(seconds, other),
+            )
+            for case, seconds in found
+            for other in ("plain", "compute")
+        ]
+        shared.write_rows(rows, given.csv)
+    else:
+        shared.write_measured(BEGIN, END, report(found, load))
 
 
 if __name__ == "__main__":
