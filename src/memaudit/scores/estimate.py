@@ -186,13 +186,16 @@ def packed(values: "ArrayLike", count: int, name: str) -> np.ndarray:
     return bits.pack(values) if values.dtype == bool else values
 
 
-def class_labels(values: "ArrayLike", name: str) -> np.ndarray:
-    """Return classes as int64 (n,). Raises ValueError with `name` unless they are whole numbers."""
-    found = np.asarray(values)
-    is_whole = found.ndim == 1 and found.dtype.kind in "iuf"
-    if not is_whole or not (np.isfinite(found) & (found == np.floor(found))).all():
-        raise ValueError(f"{name} ({found.dtype} {found.shape}) must be whole numbers (n,)")
-    return found.astype(np.int64)
+def class_labels(train: "ArrayLike", test: "ArrayLike") -> tuple[np.ndarray, np.ndarray]:
+    """Return classes as int64 (n,). Raises ValueError unless they are whole numbers."""
+    both = []
+    for name, values in (("train_labels", train), ("test_labels", test)):
+        found = np.asarray(values)
+        is_whole = found.ndim == 1 and found.dtype.kind in "iuf"
+        if not is_whole or not (np.isfinite(found) & (found == np.floor(found))).all():
+            raise ValueError(f"{name} ({found.dtype} {found.shape}) must be whole numbers (n,)")
+        both.append(found.astype(np.int64))
+    return both[0], both[1]
 
 
 def influence_blocks(
@@ -213,8 +216,7 @@ def influence_blocks(
             f"mask has {len(mask)} models, test_correct {len(test_correct)}: must be (models, "
             "n_train) and (models, n_test)"
         )
-    train_labels = class_labels(train_labels, "train_labels")
-    test_labels = class_labels(test_labels, "test_labels")
+    train_labels, test_labels = class_labels(train_labels, test_labels)
     mask = packed(mask, len(train_labels), "mask")
     test_correct = packed(test_correct, len(test_labels), "test_correct")
     trained_with = bits.count_bits(mask, len(train_labels)).astype(np.float32)

@@ -117,8 +117,7 @@ def judge_attributions(
     >>> row.score, row.quantity, round(row.value, 6)
     ('true', 'lds', 1.0)
     """
-    train_labels = class_labels(train_labels, "train_labels")
-    test_labels = class_labels(test_labels, "test_labels")
+    train_labels, test_labels = class_labels(train_labels, test_labels)
     n_train, n_test = len(train_labels), len(test_labels)
     mask, test_output = packed(mask, n_train, "mask"), np.asarray(test_output)
     if test_output.shape != (len(mask), n_test):

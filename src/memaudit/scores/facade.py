@@ -118,10 +118,7 @@ class Scores:
         ----------
         Feldman and Zhang (2020), equation 1; standard errors after Agresti and Caffo (2000).
         """
-        labels = (
-            class_labels(train_labels, "train_labels"),
-            class_labels(test_labels, "test_labels"),
-        )
+        labels = class_labels(train_labels, test_labels)
         return cls(
             memorization(mask, train_correct, len(labels[0])),
             Influence(influence_blocks(mask, test_correct, *labels)),
@@ -166,10 +163,7 @@ class Scores:
         Feldman and Zhang (2020), equation 1, for the quantities; `docs/estimator.md` for the
         estimator.
         """
-        labels = (
-            class_labels(train_labels, "train_labels"),
-            class_labels(test_labels, "test_labels"),
-        )
+        labels = class_labels(train_labels, test_labels)
         return cls(
             memorization_from_margins(mask, train_margin, len(labels[0])),
             Influence(influence_from_margins(mask, test_margin, *labels)),

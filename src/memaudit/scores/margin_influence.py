@@ -62,8 +62,7 @@ def influence_from_margins(
     Feldman and Zhang (2020), section 2, for the quantity; MacKinnon and White (1985) for the
     standard errors (HC3).
     """
-    train_labels = class_labels(train_labels, "train_labels")
-    test_labels = class_labels(test_labels, "test_labels")
+    train_labels, test_labels = class_labels(train_labels, test_labels)
     mask = packed(mask, len(train_labels), "mask")
     test_margin = check_finite("test_margin", test_margin)
     if test_margin.shape != (len(mask), len(test_labels)):

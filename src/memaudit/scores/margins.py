@@ -151,12 +151,8 @@ class _Groups:
     def of(cls, mask: np.ndarray, margins: np.ndarray) -> "_Groups":
         n = margins.shape[1]
         n_in = bits.count_bits(mask, n)
-        found = cls(
-            np.stack([n_in, len(mask) - n_in]),
-            np.empty((2, n)),
-            np.empty((2, n)),
-            np.empty((2, 2, n)),
-        )
+        counts = np.stack([n_in, len(mask) - n_in])
+        found = cls(counts, np.empty((2, n)), np.empty((2, n)), np.empty((2, 2, n)))
         for columns, inside, block in column_blocks(mask, margins):
             for side, member in enumerate((inside, ~inside)):
                 count = found.count[side][columns]
