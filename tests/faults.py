@@ -405,7 +405,7 @@ FAULTS = {
     ),
     "fetched file with another checksum": (
         after(lambda: write("data/file.bin", "something else"), fetched),
-        ["data/file.bin", "expected sha256 00", "Delete it"],
+        ["data/file.bin", "expected sha256 00", "Move it elsewhere"],
     ),
     "list of sources that is none": (
         after(lambda: write("sources.yaml", "a: [1\n"), fetched),

@@ -227,7 +227,7 @@ def test_a_truncated_archive_is_found(tmp_path, binary, kept):
     path = binary.pack(tmp_path)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * kept) if kept > 0 else kept])
-    with pytest.raises(AuditError, match=r"\.tar\.gz: truncated, or not a \.tar\.gz"):
+    with pytest.raises(AuditError, match=r"\.tar\.gz: not a complete \.tar\.gz"):
         read_cifar("cifar100", path, binary.sources)
 
 
@@ -238,8 +238,14 @@ def test_what_is_not_in_an_archive_is_named(tmp_path, binary):
     with pytest.raises(AuditError, match=r"none\.tar\.gz: file not found"):
         read_cifar("cifar100", tmp_path / "none.tar.gz", binary.sources)
     (tmp_path / "page.tar.gz").write_text("<html>not found</html>")
-    with pytest.raises(AuditError, match=r"page\.tar\.gz: truncated, or not"):
-        read_cifar("cifar100", tmp_path / "page.tar.gz", binary.sources)
+    with tarfile.open(tmp_path / "c.tar.xz", "w:xz") as tar:
+        tar.add(binary.extract(tmp_path), "cifar-100-binary")
+    for name in ("page.tar.gz", "c.tar.xz"):
+        with pytest.raises(AuditError, match=rf"{name}: not a complete \.tar\.gz") as caught:
+            read_cifar("cifar100", tmp_path / name, binary.sources)
+        message = str(caught.value)
+        assert "Expected: https://x. If it is one of these, download it again" in message
+        assert "extract it" in message and "elete" not in message
 
 
 def test_a_link_is_not_a_member(tmp_path, binary):

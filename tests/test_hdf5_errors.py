@@ -114,7 +114,7 @@ def unreadable(path):
     "act",
     [
         lambda path: tables.read(path, {"a": str}),
-        lambda path: _members(path, {"x"}),
+        lambda path: _members(path, []),
         lambda path: read_npz(path, ["x"]),
         lambda path: _read(path, None),
         lambda path: read_shards([path], range(2), [], Origin("subset", {})),

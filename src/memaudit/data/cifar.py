@@ -132,8 +132,7 @@ def read_cifar(
     published (also: images in another order), contents of another format.
     """
     path, known = Path(path), forms(kind, sources)
-    wanted = {member for form in known for member in form.members}
-    contents = _folder_contents(path, known) if path.is_dir() else _members(path, wanted)
+    contents = _folder_contents(path, known) if path.is_dir() else _members(path, known)
     lacking = [[name for name in form.members if name not in contents] for form in known]
     if all(lacking):
         nearest = min(lacking, key=len)
@@ -173,8 +172,9 @@ def _folder_contents(path: Path, known: Sequence[Source]) -> dict[str, bytes]:
     return found
 
 
-def _members(archive: Path, wanted: set[str]) -> dict[str, bytes]:
-    """Read the wanted members from the stream of a .tar.gz."""
+def _members(archive: Path, known: Sequence[Source]) -> dict[str, bytes]:
+    """Read the data files of the `known` forms from the stream of a .tar.gz."""
+    wanted = {member for form in known for member in form.members}
     found = {}
     try:
         with gzip.open(archive) as stream:
@@ -191,9 +191,11 @@ def _members(archive: Path, wanted: set[str]) -> dict[str, bytes]:
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         if unreadable := store.system_error(archive, error):
             raise unreadable from error
+        links = " or ".join(form.urls[0] for form in known)
         raise AuditError(
-            f"{archive}: truncated, or not a .tar.gz archive ({error}). Delete it and download it "
-            "again, or name the right archive"
+            f"{archive}: not a complete .tar.gz archive ({error}). Expected: {links}. If it is "
+            "one of these, download it again; if it is another archive of the same files, extract "
+            "it and name the extracted folder"
         ) from error
     return found
 

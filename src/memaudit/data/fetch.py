@@ -168,8 +168,8 @@ def check_file(path: Path, source: Source, report: Report) -> None:
         raise AuditError(f"{path}: cannot be read ({error.strerror or error})") from error
     if difference:
         raise AuditError(
-            f"{path}: not the published file ({difference}), so it is not used. Delete it, or put "
-            f"the file of {source.urls[0]} in its place"
+            f"{path}: not the published file ({difference}), so it is not used. Move it "
+            f"elsewhere, or put the file of {source.urls[0]} in its place"
         )
     if not source.has_checksum:
         report(f"{path}: its checksum is unknown; used without verification")
