@@ -12,10 +12,11 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import yaml
 from conftest import ROOT, supplied
 
-from memaudit.data.cifar import CLASSES, data_files, forms, locate, read_cifar
-from memaudit.data.fetch import Source, read_sources
+from memaudit.data.cifar import CLASSES, data_files, locate, read_cifar
+from memaudit.data.fetch import Source, fetch, forms, read_sources
 from memaudit.errors import AuditError
 
 # Computed once from the official binary files; the published annotation is bound to it.
@@ -278,6 +279,13 @@ def test_the_images_are_located_wherever_they_are(tmp_path, rng):
     ]
     both[1].pack(mirror)
     assert found() == data / both[1].archive  # to be copied there
+    (data / "cifar-100-binary").symlink_to(both[0].extract(tmp_path / "elsewhere"))
+    assert found() == data / "cifar-100-binary"
+    assert data_files(found(), forms("cifar100", sources)) == [
+        found() / "train.bin",
+        found() / "test.bin",
+    ]
+    assert read_cifar("cifar100", found(), sources).n_train == 7
     both[0].pack(data)
     assert found() == data / both[0].archive
     assert data_files(found(), forms("cifar100", sources)) == [found()]
@@ -291,6 +299,22 @@ def test_the_images_are_located_wherever_they_are(tmp_path, rng):
     (tmp_path / "renamed" / "test.bin").unlink()
     with pytest.raises(AuditError, match=r"renamed/test\.bin: file not found, although others"):
         found(tmp_path / "renamed")
+
+
+def test_a_failed_download_names_every_accepted_form(tmp_path, monkeypatch):
+    entries = yaml.safe_load((ROOT / "data/sources.yaml").read_text())
+    for entry in entries.values():
+        entry["urls"] = ["http://localhost:9/nowhere"]
+    (tmp_path / "sources.yaml").write_text(yaml.safe_dump(entries))
+    monkeypatch.delenv("MEMAUDIT_MIRROR", raising=False)
+    for kind in ("cifar10", "cifar100"):
+        with pytest.raises(AuditError) as caught:
+            fetch(kind, tmp_path / "sources.yaml", tmp_path / "data")
+        known = forms(kind, read_sources(tmp_path / "sources.yaml"))
+        names = [form.file for form in known]
+        names += [FOLDERS[kind, version] + "/" for version in ("binary", "python")]
+        for name in (*names, f"{tmp_path}/data/", "MEMAUDIT_MIRROR", f"dataset.{kind}.path"):
+            assert name in str(caught.value)
 
 
 def test_shipped_checksums_are_those_that_torchvision_pins():

@@ -19,7 +19,7 @@ import numpy as np
 
 from memaudit import store
 from memaudit.data.dataset import Dataset
-from memaudit.data.fetch import Source, check_file, mirror_folders
+from memaudit.data.fetch import Source, accepted, check_file, forms, mirror_folders
 from memaudit.errors import AuditError
 
 _SIDE = 32  # pixels
@@ -41,11 +41,6 @@ turtle wardrobe whale willow_tree wolf woman worm
 CLASSES = {"cifar10": _CLASSES_10.split(), "cifar100": _CLASSES_100.split()}
 
 
-def forms(kind: str, sources: Mapping[str, Source]) -> list[Source]:
-    """Return the published forms of `kind` ("cifar10" or "cifar100"), the binary version first."""
-    return [sources[name] for name in (kind, f"{kind}_python") if name in sources]
-
-
 def locate(
     kind: str,
     sources: Mapping[str, Source],
@@ -55,9 +50,9 @@ def locate(
 ) -> Path:
     """Return the archive or the extracted folder to read.
 
-    The first of: `path`, where given; an archive in `folder`; an archive (to be copied to `folder`)
-    or an extracted folder in one of the folders of `mirror`, as in `fetch`; the binary archive in
-    `folder`, to be downloaded.
+    The first of: `path`, where given; an archive or an extracted folder in `folder`; an archive (to
+    be copied to `folder`) or an extracted folder in one of the folders of `mirror`, as in `fetch`;
+    the binary archive in `folder`, to be downloaded.
     Raises AuditError when `path` is neither, or an extracted folder lacks a data file.
     """
     known = forms(kind, sources)
@@ -65,23 +60,18 @@ def locate(
         place = Path(path).expanduser()
         if place.is_file():
             return place
-        found = _extracted([place, *(place / _folder(form) for form in known)], known)
+        found = _extracted([place, *(place / form.folder for form in known)], known)
         if found is None:
-            names = " or ".join(f"{_folder(form)}/" for form in known)
             raise AuditError(
-                f"{place}: no {kind} files found (dataset.{kind}.path). Name the extracted folder "
-                f"({names}), the folder that contains it, or the archive "
-                f"({' or '.join(form.file for form in known)})"
+                f"{place}: no {kind} files found (dataset.{kind}.path). Name "
+                f"{accepted(kind, sources)}, or the folder that contains the extracted folder"
             )
         return found
-    for form in known:
-        if (folder / form.file).exists():
-            return folder / form.file
-    for place in mirror_folders(mirror):
+    for place in (folder, *mirror_folders(mirror)):
         for form in known:
             if (place / form.file).is_file():
                 return folder / form.file
-        if found := _extracted([place / _folder(form) for form in known], known):
+        if found := _extracted([place / form.folder for form in known], known):
             return found
     return folder / known[0].file
 
@@ -91,10 +81,6 @@ def data_files(path: Path, known: Sequence[Source]) -> list[Path]:
     if not path.is_dir():
         return [path]
     return [file for form in known for file in _files(path, form) if file.is_file()]
-
-
-def _folder(form: Source) -> str:
-    return PurePosixPath(next(iter(form.members))).parts[0]
 
 
 def _files(place: Path, form: Source) -> list[Path]:
@@ -110,7 +96,7 @@ def _extracted(places: Sequence[Path], known: Sequence[Source]) -> Path | None:
                 return place
             if len(missing) < len(form.members):
                 raise AuditError(
-                    f"{missing[0]}: file not found, although others of {_folder(form)}/ are there. "
+                    f"{missing[0]}: file not found, although others of {form.folder}/ are there. "
                     f"Extract {form.file} ({form.urls[0]}) again"
                 )
     return None

@@ -12,9 +12,9 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import yaml
 
@@ -54,6 +54,11 @@ class Source:
     def has_checksum(self) -> bool:
         return bool(self.sha256 or self.md5)
 
+    @property
+    def folder(self) -> str:
+        """The folder that the archive is extracted to."""
+        return PurePosixPath(next(iter(self.members))).parts[0]
+
 
 class _TransferError(Exception):
     """A transfer failed; received bytes are kept. `temporary`: a retry may succeed."""
@@ -83,6 +88,19 @@ def read_sources(path: str | Path) -> dict[str, Source]:
         if wrong := sorted(map(str, (found - known) | (required - found))):
             raise AuditError(f"{path}, {name}: missing or unknown: {', '.join(wrong)}")
     return {name: Source(**entry) for name, entry in entries.items()}
+
+
+def forms(kind: str, sources: Mapping[str, Source]) -> list[Source]:
+    """Return the published forms of `kind` ("cifar10" or "cifar100"), the binary version first."""
+    return [sources[name] for name in (kind, f"{kind}_python") if name in sources]
+
+
+def accepted(kind: str, sources: Mapping[str, Source]) -> str:
+    """Name the archives and the extracted folders of all forms of `kind`."""
+    known = forms(kind, sources)
+    archives = " or ".join(form.file for form in known)
+    folders = " or ".join(f"{form.folder}/" for form in known)
+    return f"the archive ({archives}) or the extracted folder ({folders})"
 
 
 def fetch(
@@ -128,9 +146,15 @@ def fetch(
     if problems:
         part = _part(target)
         kept = f" {_size(part):,} bytes are kept; run again to resume." if _size(part) else ""
+        where = f"the file in another way and put it at {target}, or {elsewhere}"
+        if source.members:
+            kind = name.removesuffix("_python")
+            where = (
+                f"{accepted(kind, sources)} in another way and put it in {target.parent}/, or "
+                f"{elsewhere}, or name it in dataset.{kind}.path"
+            )
         raise AuditError(
-            f"{source.file} could not be fetched. {'; '.join(problems)}.{kept} Or get the file in "
-            f"another way and put it at {target}, or {elsewhere}"
+            f"{source.file} could not be fetched. {'; '.join(problems)}.{kept} Or get {where}"
         )
     return target
 

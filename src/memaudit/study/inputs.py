@@ -5,8 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from memaudit.data.cifar import data_files, forms, locate
-from memaudit.data.fetch import Source, read_sources
+from memaudit.data.cifar import data_files, locate
+from memaudit.data.fetch import Source, forms, read_sources
 from memaudit.models.network_names import network_source
 from memaudit.study.checks import read_config
 from memaudit.study.config import Config

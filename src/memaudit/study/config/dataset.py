@@ -68,8 +68,8 @@ class Cifar(Section):
         "Archive (`cifar-100-binary.tar.gz`, `cifar-100-python.tar.gz`) or extracted folder "
         "(`cifar-100-binary/`, `cifar-100-python/` as torchvision leaves it), or the folder that "
         "contains it; likewise for CIFAR-10. The data files are verified by their checksums. "
-        "`null`: an archive in `data/`, an archive or extracted folder in `mirror`, or else the "
-        "archive is downloaded.",
+        "`null`: the archive or the extracted folder in `data/` or else in `mirror`; if there is "
+        "none, the binary archive is downloaded.",
         None,
         rebuilds="nothing: the images are the same",
     )
