@@ -1,6 +1,7 @@
 """The published study of CIFAR-100: its page follows from the files in docs/cifar100."""
 
 import csv
+import importlib.util
 import re
 import shutil
 import sys
@@ -13,6 +14,7 @@ import yaml
 from conftest import ROOT
 
 from memaudit import bits
+from memaudit.errors import AuditError
 from memaudit.models import shards
 from memaudit.models.identity import model_identity
 from memaudit.models.recipe import Recipe
@@ -194,6 +196,65 @@ def test_the_page_with_few_trials(tmp_path, trials):
         parts = float(row["drop_influenced"]) + float(row["drop_rest"])
         assert parts == pytest.approx(float(row["drop"]), abs=2e-4)
     assert not re.search(r"\bnan\b", text)
+
+
+def test_a_page_of_more_trials_is_not_replaced(tmp_path):
+    study = invented(tmp_path, 1)
+    page.publish("cpu", study, tmp_path, tmp_path, tmp_path)
+    before = (tmp_path / "README.md").read_text()
+    studies.shard(tmp_path, study.arms[3], 0).unlink()
+    lacking = re.escape("/".join(study.arms[3]))
+    with pytest.raises(SystemExit, match=f"has 1 trials, but only 0 .* missing: .*{lacking}"):
+        page.publish("cpu", study, tmp_path, tmp_path, tmp_path)
+    assert (tmp_path / "README.md").read_text() == before
+
+
+def test_models_are_collected_once_all_are_checked(tmp_path):
+    """Nothing is copied if one is of another arm, or differs from a published one."""
+    (tmp_path / "results").mkdir()
+    study, docs = invented(tmp_path / "results", 1), tmp_path / "docs"
+    with pytest.raises(SystemExit, match="no trained models"):
+        copies.collect(study, tmp_path, docs)
+    one, other = (studies.shard(tmp_path / "results", study.arms[k], 0) for k in (1, 2))
+    kept = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    with pytest.raises(AuditError, match=r"trained as|arm|removal"):
+        copies.collect(study, tmp_path / "results", docs)
+    assert not docs.exists()
+    one.write_bytes(kept)
+    copies.collect(study, tmp_path / "results", docs)
+    collected = sorted(path.name for path in docs.rglob("*.h5"))
+    assert collected == ["000000-000000.h5"] * len(study.arms)
+    published = studies.shard(docs, study.arms[1], 0)
+    published.write_bytes(other.read_bytes())
+    with pytest.raises(SystemExit, match="differs from the published model"):
+        copies.collect(study, tmp_path / "results", docs)
+    assert published.read_bytes() == other.read_bytes()
+
+
+def test_lists_that_contradict_each_other_are_refused(tmp_path):
+    study = invented(tmp_path, 0)
+    leaks = tmp_path / "leaks.csv"
+    buckets = rows(tmp_path / "buckets.csv")
+    example = next(row["example"] for row in buckets if row["reason"] == "exact")
+    lines = leaks.read_text().splitlines(keepends=True)
+    column = lines[0].strip().split(",").index("train")
+    leaks.write_text("".join(line for line in lines if line.split(",")[column] != example))
+    with pytest.raises(SystemExit, match=rf"contradict each other: \[{example}\]"):
+        page.publish("cpu", study, tmp_path, tmp_path, tmp_path)
+
+
+def test_a_damaged_committed_model_is_restored_by_git():
+    path = studies.FOLDER / "models/original/none/000000-000000.h5"
+    error = AuditError(f"{path}: damaged. Unless you have a copy, 1 model will be trained again.")
+    spec = importlib.util.spec_from_file_location(
+        "command", studies.ROOT / "benchmarks/cifar100/__main__.py"
+    )
+    command = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(command)
+    restored = f"{path}: damaged. Restore the committed file: git checkout -- {path}"
+    assert command.explained(error) == restored
+    assert command.explained(AuditError("elsewhere")) == "elsewhere"
 
 
 def test_a_removal_list_that_does_not_follow_from_the_buckets_is_refused(tmp_path):

@@ -110,3 +110,14 @@ def test_the_site_builds_without_a_warning(tmp_path):
     api = (tmp_path / "api.html").read_text()
     for name in import_module("memaudit").__all__:
         assert f".{name}" in api
+
+
+def test_targets_of_snakemake_are_not_taken_for_configuration_files():
+    """--configfile takes all words up to the next option or "--"."""
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("docs/**/*.md")]
+    wrong = [
+        f"{page}: {match}"
+        for page in pages
+        for match in re.findall(r"--configfile \S+ (?:results|data)/\S+", page.read_text())
+    ]
+    assert not wrong

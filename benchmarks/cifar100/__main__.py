@@ -3,6 +3,7 @@
     python benchmarks/cifar100                        # rewrite docs/cifar100
     python benchmarks/cifar100 --study gpu --restore  # first copy its models to results/
     python benchmarks/cifar100 --study gpu --collect  # first copy finished models from there
+    python benchmarks/cifar100 --study gpu --lists    # first copy changed lists of examples
 
 The two studies are config/cifar100-gpu.yaml (docs/cifar100) and config/cifar100-cpu.yaml
 (docs/cifar100/cpu). Both remove the same examples; docs/cifar100 holds what these follow from. A
@@ -11,28 +12,48 @@ processor. --restore leaves out models of incomplete trials from other processor
 """
 
 import argparse
+import sys
 from pathlib import Path
 
-from copies import collect, restore
+from copies import collect, collect_lists, restore
 from page import publish
-from studies import ROOT, STUDIES, the_study
+from studies import FOLDER, ROOT, STUDIES, the_study
+
+from memaudit.errors import AuditError
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--study", choices=STUDIES, help="one of the two; default: both")
-    parser.add_argument("--restore", action="store_true", help="copy models to the results folder")
-    parser.add_argument("--collect", action="store_true", help="copy models from there")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--restore", action="store_true", help="copy models to the results folder")
+    what.add_argument("--collect", action="store_true", help="copy finished models from there")
+    what.add_argument("--lists", action="store_true", help="copy the lists of examples from there")
     parser.add_argument("--results", type=Path, help="the results folder, if not the study's")
     given = parser.parse_args()
-    for kind in [given.study] if given.study else STUDIES:
-        study, folder = the_study(kind), STUDIES[kind]
-        results = given.results or ROOT / study.results
-        if given.restore:
-            restore(study, folder, results)
-        if given.collect:
-            collect(study, results, folder)
-        publish(kind, study, folder, folder)
+    if given.study is None and (given.restore or given.collect or given.lists or given.results):
+        parser.error("--restore, --collect, --lists and --results need --study")
+    try:
+        for kind in [given.study] if given.study else STUDIES:
+            study, folder = the_study(kind), STUDIES[kind]
+            results = given.results or ROOT / study.results
+            if given.restore:
+                restore(study, folder, results)
+            if given.collect:
+                collect(study, results, folder)
+            if given.lists:
+                collect_lists(study, results)
+            publish(kind, study, folder, folder)
+    except AuditError as error:
+        sys.exit(explained(error))
+
+
+def explained(error: AuditError) -> str:
+    """Return the message; the remedy of a committed file is git, not another training."""
+    what, _, remedy = str(error).partition(" Unless you have a copy")
+    if not remedy or not what.startswith(str(FOLDER)):
+        return str(error)
+    return f"{what} Restore the committed file: git checkout -- {what.partition(':')[0]}"
 
 
 if __name__ == "__main__":

@@ -1,17 +1,21 @@
 """Copy trained models between docs/cifar100 and a results folder."""
 
+import filecmp
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
-from examples import COPIED, MEMORIZED
-from studies import FOLDER, ROOT, complete_trials, processors
+from examples import COPIED, MEMORIZED, Examples
+from studies import FOLDER, ROOT, complete_trials, origin, processors, shard
 
+from memaudit import store
+from memaudit.models.shards import read_shards
 from memaudit.study.study import Study
 
 
 def restore(study: Study, source: Path, results: Path) -> None:
-    """Copy the models that the next run takes over."""
+    """Copy the models that the next run takes over; files that are there stay."""
     import torch
 
     from memaudit.models.device import describe
@@ -19,31 +23,55 @@ def restore(study: Study, source: Path, results: Path) -> None:
     on_gpu = study.config.training.device != "cpu" and torch.cuda.is_available()
     here = describe(torch.device("cuda" if on_gpu else "cpu"))
     complete = complete_trials(study, source)
+    copied, kept = 0, 0
     for trial in range(study.config.trials):
         for path, device in processors(study, source, trial).items():
             target = results / path.relative_to(source)
             if target.exists():
-                continue
-            if trial >= complete and device != here:
+                kept += 1
+            elif trial >= complete and device != here:
                 print(f"left out {path}: trained on {device}, not on {here}")
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, target)
+            else:
+                copied += 1
+                copy(path, target)
+    print(f"{results}: {copied} models copied, {kept} were there")
 
 
 def collect(study: Study, results: Path, folder: Path) -> None:
-    """Copy finished models, and the files that the removals follow from."""
+    """Copy finished models once all are checked; exit if one differs from the published one."""
+    removed, found = Examples.read(FOLDER).removed, []
     for trial in range(study.config.trials):
-        for path in processors(study, results, trial):
+        own = processors(study, results, trial)
+        for arm, path in ((arm, shard(results, arm, trial)) for arm in study.arms):
+            if path not in own:
+                continue
             target = folder / path.relative_to(results)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
-    for name in COPIED:
-        if (results / name).exists():
-            shutil.copyfile(results / name, FOLDER / name)
-    (FOLDER / "removals").mkdir(exist_ok=True)
-    for path in sorted((results / "removals").glob("*.txt")):
-        shutil.copyfile(path, FOLDER / "removals" / path.name)
-    if (scores := ROOT / str(study.published_memorization)).exists():
-        chosen = np.load(scores) >= study.config.selection.memorization
-        np.save(FOLDER / MEMORIZED, np.packbits(chosen))
+            trained = origin(study, arm, removed)
+            read_shards([path], range(trial, trial + 1), ["test_correct"], trained)
+            if target.exists() and not filecmp.cmp(path, target, shallow=False):
+                sys.exit(f"{path}: differs from the published model {target}; delete one of them")
+            found.append((path, target))
+        kinds = {*own.values(), *processors(study, folder, trial).values()}
+        if own and len(kinds) > 1:
+            sys.exit(f"{results}: the models of trial {trial} are from {' and '.join(kinds)}")
+    if not found:
+        sys.exit(f"{results}: no trained models; name the results folder by --results")
+    for path, target in found:
+        copy(path, target)
+    print(f"{folder}: {len(found)} models of {results}")
+
+
+def collect_lists(study: Study, results: Path) -> None:
+    """Copy the lists of examples; models that were trained without others are then refused."""
+    for path in [*map(results.joinpath, COPIED), *sorted((results / "removals").glob("*.txt"))]:
+        copy(path, FOLDER / path.relative_to(results))
+    chosen = (
+        np.load(ROOT / str(study.published_memorization)) >= study.config.selection.memorization
+    )
+    with store.atomic_write(FOLDER / MEMORIZED) as temporary, open(temporary, "wb") as out:
+        np.save(out, np.packbits(chosen))
+
+
+def copy(path: Path, target: Path) -> None:
+    with store.atomic_write(target) as temporary:
+        shutil.copyfile(path, temporary)

@@ -61,7 +61,16 @@ class Examples:
             removed[name] = read_examples(folder / f"removals/{name}.txt", N_TRAIN)
             if examples != removed[name].tolist():
                 sys.exit(f"{folder}: removals/{name}.txt does not follow from buckets.csv")
-        bits = np.unpackbits(np.load(folder / MEMORIZED), count=N_TRAIN)
+        if {pair.train for pair in pairs} != {row.example for row in assignments}:
+            sys.exit(f"{folder}: selected_pairs.csv and buckets.csv list different examples")
+        leaking = {leak.train for leak in leaks}
+        if wrong := [
+            row.example
+            for row in assignments
+            if (row.reason in ("exact", "near", "scene")) != (row.example in leaking)
+        ]:
+            sys.exit(f"{folder}: buckets.csv and leaks.csv contradict each other: {wrong}")
+        bits = np.unpackbits(load_array(folder / MEMORIZED), count=N_TRAIN)
         return cls(pairs, assignments, leaks, members, removed, np.flatnonzero(bits))
 
     @cached_property
@@ -81,6 +90,13 @@ class Examples:
 
     def mean_memorization(self, bucket: str) -> float:
         return float(np.mean([r.memorization for r in self.assignments if r.bucket == bucket]))
+
+
+def load_array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        sys.exit(f"{path}: cannot be read ({error}). A committed file comes back by git checkout")
 
 
 def odds(examples: Examples) -> dict:
@@ -116,6 +132,8 @@ def judged_groups(examples: Examples) -> dict:
     one, two = (np.array([getattr(r, name) for r in rows]) for name in ("reading_a", "reading_b"))
     words = {row.test: row.final for row in rows}
     alike = {example for row in rows if row.final == "alike" for example in row.train}
+    pairs = {(leak.train, leak.test) for leak in examples.leaks}
+    clean = [row for row in rows if not any((train, row.test) in pairs for train in row.train)]
     return {
         "n": len(rows),
         "counts": Counter(words.values()),
@@ -123,6 +141,8 @@ def judged_groups(examples: Examples) -> dict:
         "kappa": kappa(one, two),
         "differ": int((one != two).sum()),
         "passed": Counter(words[test] for test, is_passed in passed.items() if is_passed),
+        "clean": len(clean),
+        "clean_alike": sum(row.final == "alike" for row in clean),
         "examples": len(checked),
         "examples_alike": len(alike),
         "leakage_shift": len(alike | duplicated),

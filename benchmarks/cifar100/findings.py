@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 from examples import Examples, odds
+from scipy.optimize import brentq
+from scipy.stats import chi2
 from studies import N_TEST, N_TRAIN, origin, shard, versions
 
 from memaudit import store, tables
@@ -37,32 +39,35 @@ class Fit:
 class Parts:
     """The excess drop of an arm and what groups of test images contribute to it, pp.
 
-    On the fixed test set; `rest` are all images that are not influenced. `leak_free` is the excess
-    drop on the test images without a duplicate.
+    On the fixed test set. `n_influenced` test images are influenced by the removed examples,
+    `n_clean` of these have no duplicate; `duplicated` and `leak_free` are all those with and
+    without one. Contributions of two groups that are all images together add up to `all`.
     """
 
     recipe: str
     removal: str
+    n_influenced: int
+    n_clean: int
     all: Estimate
     influenced: Estimate
     rest: Estimate
     duplicated: Estimate
     leak_free: Estimate
+    clean: Estimate
 
 
 @dataclass(frozen=True)
 class Reach:
-    """What the wanted trials can show of the memorized bucket, if its SD is the one measured.
+    """What the wanted trials can show of the memorized bucket: at the SD measured and its bounds.
 
-    The smallest difference found with 80% power, pp, without and with Holm's first step; the
-    probability of showing equivalence where nothing differs; the trials for 80% of that, None if no
-    number is enough.
+    SD of the excess drop between trials, pp, with its 95% CI; for each of the three, the smallest
+    difference found with 80% power before adjustment, pp, and the trials that show equivalence with
+    80% power where nothing differs, None if no number is enough.
     """
 
-    sd: float
-    difference: tuple[float, float]
-    equivalence: float
-    trials: int | None
+    sd: tuple[float, float, float]
+    difference: tuple[float, float, float]
+    trials: tuple[int | None, int | None, int | None]
 
 
 def write_findings(
@@ -121,6 +126,7 @@ def write_findings(
         "rows": rows,
         "judged": judged,
         "reach": reach(study, arms) if trials > 1 else None,
+        "each": excess_drops(each),
         "odds": odds(examples),
         "seconds": sum(part.seconds for part in trained),
         "models": sum(part.models for part in trained),
@@ -155,16 +161,18 @@ def parts(arms: dict[str, Arm], row: tuple[str, str], examples: Examples) -> Par
     """Return the excess drop of a row of Table 2 by groups of test images."""
     recipe, removal = row
     control, reduced = arms[f"{recipe}/{CONTROL}{removal}"], arms[f"{recipe}/{removal}"]
-    rest = np.setdiff1d(np.arange(N_TEST), examples.influenced)
+    removed = {*examples.removed[removal].tolist()}
+    influenced = np.unique([pair.test for pair in examples.pairs if pair.train in removed])
+    clean = np.intersect1d(influenced, examples.leak_free)
+    rest = np.setdiff1d(np.arange(N_TEST), influenced)
+    groups = (influenced, rest, examples.duplicated, examples.leak_free, clean)
     return Parts(
         recipe,
         removal,
+        len(influenced),
+        len(clean),
         accuracy_drop(control, reduced),
-        *(
-            contribution(control, reduced, images)
-            for images in (examples.influenced, rest, examples.duplicated)
-        ),
-        accuracy_drop(control.on(examples.leak_free), reduced.on(examples.leak_free)),
+        *(contribution(control, reduced, images) for images in groups),
     )
 
 
@@ -177,19 +185,28 @@ def contribution(full: Arm, reduced: Arm, images: np.ndarray) -> Estimate:
 def reach(study: Study, arms: dict[str, Arm]) -> Reach:
     """Return what all trials of the study can show of the memorized bucket."""
     control, reduced = (arms[f"weight_decay/{name}memorized"] for name in (CONTROL, ""))
-    sd, wanted = accuracy_drop(control, reduced).sd, study.config.trials
+    drop = accuracy_drop(control, reduced)
     images, margin = power.images_of(control, reduced), study.config.statistics.margin
+    low, high = drop.sd * np.sqrt(drop.df / chi2.ppf([0.975, 0.025], drop.df))
+    sds = (drop.sd, float(low), float(high))
 
-    def found(rows: int) -> float:
-        steps = np.arange(1, 1000) / 100
-        return next(d for d in steps if power.power(sd, wanted, d, images, rows) >= power.POWER)
+    wanted = study.config.trials
+
+    def found(sd: float) -> float:
+        most = 8 * float(np.sqrt(sd**2 / wanted + images[0]))  # standard errors
+        return brentq(lambda d: power.power(sd, wanted, d, images) - power.POWER, 0, most)
 
     return Reach(
-        sd,
-        (found(1), found(len(study.paper_rows))),
-        power.equivalence_power(sd, wanted, margin, N_TEST),
-        power.models_for_equivalence(sd, margin, N_TEST),
+        sds,
+        tuple(map(found, sds)),
+        tuple(power.models_for_equivalence(sd, margin, N_TEST) for sd in sds),
     )
+
+
+def excess_drops(each: dict[tuple[str, str], np.ndarray]) -> np.ndarray:
+    """Return the excess drop of the memorized bucket in each trial, pp; `each` is in percent."""
+    control, reduced = (each["weight_decay", f"{name}memorized"] for name in (CONTROL, ""))
+    return control - reduced
 
 
 def fits(study: Study, source: Path, examples: Examples, trials: int) -> list[Fit]:

@@ -1,12 +1,13 @@
 """Write docs/cifar100 from its models and lists of examples."""
 
+import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from examples import Examples, judged_groups
 from findings import fits, write_findings
-from studies import FOLDER, N_TEST, STUDIES, complete_trials, processors, the_study
+from studies import FOLDER, STUDIES, complete_trials, processors, shard, the_study
 
 from memaudit import store, tables
 from memaudit.study.study import Study
@@ -18,13 +19,22 @@ TRIED = {"gpu": "learning_rates_tried.csv", "cpu": "networks_tried.csv"}
 def publish(kind: str, study: Study, source: Path, output: Path, lists: Path = FOLDER) -> None:
     """Write the tables, figures and page to `output`, from the models of `source`.
 
-    `lists` is the folder with the lists of examples.
+    `lists` is the folder with the lists of examples. Exits if `output` has a table of more trials.
     """
     trials = complete_trials(study, source)
+    if (table := output / "table2.csv").exists():
+        published = int(tables.read_texts(table)[0]["n_models_full"])
+        if trials < published:
+            lacking = [shard(source, arm, trials) for arm in study.arms]
+            lacking = [str(path) for path in lacking if not path.exists()]
+            sys.exit(
+                f"{table} has {published} trials, but only {trials} are complete; missing: "
+                f"{', '.join(lacking)}. Restore them (git checkout), or delete the table"
+            )
     examples = Examples.read(lists)
     found = write_findings(study, source, output, trials, examples) if trials else {}
-    page = render(
-        "cifar100.md",
+    values = dict(
+        kind=kind,
         trials=trials,
         wanted=study.config.trials,
         arms=len(study.arms),
@@ -40,10 +50,10 @@ def publish(kind: str, study: Study, source: Path, output: Path, lists: Path = F
         memorization={
             bucket: examples.mean_memorization(bucket) for bucket in ("leakage_shift", "memorized")
         },
-        leaked=N_TEST - len(examples.leak_free),
-        kind=kind,
+        leaked=len(examples.duplicated),
         tried=tables.read_texts(STUDIES[kind] / TRIED[kind]),
         groups=judged_groups(examples),
         **found,
     )
-    store.write_text(output / "README.md", page)
+    for name, template in (("README.md", "cifar100.md"), ("reproduce.md", "cifar100_reproduce.md")):
+        store.write_text(output / name, render(template, **values))

@@ -69,9 +69,10 @@ class Comparison:
     drop_high: float = column("upper bound of that CI", "pp")
     drop_sampling_low: float = column(
         f"{_LOW}{_SAMPLING}: two-way bootstrap over trials and test images, scaled to the variance "
-        "components. It takes the removed examples as given: since they were selected on the same "
-        "test images, drops on others tend to be smaller (see drop_held_out). Too narrow with "
-        "fewer than about ten affected test images (affected.csv)",
+        "components; Student's t with fewer than six trials. It takes the removed examples as "
+        "given: since they were selected on the same test images, drops on others tend to be "
+        "smaller (see drop_held_out). Too narrow with fewer than about ten affected test images "
+        "(affected.csv)",
         "pp",
     )
     drop_sampling_high: float = column("upper bound of that CI", "pp")
