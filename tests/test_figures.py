@@ -84,6 +84,55 @@ def test_pairs_of_greatest_influence_come_first(called):
     ]
 
 
+@pytest.mark.parametrize(
+    "n_near, n_scene, shown", [(9, 8, (6, 6)), (9, 4, (8, 4)), (2, 30, (2, 10))]
+)
+def test_half_of_the_near_duplicates_are_other_photographs(n_near, n_scene, shown):
+    """Six of each kind, the same photograph first; where one has fewer, more of the other."""
+    pairs = [pair(k, k, 0.9, 0.9 - k / 100) for k in range(n_near + n_scene)]
+    leaks = [Leak(k, k, "scene" if k < n_scene else "near") for k in range(n_near + n_scene)]
+    found = examples._copies(pairs, assign(pairs, leaks, [], ["a"]), ("near", "scene"))
+    reasons = [row.reason for row, *_ in examples._half_of_each(found)]
+    assert reasons == ["near"] * shown[0] + ["scene"] * shown[1]
+
+
+@pytest.mark.parametrize(
+    "kinds, title, lines",
+    [
+        (("near", "scene"), "near-duplicates", ("same photograph", "another photograph of the")),
+        (("near",), "near-duplicates", ("same photograph",)),
+        (("exact",), "their exact duplicates", ("identical pixels",)),
+        (("one_picture",), "their visually exact duplicates", ("visually the same picture",)),
+        (
+            ("exact", "one_picture"),
+            "their exact or visually exact duplicates",
+            ("identical pixels", "visually the same picture"),
+        ),
+    ],
+)
+def test_captions_state_the_kind_and_images_of_a_row_are_aligned(
+    kinds, title, lines, data, tmp_path, monkeypatch
+):
+    kept = []
+    monkeypatch.setattr(examples, "save", lambda figure, path: kept.append(figure))
+    leaks = [Leak(k, k, kinds[k % len(kinds)]) for k in range(6)]
+    pairs = [pair(k, k, 0.9, 0.5) for k in range(5)]
+    called = assign([*pairs, pair(5, 6, 0.9, 0.5)], leaks, [], ["a"])
+    reason = "near" if "near" in kinds else "exact"
+    examples.duplicate_pairs(data, pairs, called, reason, tmp_path / "x.png", leaks=leaks)
+    figure = kept[0]
+    figure.canvas.draw()
+    heads = [cell.get_suptitle() for cell in figure.subfigs]
+    assert all(head.count("\n") == 1 for head in heads)
+    assert {head.split("\n")[1].startswith(lines) for head in heads} == {True}
+    assert title in figure.get_suptitle()
+    assert ("published annotation" in figure.get_suptitle()) == ("one_picture" in kinds)
+    for row in (figure.axes[:6], figure.axes[6:]):
+        boxes = [axis.get_window_extent() for axis in row]
+        assert np.ptp([box.y0 for box in boxes]) < 1 and np.ptp([box.height for box in boxes]) < 1
+    plt.close(figure)
+
+
 def test_groups_stand_beside_the_test_images_they_share(called):
     """By the sum of influences on shared test examples: 1.3 on test 6, 0.8 on test 4."""
     assert examples._groups(PAIRS, called) == [

@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from memaudit.buckets.assign import Assignment
-from memaudit.buckets.leaks import REASONS, Leak
+from memaudit.buckets.leaks import ONE_PICTURE, REASONS, Leak
 from memaudit.data.dataset import Dataset
 from memaudit.figures.drawing import ORANGE, WIDTH, name, save, show
 from memaudit.scores.selection import Pair
@@ -19,9 +19,12 @@ from memaudit.templates import count
 _MOST, _GROUPS = 12, 6  # pairs, and groups, per figure
 _ACROSS = 3  # pairs side by side
 _IMAGES = 4  # images per group and side
-_TITLES = {
-    "exact": "Selected training images (left) and their exact duplicates in the test set (right)",
-    "near": "Selected training images (left) and their near-duplicates in the test set (right)",
+_TITLE = "Selected training images (left) and their {} in the test set (right{})"
+_KINDS = {  # of duplicates: the second line of each pair's caption
+    "exact": "identical pixels",
+    ONE_PICTURE: "visually the same picture",
+    "near": "same photograph",
+    "scene": "another photograph of the scene",
 }
 _ROWS, _BESIDE = 4, 3  # rows of most memorized examples; test images beside each
 _INFLUENCE = (
@@ -91,12 +94,14 @@ def duplicate_pairs(
 ) -> None:
     """Draw figure 1 (reason "exact") or 2 ("near"): training images beside their duplicates.
 
-    Figure 2 includes other photographs of a scene (reason "scene"), as in the paper. Shows the
-    twelve pairs with the highest influence; duplicates that are not among the selected `pairs` come
-    last, by memorization. `leaks` are all duplicates, which a figure without images counts.
+    Figure 2 includes other photographs of a scene (reason "scene"), as in the paper: half of the
+    twelve pairs where there are enough of both. Shows those with the highest influence; duplicates
+    that are not among the selected `pairs` come last, by memorization. `leaks` are all duplicates:
+    they tell identical pixels from visually the same picture, and a figure without images counts
+    them.
     """
     reasons = {"exact": ("exact",), "near": ("near", "scene")}[reason]
-    shown = _copies(pairs, assignments, reasons)[:_MOST]
+    shown = _half_of_each(_copies(pairs, assignments, reasons))
     if not shown:
         article, what = {"exact": ("an", "exact duplicate"), "near": ("a", "near-duplicate")}[
             reason
@@ -111,21 +116,48 @@ def duplicate_pairs(
         return
     rows = -(-len(shown) // _ACROSS)
     figure = plt.figure(figsize=(3 * _ACROSS, 2 * rows + 0.3), layout="constrained")
-    figure.suptitle(_TITLES[reason], fontsize=9.5, x=0.01, ha="left")
+    visual = {(leak.train, leak.test) for leak in leaks if leak.kind == ONE_PICTURE}
+    kinds = [
+        ONE_PICTURE if row.reason == "exact" and (row.example, test) in visual else row.reason
+        for row, test, _ in shown
+    ]
+    figure.suptitle(_title(kinds), fontsize=9.5, x=0.01, ha="left")
     cells = figure.subfigures(rows, _ACROSS, squeeze=False, wspace=0.04).flat
-    for cell, (row, test, value) in zip(cells, shown, strict=False):
+    for cell, (row, test, value), kind in zip(cells, shown, kinds, strict=False):
         text = "not among the selected pairs" if value is None else f"influence {value:.2f}"
-        text += "\nanother photograph of the scene" if row.reason == "scene" else ""
-        cell.suptitle(f"memorization {row.memorization:.2f}, {text}", fontsize=8)
+        # as many lines in every cell, so that the images of a row are aligned
+        text = f"memorization {row.memorization:.2f}, {text}\n{_KINDS[kind]}"
+        cell.suptitle(text, fontsize=8)
         left, right = cell.subplots(1, 2)
         show(left, dataset.train_images[row.example], _label(dataset, "train", row.example))
         show(right, dataset.test_images[test], _label(dataset, "test", test))
     save(figure, path)
 
 
+Copy = tuple[Assignment, int, float | None]  # (example, its duplicate, influence on it)
+
+
+def _title(kinds: Collection[str]) -> str:
+    """Return the title of a figure of duplicates of these kinds."""
+    if not {"exact", ONE_PICTURE} & set(kinds):
+        return _TITLE.format("near-duplicates", "")
+    if ONE_PICTURE not in kinds:
+        return _TITLE.format("exact duplicates", "")
+    some = "exact or visually exact" if "exact" in kinds else "visually exact"
+    return _TITLE.format(f"{some} duplicates", "; published annotation")
+
+
+def _half_of_each(copies: Sequence[Copy]) -> list[Copy]:
+    """Return the first twelve: six other photographs of a scene last, where there are enough."""
+    scenes = [copy for copy in copies if copy[0].reason == "scene"]
+    others = [copy for copy in copies if copy[0].reason != "scene"]
+    others = others[: max(_MOST // 2, _MOST - len(scenes))]
+    return others + scenes[: _MOST - len(others)]
+
+
 def _copies(
     pairs: Sequence[Pair], assignments: Sequence[Assignment], reasons: Collection[str]
-) -> list[tuple[Assignment, int, float | None]]:
+) -> list[Copy]:
     """Return (example, duplicate, influence on it) for the reasons, highest influence first."""
     influence = {(pair.train, pair.test): pair.influence for pair in pairs}
     found = [
