@@ -26,6 +26,7 @@ _KINDS = {  # of duplicates: the second line of each pair's caption
     "near": "same photograph",
     "scene": "another photograph of the scene",
 }
+_SUBPOPULATIONS = "Subpopulations of the selected training images"
 _ROWS, _BESIDE = 4, 3  # rows of most memorized examples; test images beside each
 _INFLUENCE = (
     "Most memorized of the selected training images (framed), each with the test images that it "
@@ -190,8 +191,9 @@ def subpopulations(
     # columns per side: those of the largest group, at least two for the heading
     wide = [min(_IMAGES, max(2, *(len(group[side]) for group in groups))) for side in (0, 1)]
     figure = plt.figure(
-        figsize=(1.06 * sum(wide) + 0.5, 1.6 * len(groups) + 0.4), layout="constrained"
+        figsize=(1.06 * sum(wide) + 0.5, 1.6 * len(groups) + 0.7), layout="constrained"
     )
+    figure.suptitle(_SUBPOPULATIONS, fontsize=9.5, x=0.01, ha="left")
     grid = figure.add_gridspec(
         len(groups) + 1,
         sum(wide) + 1,
