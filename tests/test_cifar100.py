@@ -54,6 +54,21 @@ def test_the_judged_groups_are_those_of_the_published_pairs():
     assert f"agree for {agree} of the {len(judged)} groups ({agree / len(judged):.1%}," in text
     kappa = examples.kappa(*(np.array([r[f"reading_{name}"] for r in judged]) for name in "ab"))
     assert f"Cohen's kappa {kappa:.2f} over" in text
+    pairs = rows(annotations / "cifar100_fz_pairs.csv")
+    duplicates = {(r["train"], r["test"]) for r in pairs if r["final"] in ("exact", "near")}
+    found = Counter(
+        (row["final"], any((train, row["test"]) in duplicates for train in row["train"].split()))
+        for row in judged
+    )
+    without = sum(n for (_, has_duplicate), n in found.items() if not has_duplicate)
+    for words in (
+        f"{found['alike', True]} of the 83 contain a training image that is a duplicate",
+        f"as do {found['partly', True]} of the 26. Of the {without} groups without a duplicate, "
+        f"{found['alike', False]} are alike ({found['alike', False] / without:.1%})",
+    ):
+        assert words in text
+    assert found["not_alike", True] == 0
+    assert "No person has checked" in text
 
 
 def test_the_buckets_are_those_of_the_annotation_and_the_finder():
