@@ -162,7 +162,7 @@ def test_measured_rates_are_what_the_plan_goes_by(monkeypatch, tmp_path, capsys)
     study = measure.configured([tmp_path / "study.yaml", tmp_path / "more.yaml"])
     seconds, basis = model_times.seconds_per_model(study, "cpu", ("weight_decay", "none"))
     rate = rates.find("cpu", "tiny", "float32")
-    images = known(study)
+    images = known(study.dataset, study.config.dataset)
     n, side = images.n_train, images.side
     assert (basis, rate.side) == ("timed", side)
     evaluated = (n + images.n_test) / 3

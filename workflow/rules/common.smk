@@ -48,7 +48,7 @@ try:
         plan.size_jobs(study, machine())
     # the jobs of a cluster parse this file, too: files are checked once, by the main process
     if workflow.is_main_process:
-        images.known(study)
+        images.known(study.dataset, study.config.dataset)
         for path, name in study.needed_files.items():
             if Path(path).exists():
                 fetch_file(name, study.sources, "data", report=lambda line: None)

@@ -61,7 +61,7 @@ def findings(kind: Kind, study: Study) -> Iterator[Finding]:
     The rates are written to `rates.FILE`.
     """
     device = choose_device("cuda" if kind == "gpu" else "cpu")
-    side = known(study).side
+    side = known(study.dataset, study.config.dataset).side
     data = _random((side, side))
     recipes = {recipe.network: recipe for recipe in map(Recipe.of, study.recipes.values())}
     yield _batches(data, device)
@@ -116,7 +116,7 @@ def time_networks(kind: Kind, study: Study, names: list[str]) -> None:
     made, it is only imported.
     """
     device = choose_device("cuda" if kind == "gpu" else "cpu")
-    images = known(study)
+    images = known(study.dataset, study.config.dataset)
     side, shape, classes = images.side, images.shape, images.classes
     for name in names:
         recipe = Recipe.of(study.recipes[name])

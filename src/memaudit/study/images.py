@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from memaudit import store
 from memaudit.data.arrays import ArrayFile
@@ -10,9 +9,6 @@ from memaudit.data.image_folder import class_folders, count_images
 from memaudit.data.longtail import LongTail
 from memaudit.errors import AuditError
 from memaudit.study.config.dataset import Dataset
-
-if TYPE_CHECKING:
-    from memaudit.study.study import Study
 
 CIFAR = {"train": 50_000, "test": 10_000}
 CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100}
@@ -43,15 +39,15 @@ class Known:
         return max(self.shape) if self.shape else 32
 
 
-def known(study: "Study") -> Known:
-    """Return the numbers and size of the images of the dataset, or as configured."""
-    if Path(study.dataset).exists():
-        with store.reading(study.dataset, store.DATASET) as file:
+def known(path: str | Path, dataset: Dataset) -> Known:
+    """Return the numbers and size of the images in the file at `path`, or as configured."""
+    if Path(path).exists():
+        with store.reading(path, store.DATASET) as file:
             n, height, width, _ = file["train/images"].shape
             classes = file["class_names"].shape[0]
             return Known(n, file["test/labels"].shape[0], (height, width), classes)
-    one = study.config.dataset
-    return Known(n_images(one, "train"), n_images(one, "test"), image_shape(one), n_classes(one))
+    sides = (n_images(dataset, "train"), n_images(dataset, "test"))
+    return Known(*sides, image_shape(dataset), n_classes(dataset))
 
 
 def n_images(dataset: Dataset, side: str) -> int | None:

@@ -82,7 +82,7 @@ def seconds_per_model(study: Study, kind: Kind, arm: tuple[str, str]) -> tuple[f
             return measured, "measured"
     if recipe not in study.config.recipes:  # of a sweep: differs from weight_decay in its value
         return seconds_per_model(study, kind, ("weight_decay", removal))
-    images, every = known(study), study.config.training.test_every
+    images, every = known(study.dataset, study.config.dataset), study.config.training.test_every
     wanted = study.config.recipes[recipe]
     curve = wanted.epochs // every if every and removal != "subset" else 0
     examples = images.n_train * (

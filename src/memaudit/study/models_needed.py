@@ -113,7 +113,7 @@ def rows(study: Study) -> list[Row]:
 
 def n_test(study: Study) -> int:
     """Return the number of test images; CIFAR's for synthetic images not generated yet."""
-    return max(2, known(study).test or STATED_FOR)
+    return max(2, known(study.dataset, study.config.dataset).test or STATED_FOR)
 
 
 def needed(study: Study) -> list[Needed]:

@@ -113,7 +113,7 @@ def job_cost(study: Study, kind: Kind, arm: tuple[str, str], models: int) -> Job
     when it is retried. Memory for torch, and for three copies of the images.
     """
     cost = part(study, Machine(kind, 1), arm, models)
-    images = known(study)
+    images = known(study.dataset, study.config.dataset)
     values = 3 * images.n_train * images.side**2
     memory = 2000 + (4000 if kind == "gpu" else 0) + 3 * values / 1e6
     return JobCost(10 + math.ceil(4 * 60 * cost.hours), math.ceil(memory), cost.seconds)
@@ -148,7 +148,7 @@ def shard_bytes(study: Study, models: int, subset_models: int = 0) -> int:
 
     One bit per example and array; margins and log-odds take two bytes each.
     """
-    n = known(study).n_train
+    n = known(study.dataset, study.config.dataset).n_train
     margins = subset_models if study.config.memorization.store_margins else 0
     return models * ((2 * n + n // 5) // 8 + 4096) + margins * 4 * (n + n // 5)
 
