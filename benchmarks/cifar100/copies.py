@@ -38,21 +38,23 @@ def restore(study: Study, source: Path, results: Path) -> None:
 
 
 def collect(study: Study, results: Path, folder: Path) -> None:
-    """Copy finished models once all are checked; exit if one differs from the published one."""
+    """Copy finished models once all are checked; exit if a published trial has another one."""
     removed, found = Examples.read(FOLDER).removed, []
+    complete = complete_trials(study, folder)
     for trial in range(study.config.trials):
-        own = processors(study, results, trial)
+        own, there = (processors(study, place, trial) for place in (results, folder))
         for arm, path in ((arm, shard(results, arm, trial)) for arm in study.arms):
             if path not in own:
                 continue
             target = folder / path.relative_to(results)
             trained = origin(study, arm, removed)
             read_shards([path], range(trial, trial + 1), ["test_correct"], trained)
-            if target.exists() and not filecmp.cmp(path, target, shallow=False):
+            is_same = target.exists() and filecmp.cmp(path, target, shallow=False)
+            if target.exists() and not is_same and trial < complete:
                 sys.exit(f"{path}: differs from the published model {target}; delete one of them")
+            there.pop(target, None)
             found.append((path, target))
-        kinds = {*own.values(), *processors(study, folder, trial).values()}
-        if own and len(kinds) > 1:
+        if own and len(kinds := {*own.values(), *there.values()}) > 1:
             sys.exit(f"{results}: the models of trial {trial} are from {' and '.join(kinds)}")
     if not found:
         sys.exit(f"{results}: no trained models; name the results folder by --results")

@@ -25,7 +25,10 @@ from memaudit.study.study import Study
 
 @dataclass(frozen=True)
 class Fit:
-    """Mean accuracies of the models of a recipe on all examples, percent."""
+    """Mean accuracies of the models of a recipe on all examples, percent.
+
+    `without` is that on the selected examples of models trained without them.
+    """
 
     recipe: str
     models: int
@@ -33,6 +36,7 @@ class Fit:
     influenced: float
     train: float
     selected: float
+    without: float | None
 
 
 @dataclass(frozen=True)
@@ -226,5 +230,21 @@ def fits(study: Study, source: Path, examples: Examples, trials: int) -> list[Fi
             train,
             train[:, examples.removed["selected"]],
         )
-        found.append(Fit(arm[0], len(paths), *(100 * float(rate.mean()) for rate in rates)))
+        without = accuracy_without(study, source, arm[0], examples, len(paths))
+        found.append(
+            Fit(arm[0], len(paths), *(100 * float(rate.mean()) for rate in rates), without)
+        )
     return found
+
+
+def accuracy_without(
+    study: Study, source: Path, recipe: str, examples: Examples, trials: int
+) -> float | None:
+    """Return the accuracy on the selected examples of models trained without them, percent."""
+    arm = recipe, "selected"
+    paths = [shard(source, arm, trial) for trial in range(trials)]
+    if not all(map(Path.exists, paths)):
+        return None
+    checked = origin(study, arm, examples.removed)
+    correct = read_shards(paths, range(trials), ["train_correct"], checked)["train_correct"]
+    return 100 * float(correct[:, examples.removed["selected"]].mean())

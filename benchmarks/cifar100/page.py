@@ -33,6 +33,7 @@ def publish(kind: str, study: Study, source: Path, output: Path, lists: Path = F
             )
     examples = Examples.read(lists)
     found = write_findings(study, source, output, trials, examples) if trials else {}
+    tried = tables.read_texts(STUDIES[kind] / TRIED[kind])
     values = dict(
         kind=kind,
         trials=trials,
@@ -51,9 +52,23 @@ def publish(kind: str, study: Study, source: Path, output: Path, lists: Path = F
             bucket: examples.mean_memorization(bucket) for bucket in ("leakage_shift", "memorized")
         },
         leaked=len(examples.duplicated),
-        tried=tables.read_texts(STUDIES[kind] / TRIED[kind]),
+        tried=tried,
+        gains=gains(tried) if kind == "gpu" else None,
         groups=judged_groups(examples),
         **found,
     )
     for name, template in (("README.md", "cifar100.md"), ("reproduce.md", "cifar100_reproduce.md")):
         store.write_text(output / name, render(template, **values))
+
+
+def gains(tried: list[dict[str, str]]) -> dict:
+    """Return what weight decay gained, pp: at each common rate, and between the best rates."""
+    found: dict[bool, dict[str, float]] = {False: {}, True: {}}
+    for row in tried:
+        has_decay = float(row["weight_decay"]) > 0
+        found[has_decay][row["learning_rate"]] = float(row["test_accuracy"])
+    without, decayed = found[False], found[True]
+    return {
+        "common": {rate: decayed[rate] - without[rate] for rate in without if rate in decayed},
+        "best": max(decayed.values()) - max(without.values()),
+    }
