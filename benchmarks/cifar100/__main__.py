@@ -24,26 +24,27 @@ from memaudit.errors import AuditError
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--study", choices=STUDIES, help="one of the two; default: both")
+    parser.add_argument("--study", choices=STUDIES, help="whose models or lists are copied")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--restore", action="store_true", help="copy models to the results folder")
     what.add_argument("--collect", action="store_true", help="copy finished models from there")
     what.add_argument("--lists", action="store_true", help="copy the lists of examples from there")
     parser.add_argument("--results", type=Path, help="the results folder, if not the study's")
     given = parser.parse_args()
-    if given.study is None and (given.restore or given.collect or given.lists or given.results):
-        parser.error("--restore, --collect, --lists and --results need --study")
+    if bool(given.study) != (given.restore or given.collect or given.lists):
+        parser.error("--study goes with one of --restore, --collect and --lists")
     try:
-        for kind in [given.study] if given.study else STUDIES:
-            study, folder = the_study(kind), STUDIES[kind]
+        if given.study:
+            study, folder = the_study(given.study), STUDIES[given.study]
             results = given.results or ROOT / study.results
             if given.restore:
                 restore(study, folder, results)
-            if given.collect:
+            elif given.collect:
                 collect(study, results, folder)
-            if given.lists:
+            else:
                 collect_lists(study, results)
-            publish(kind, study, folder, folder)
+        for kind, folder in STUDIES.items():  # the pages quote each other
+            publish(kind, the_study(kind), folder, folder)
     except AuditError as error:
         sys.exit(explained(error))
 
