@@ -233,7 +233,7 @@ def test_models_are_collected_once_all_are_checked(tmp_path):
     one, other = (studies.shard(tmp_path / "results", study.arms[k], 0) for k in (1, 2))
     kept = one.read_bytes()
     one.write_bytes(other.read_bytes())
-    with pytest.raises(AuditError, match=r"trained as|arm|removal"):
+    with pytest.raises(AuditError, match="do not belong to this study: removal"):
         copies.collect(study, tmp_path / "results", docs)
     assert not docs.exists()
     one.write_bytes(kept)
@@ -245,6 +245,15 @@ def test_models_are_collected_once_all_are_checked(tmp_path):
     with pytest.raises(SystemExit, match="differs from the published model"):
         copies.collect(study, tmp_path / "results", docs)
     assert published.read_bytes() == other.read_bytes()
+
+
+def test_no_list_is_copied_without_the_published_memorization(tmp_path, monkeypatch):
+    study = invented(tmp_path, 0)
+    monkeypatch.setattr(copies, "ROOT", tmp_path)
+    monkeypatch.setattr(copies, "FOLDER", tmp_path / "docs")
+    with pytest.raises(SystemExit, match="cannot be read"):
+        copies.collect_lists(study, tmp_path)
+    assert not (tmp_path / "docs").exists()
 
 
 def test_lists_that_contradict_each_other_are_refused(tmp_path):

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from examples import COPIED, MEMORIZED, Examples
+from examples import COPIED, MEMORIZED, Examples, load_array
 from studies import FOLDER, ROOT, complete_trials, origin, processors, shard
 
 from memaudit import store
@@ -65,11 +65,10 @@ def collect(study: Study, results: Path, folder: Path) -> None:
 
 def collect_lists(study: Study, results: Path) -> None:
     """Copy the lists of examples; models that were trained without others are then refused."""
+    scores = load_array(ROOT / str(study.published_memorization))
+    chosen = scores >= study.config.selection.memorization
     for path in [*map(results.joinpath, COPIED), *sorted((results / "removals").glob("*.txt"))]:
         copy(path, FOLDER / path.relative_to(results))
-    chosen = (
-        np.load(ROOT / str(study.published_memorization)) >= study.config.selection.memorization
-    )
     with store.atomic_write(FOLDER / MEMORIZED) as temporary, open(temporary, "wb") as out:
         np.save(out, np.packbits(chosen))
 

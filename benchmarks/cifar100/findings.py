@@ -122,7 +122,6 @@ def write_findings(
         (output / f"{figure}.svg").unlink(missing_ok=True)
     trained = [summary.trained(*arm, paths, N_TRAIN) for arm, paths in shards.items()]
     return {
-        "answer": sentences,
         "table": summary.first_table(table),
         "claims": summary.first_table(text),
         "summaries": summaries,
@@ -193,7 +192,6 @@ def reach(study: Study, arms: dict[str, Arm]) -> Reach:
     images, margin = power.images_of(control, reduced), study.config.statistics.margin
     low, high = drop.sd * np.sqrt(drop.df / chi2.ppf([0.975, 0.025], drop.df))
     sds = (drop.sd, float(low), float(high))
-
     wanted = study.config.trials
 
     def found(sd: float) -> float:
