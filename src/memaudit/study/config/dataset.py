@@ -10,24 +10,15 @@ class ImageFolder(Section):
 
     model_config = rebuilds("everything")
 
-    path: str | None = key(
-        "Folder that holds `train/<class>/*` and `test/<class>/*`. Changed images are not "
-        "detected: delete `data/<name>.h5` to read them again.",
-        None,
-    )
-    image_size: int | None = key(
-        "Side in pixels; images are scaled and cropped to their centre. `null`: as they are, all "
-        "of one size.",
-        None,
-        ge=8,
-        le=1024,
-    )
-    per_class: int | None = key(
-        "Maximum number of training images per class, and of test images, taken in sorted order. "
-        "`null`: all.",
-        None,
-        ge=1,
-    )
+    path: str | None = None
+    """Folder that holds `train/<class>/*` and `test/<class>/*`. Changed images are not detected:
+    delete `data/<name>.h5` to read them again."""
+    image_size: int | None = key(None, ge=8, le=1024)
+    """Side in pixels; images are scaled and cropped to their centre. `null`: as they are, all of
+    one size."""
+    per_class: int | None = key(None, ge=1)
+    """Maximum number of training images per class, and of test images, taken in sorted order.
+    `null`: all."""
 
 
 class Arrays(Section):
@@ -35,44 +26,30 @@ class Arrays(Section):
 
     model_config = rebuilds("everything")
 
-    path: str | None = key(
-        "`.npz` file with `train_images`, `train_labels`, `test_images` and `test_labels` "
-        "(MedMNIST) or `x_train`, `y_train`, `x_test` and `y_test` (Keras). Images are uint8 "
-        "(n, h, w), (n, h, w, 1) or (n, h, w, 3), labels are integers (n,) or (n, 1). A changed "
-        "file is not detected: delete `data/<name>.h5` to read it again.",
-        None,
-    )
-    validation: Literal["omit", "train", "test"] = key(
-        "What is done with `val_images` and `val_labels`, if the file has them: `omit` leaves them "
-        "out, `train` and `test` append them to that side.",
-        "omit",
-    )
-    image_size: int | None = key(
-        "Side in pixels; images are scaled and cropped to their centre. `null`: as they are.",
-        None,
-        ge=8,
-        le=1024,
-    )
-    per_class: int | None = key(
-        "Maximum number of training images per class, and of test images, the first ones. "
-        "`null`: all.",
-        None,
-        ge=1,
-    )
+    path: str | None = None
+    """`.npz` file with `train_images`, `train_labels`, `test_images` and `test_labels` (MedMNIST)
+    or `x_train`, `y_train`, `x_test` and `y_test` (Keras). Images are uint8 (n, h, w), (n, h, w, 1)
+    or (n, h, w, 3), labels are integers (n,) or (n, 1). A changed file is not detected: delete
+    `data/<name>.h5` to read it again."""
+    validation: Literal["omit", "train", "test"] = "omit"
+    """What is done with `val_images` and `val_labels`, if the file has them: `omit` leaves them
+    out, `train` and `test` append them to that side."""
+    image_size: int | None = key(None, ge=8, le=1024)
+    """Side in pixels; images are scaled and cropped to their centre. `null`: as they are."""
+    per_class: int | None = key(None, ge=1)
+    """Maximum number of training images per class, and of test images, the first ones. `null`:
+    all."""
 
 
 class Cifar(Section):
     """CIFAR-10 or CIFAR-100 that is already on disk."""
 
-    path: Location | None = key(
-        "Archive (`cifar-100-binary.tar.gz`, `cifar-100-python.tar.gz`) or extracted folder "
-        "(`cifar-100-binary/`, `cifar-100-python/` as torchvision leaves it), or the folder that "
-        "contains it; likewise for CIFAR-10. The data files are verified by their checksums. "
-        "`null`: the archive or the extracted folder in `data/` or else in `mirror`; if there is "
-        "none, the binary archive is downloaded.",
-        None,
-        rebuilds="nothing: the images are the same",
-    )
+    path: Location | None = key(None, rebuilds="nothing: the images are the same")
+    """Archive (`cifar-100-binary.tar.gz`, `cifar-100-python.tar.gz`) or extracted folder
+    (`cifar-100-binary/`, `cifar-100-python/` as torchvision leaves it), or the folder that contains
+    it; likewise for CIFAR-10. The data files are verified by their checksums. `null`: the archive
+    or the extracted folder in `data/` or else in `mirror`; if there is none, the binary archive is
+    downloaded."""
 
 
 class GeneratedImages(Section):
@@ -80,36 +57,34 @@ class GeneratedImages(Section):
 
     model_config = rebuilds("everything")
 
-    image_size: int = key("Side in pixels.", ge=8, le=256)
-    classes: int = key("Number of classes; the counts below are per class.", ge=2, le=10_000)
-    head: int = key("Large subpopulations.", ge=1, le=1000)
-    head_size: int = key(
-        "Training examples of the largest subpopulation; the r-th has 1/r of it.",
-        ge=1,
-        le=1_000_000,
-    )
-    head_test: float = key(
-        "Test examples of a large subpopulation per training example.", ge=0, le=100
-    )
-    small: int = key("Subpopulations of two or three training examples.", ge=0, le=100_000)
-    small_test: int = key("Test examples of each small subpopulation.", ge=1, le=1000)
-    singletons: int = key(
-        "Subpopulations of one training example and one test example.", ge=0, le=100_000
-    )
-    exact: int = key("Singletons whose test example is an exact duplicate.", ge=0, le=100_000)
-    edited: int = key(
-        "Singletons whose test example is an edited duplicate (mirrored, shifted, brighter, ...).",
-        ge=0,
-        le=100_000,
-    )
-    mislabelled: int = key("Training examples with the label of another class.", ge=0, le=100_000)
-    variation: float = key(
-        "Variation within a large subpopulation, relative to the contrast of its template.",
-        ge=0,
-        le=3,
-    )
-    small_variation: float = key("Variation within all other subpopulations.", ge=0, le=3)
-    noise: float = key("SD of the pixel noise, on the scale 0 to 255.", ge=0, le=100)
+    image_size: int = key(ge=8, le=256)
+    """Side in pixels."""
+    classes: int = key(ge=2, le=10_000)
+    """Number of classes; the counts below are per class."""
+    head: int = key(ge=1, le=1000)
+    """Large subpopulations."""
+    head_size: int = key(ge=1, le=1_000_000)
+    """Training examples of the largest subpopulation; the r-th has 1/r of it."""
+    head_test: float = key(ge=0, le=100)
+    """Test examples of a large subpopulation per training example."""
+    small: int = key(ge=0, le=100_000)
+    """Subpopulations of two or three training examples."""
+    small_test: int = key(ge=1, le=1000)
+    """Test examples of each small subpopulation."""
+    singletons: int = key(ge=0, le=100_000)
+    """Subpopulations of one training example and one test example."""
+    exact: int = key(ge=0, le=100_000)
+    """Singletons whose test example is an exact duplicate."""
+    edited: int = key(ge=0, le=100_000)
+    """Singletons whose test example is an edited duplicate (mirrored, shifted, brighter, ...)."""
+    mislabelled: int = key(ge=0, le=100_000)
+    """Training examples with the label of another class."""
+    variation: float = key(ge=0, le=3)
+    """Variation within a large subpopulation, relative to the contrast of its template."""
+    small_variation: float = key(ge=0, le=3)
+    """Variation within all other subpopulations."""
+    noise: float = key(ge=0, le=100)
+    """SD of the pixel noise, on the scale 0 to 255."""
 
 
 class Dataset(Section):
@@ -117,18 +92,14 @@ class Dataset(Section):
 
     model_config = rebuilds("everything")
 
-    kind: Literal["cifar100", "cifar10", "image_folder", "arrays", "longtail"] = key(
-        "`cifar100`, `cifar10`: verified by checksums, downloaded if needed; `image_folder`: your "
-        "own images, a folder per class; `arrays`: your own images, an `.npz` file; `longtail`: "
-        "synthetic images.",
-        "cifar100",
-    )
+    kind: Literal["cifar100", "cifar10", "image_folder", "arrays", "longtail"] = "cifar100"
+    """`cifar100`, `cifar10`: verified by checksums, downloaded if needed; `image_folder`: your own
+    images, a folder per class; `arrays`: your own images, an `.npz` file; `longtail`: synthetic
+    images."""
     name: Annotated[
         str, text("^[A-Za-z0-9._-]+$", 80, "at most 80 letters, digits and ._- only, no blanks")
-    ] = key(
-        "The dataset is stored as `data/<name>.h5`. Give each dataset a name of its own.",
-        "cifar100",
-    )
+    ] = "cifar100"
+    """The dataset is stored as `data/<name>.h5`. Give each dataset a name of its own."""
     cifar100: Cifar = Cifar()
     cifar10: Cifar = Cifar()
     image_folder: ImageFolder = ImageFolder()

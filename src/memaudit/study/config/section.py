@@ -1,5 +1,6 @@
 """What a section of the configuration is, and how its keys are declared and read."""
 
+import json
 import re
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -9,8 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
-def key(description: str, default: Any = ..., **options: Any) -> Any:
-    """A key of the configuration.
+def key(default: Any = ..., **options: Any) -> Any:
+    """A key of the configuration, described by the docstring below it.
 
     `rebuilds` says what an edit of it rebuilds, if not what its section states; `allowed` what it
     may be, if the type does not say. Other options are pydantic's.
@@ -18,7 +19,7 @@ def key(description: str, default: Any = ..., **options: Any) -> Any:
     extra: dict[str, Any] = {
         name: options.pop(name) for name in ("rebuilds", "allowed") if name in options
     }
-    return Field(default, description=description, json_schema_extra=extra, **options)
+    return Field(default, json_schema_extra=extra, **options)
 
 
 def rebuilds(what: str) -> ConfigDict:
@@ -46,7 +47,20 @@ Unique = AfterValidator(_unique)
 class Section(BaseModel):
     """A section of the configuration: known keys only, values of exactly the stated type."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+    @classmethod
+    def model_json_schema(cls, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Return the JSON schema, with every description on one line."""
+        schema = super().model_json_schema(*arguments, **options)
+        found: dict[str, Any] = json.loads(json.dumps(schema), object_hook=_on_one_line)
+        return found
 
     @field_validator("*", mode="before")
     @classmethod
@@ -60,6 +74,12 @@ class Section(BaseModel):
         if value is None and (is_section or get_origin(annotation) is dict):
             return {}
         return _from_text(value, _types(annotation))
+
+
+def _on_one_line(node: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(text := node.get("description"), str):
+        node["description"] = " ".join(text.split())
+    return node
 
 
 def _types(annotation: Any) -> set[Any]:

@@ -21,34 +21,30 @@ class Recipe(Section):
                 "allowed": f"one of {', '.join(NETWORKS)}, or package.module:function"
             },
         ),
-    ] = key(
-        "`fz_resnet50` (F&Z's, pre-activation), `resnet50`, `resnet18` (torchvision's, with a "
-        "CIFAR stem), `resnet9`, `small` (for CIFAR on a CPU), `tiny`, or a function of your own "
-        "that builds a network, `package.module:function`."
-    )
-    epochs: int = key("Passes over the training examples.", ge=1, le=100_000)
-    batch_size: int = key(
-        "Images per step; the incomplete batch at the end of an epoch is dropped.",
-        ge=2,
-        le=1_000_000,
-    )
-    learning_rate: float = key("Peak of the triangular schedule.", gt=0)
-    warmup: float = key(
-        "Fraction of the steps in which the learning rate rises to its peak.", ge=0, lt=1
-    )
-    momentum: float = key("Momentum of SGD.", ge=0, lt=1)
-    weight_decay: float = key(
-        "Weight decay of SGD, on all parameters. The paper does not state its value.", ge=0
-    )
-    crop_padding: int = key(
-        "Zero-padding in pixels before a random crop; 0: no crop.", ge=0, le=256
-    )
-    mirror: bool = key("Flip images horizontally at random.")
-    precision: Literal["float32", "tf32", "bfloat16"] = key(
-        "Precision of convolutions and matrix products; weights, updates and loss are always "
-        "float32. `tf32` rounds their inputs (GPUs of compute capability 8.0 or later); `bfloat16` "
-        "is torch's autocast, faster on GPUs that support it, slower on most CPUs."
-    )
+    ] = key()
+    """`fz_resnet50` (F&Z's, pre-activation), `resnet50`, `resnet18` (torchvision's, with a CIFAR
+    stem), `resnet9`, `small` (for CIFAR on a CPU), `tiny`, or a function of your own that builds a
+    network, `package.module:function`."""
+    epochs: int = key(ge=1, le=100_000)
+    """Passes over the training examples."""
+    batch_size: int = key(ge=2, le=1_000_000)
+    """Images per step; the incomplete batch at the end of an epoch is dropped."""
+    learning_rate: float = key(gt=0)
+    """Peak of the triangular schedule."""
+    warmup: float = key(ge=0, lt=1)
+    """Fraction of the steps in which the learning rate rises to its peak."""
+    momentum: float = key(ge=0, lt=1)
+    """Momentum of SGD."""
+    weight_decay: float = key(ge=0)
+    """Weight decay of SGD, on all parameters. The paper does not state its value."""
+    crop_padding: int = key(ge=0, le=256)
+    """Zero-padding in pixels before a random crop; 0: no crop."""
+    mirror: bool = key()
+    """Flip images horizontally at random."""
+    precision: Literal["float32", "tf32", "bfloat16"] = key()
+    """Precision of convolutions and matrix products; weights, updates and loss are always float32.
+    `tf32` rounds their inputs (GPUs of compute capability 8.0 or later); `bfloat16` is torch's
+    autocast, faster on GPUs that support it, slower on most CPUs."""
 
 
 class Training(Section):
@@ -57,56 +53,37 @@ class Training(Section):
     model_config = rebuilds("nothing")
 
     models_per_job: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] = key(
-        "Models that one job trains, one after the other, in one process. `auto`: as many as take "
-        "about half an hour by the estimate, for each recipe, and few enough that all GPUs or "
-        "cores of this machine have work. The first run that trains records the numbers in "
-        "`models_per_job.json` of the results folder; delete it to choose them again. 1 where the "
-        "study is a module of another workflow.",
-        "auto",
-        rebuilds="nothing is retrained; new jobs take over the models",
+        "auto", rebuilds="nothing is retrained; new jobs take over the models"
     )
-    device: Literal["auto", "cpu", "cuda"] = key("`auto`: the GPU if there is one.", "auto")
-    processes_per_gpu: int = key(
-        "Training jobs that share a GPU of this machine; one small network does not use a GPU "
-        "fully, and `benchmarks/gpu` measures how many help ([MPS](../docs/training.md#devices)). "
-        "`snakemake plan` ignores it. A Slurm "
-        "job always trains alone on its GPU. `--resources gpu=N` limits the jobs on all GPUs "
-        "together.",
-        1,
-        ge=1,
-        le=64,
-    )
-    cuda_graphs: bool = key(
-        "On a GPU: `true` captures the training step in a CUDA graph; `false` launches each "
-        "kernel, for GPUs or drivers on which graphs fail.",
-        True,
-    )
-    loader: Literal["auto", "resident", "ffcv"] = key(
-        "`resident`: images are kept on the training device; `ffcv`: FFCV reads them (`make "
-        ".venv/ffcv` installs it); `auto`: resident if they fit in a quarter of the free memory. "
-        "The batches are identical.",
-        "auto",
-    )
-    max_hours: float | None = key(
-        "A run that is estimated to take longer on this machine stops before it trains. `null`: "
-        "no limit. Clusters have no limit.",
-        24.0,
-        gt=0,
-    )
-    checkpoint_minutes: float = key(
-        "Minutes between checkpoints of the model in training, taken at the end of an epoch: the "
-        "most that a killed job loses. On SIGTERM (time limit, preemption) a job also saves at "
-        "the end of the epoch. 0: after every epoch.",
-        5.0,
-        ge=0,
-    )
-    test_every: int = key(
-        "Epochs between evaluations on the test set for the learning curves; 0: after the last "
-        "only. Subset models are evaluated after the last epoch. Trained models keep their curves.",
-        10,
-        ge=0,
-        le=100_000,
-    )
+    """Models that one job trains, one after the other, in one process. `auto`: as many as take
+    about half an hour by the estimate, for each recipe, and few enough that all GPUs or cores of
+    this machine have work. The first run that trains records the numbers in `models_per_job.json`
+    of the results folder; delete it to choose them again. 1 where the study is a module of another
+    workflow."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto`: the GPU if there is one."""
+    processes_per_gpu: int = key(1, ge=1, le=64)
+    """Training jobs that share a GPU of this machine; one small network does not use a GPU fully,
+    and `benchmarks/gpu` measures how many help ([MPS](../docs/training.md#devices)). `snakemake
+    plan` ignores it. A Slurm job always trains alone on its GPU. `--resources gpu=N` limits the
+    jobs on all GPUs together."""
+    cuda_graphs: bool = True
+    """On a GPU: `true` captures the training step in a CUDA graph; `false` launches each kernel,
+    for GPUs or drivers on which graphs fail."""
+    loader: Literal["auto", "resident", "ffcv"] = "auto"
+    """`resident`: images are kept on the training device; `ffcv`: FFCV reads them (`make
+    .venv/ffcv` installs it); `auto`: resident if they fit in a quarter of the free memory. The
+    batches are identical."""
+    max_hours: float | None = key(24.0, gt=0)
+    """A run that is estimated to take longer on this machine stops before it trains. `null`: no
+    limit. Clusters have no limit."""
+    checkpoint_minutes: float = key(5.0, ge=0)
+    """Minutes between checkpoints of the model in training, taken at the end of an epoch: the most
+    that a killed job loses. On SIGTERM (time limit, preemption) a job also saves at the end of the
+    epoch. 0: after every epoch."""
+    test_every: int = key(10, ge=0, le=100_000)
+    """Epochs between evaluations on the test set for the learning curves; 0: after the last only.
+    Subset models are evaluated after the last epoch. Trained models keep their curves."""
 
 
 _FZ = {
