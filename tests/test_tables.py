@@ -16,10 +16,10 @@ class Row:
     name: str = tables.column("its name")
     count: int = tables.column("how many", name="n")
     p: float = tables.column("p value", digits=".3g")
-    share: float = tables.column("share of all", "percent")
+    share: float = tables.column("share of all; percent")
     is_known: bool = tables.column("whether it is known")
     best: int | None = tables.column("index of the best")
-    examples: tuple[int, ...] = tables.column("the examples", "indices")
+    examples: tuple[int, ...] = tables.column("the examples; indices")
 
 
 ROWS = [

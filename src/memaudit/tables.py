@@ -1,8 +1,11 @@
 """Read and write the CSV files of a study, as typed rows or by columns."""
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, Field, field, fields
+from dataclasses import MISSING, field, fields
+from functools import cache
+from importlib.resources import files
 from inspect import cleandoc
 from pathlib import Path
 from types import SimpleNamespace
@@ -125,36 +128,53 @@ _PARSERS: dict[Any, Callable[[str], Any]] = {
 
 
 def column(
-    meaning: str,
-    unit: str = "",
+    meaning: str = "",
     *,
     digits: str = ".4f",
     name: str = "",
     default: Any = MISSING,
     optional: bool = False,
 ) -> Any:
-    """Declare a field of a typed row: a column of its CSV file, with its meaning and unit.
+    """Declare a field of a typed row that is not written as it is named, or not as others are.
 
     `digits` is the format of a float; `name` the column's name where it is not the field's;
-    `optional` says that files written before the column existed are read, with the default.
+    `optional` says that files written before the column existed are read, with the default;
+    `meaning` describes the column of a row that columns.md does not list.
     """
-    metadata: dict[str, Any] = {"meaning": meaning, "unit": unit, "digits": digits, "name": name}
-    metadata["optional"] = optional
+    metadata = {"meaning": meaning, "digits": digits, "name": name, "optional": optional}
     return field(metadata=metadata, default=default)
 
 
 def column_names(kind: type) -> list[str]:
     """Return the columns of the typed row `kind`, in order."""
-    return [one.metadata["name"] or one.name for one in fields(kind)]
+    return [one.metadata.get("name") or one.name for one in fields(kind)]
+
+
+@cache
+def _listed() -> dict[str, dict[str, str]]:
+    """Return the meaning of each column that columns.md lists, by class and column."""
+    text = (files("memaudit") / "columns.md").read_text(encoding="utf-8")
+    _, *sections = text.split("\n## ")
+    return {
+        section.partition("\n")[0]: dict(re.findall(r"^- `(\w+)`: (.+)$", section, re.MULTILINE))
+        for section in sections
+    }
+
+
+def meanings(kind: type) -> list[tuple[str, str]]:
+    """Return the columns of `kind`, each with its meaning and unit."""
+    known: dict[str, str] = {}
+    for base in kind.__mro__:
+        known |= _listed().get(base.__name__, {}) | known
+    return [
+        (name, known.get(name) or one.metadata["meaning"])
+        for name, one in zip(column_names(kind), fields(kind), strict=True)
+    ]
 
 
 def describe(kind: type) -> str:
     """Return the documentation of the columns of `kind`, one Markdown list item per column."""
-    lines = []
-    for name, one in zip(column_names(kind), fields(kind), strict=True):
-        unit = f"; {one.metadata['unit']}" if one.metadata["unit"] else ""
-        lines.append(f"- `{name}`: {one.metadata['meaning']}{unit}")
-    return "\n".join(lines)
+    return "\n".join(f"- `{name}`: {meaning}" for name, meaning in meanings(kind))
 
 
 _OF_TYPE: dict[Any, Any] = {int: 0, float: 0.0, float | None: 0.0, str: "", bool: False}
@@ -185,7 +205,8 @@ def documented(kind: type[Row]) -> type[Row]:
     """Add the columns of a typed row to its docstring, as a numpydoc section; a decorator."""
     types = get_type_hints(kind)
     lines = [
-        f"{one.name} : {_type_name(types[one.name])}\n    {_meaning(one)}." for one in fields(kind)
+        f"{one.name} : {_type_name(types[one.name])}\n    {text[0].upper()}{text[1:]}."
+        for one, (_, text) in zip(fields(kind), meanings(kind), strict=True)
     ]
     kind.__doc__ = "\n".join([cleandoc(kind.__doc__ or ""), "", "Parameters", "-" * 10, *lines])
     return kind
@@ -195,15 +216,13 @@ def _type_name(annotation: Any) -> str:
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)
 
 
-def _meaning(one: Field[Any]) -> str:
-    text, unit = one.metadata["meaning"].replace("`", ""), one.metadata["unit"]
-    return f"{text[0].upper()}{text[1:]}" + (f" ({unit})" if unit else "")
-
-
 def write_rows(path: str | Path, kind: type[Row], rows: Iterable[Row]) -> None:
     """Write typed rows as CSV, with one column per field of the dataclass `kind`."""
     names = column_names(kind)
-    digits = {name: one.metadata["digits"] for name, one in zip(names, fields(kind), strict=True)}
+    digits = {
+        name: one.metadata.get("digits", ".4f")
+        for name, one in zip(names, fields(kind), strict=True)
+    }
     write(path, names, ([getattr(row, f.name) for f in fields(kind)] for row in rows), digits)
 
 
@@ -225,7 +244,7 @@ def read_rows(path: str | Path, kind: type[Row]) -> Rows[Row]:
     known = {
         name: one
         for name, one in zip(column_names(kind), fields(kind), strict=True)
-        if name in columns or not one.metadata["optional"]
+        if name in columns or not one.metadata.get("optional")
     }
     parsers = {name: _PARSERS[types[one.name]] for name, one in known.items()}
     names = [one.name for one in known.values()]

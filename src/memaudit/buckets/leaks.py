@@ -22,23 +22,11 @@ REASONS = {"exact": "exact", ONE_PICTURE: "exact", "near": "near", "scene": "sce
 class Leak:
     """Duplicate of a training example in the test set: a row of leaks.csv."""
 
-    train: int = column("training example", "index")
-    test: int = column("test example, of any class", "index")
-    kind: str = column(
-        "`exact` (identical pixels), `one_picture` (visually the same picture, by a published "
-        "annotation), `near` (the same photograph, processed differently) or `scene` (another "
-        "photograph of the same object in the same scene)"
-    )
-    decided_by: str = column(
-        "`rule` (the duplicate finder), `published annotation` (of F&Z's pairs, or ciFAIR) or "
-        "`manual annotation`",
-        default="rule",
-    )
-    probability: float | None = column(
-        "probability that the pair is a duplicate, by the finder; empty if it was annotated",
-        default=None,
-        optional=True,
-    )
+    train: int
+    test: int
+    kind: str
+    decided_by: str = "rule"
+    probability: float | None = column(default=None, optional=True)
 
 
 def counted(

@@ -7,7 +7,6 @@ from pathlib import Path
 from memaudit import tables
 from memaudit.buckets.leaks import ONE_PICTURE, PUBLISHED, Leak
 from memaudit.published.files import REMEDY
-from memaudit.tables import column
 
 EXACT, NEAR, SIMILAR = 0, 1, 2
 JUDGMENTS = {EXACT: "exact", NEAR: "near", SIMILAR: "very similar"}
@@ -48,10 +47,10 @@ def judged_by_cifair(path: str | Path, judgments: Sequence[str]) -> dict[tuple[i
 class Agreement:
     """Agreement of the duplicate finder with ciFAIR: a row of agreement.csv."""
 
-    unit: str = column("what is counted: `pairs` or `test images`")
-    both: int = column("found by both", "count")
-    only_cifair: int = column("listed by ciFAIR only", "count")
-    only_finder: int = column("found by the finder only", "count")
+    unit: str
+    both: int
+    only_cifair: int
+    only_finder: int
 
 
 def agreement(

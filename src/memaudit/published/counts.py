@@ -20,19 +20,13 @@ from memaudit.tables import Rows, column
 class Count:
     """One quantity of the paper and its recomputations: a row of published_counts.csv."""
 
-    quantity: str = column("what is counted")
-    paper: float | None = column("the paper's number (section 5, Table 2)", digits=".4g")
-    fz_pairs: float | None = column("from F&Z's published pairs alone", digits=".4g", default=None)
-    cifair: float | None = column("duplicates as listed by ciFAIR", digits=".4g", default=None)
-    finder: float | None = column(
-        "duplicates as found by the duplicate finder; empty for other data than CIFAR-100",
-        digits=".4g",
-        default=None,
-    )
-    annotation: float | None = column(
-        "duplicates by the published annotation of F&Z's pairs", digits=".4g", default=None
-    )
-    note: str = column("definition", default="")
+    quantity: str
+    paper: float | None = column(digits=".4g")
+    fz_pairs: float | None = column(digits=".4g", default=None)
+    cifair: float | None = column(digits=".4g", default=None)
+    finder: float | None = column(digits=".4g", default=None)
+    annotation: float | None = column(digits=".4g", default=None)
+    note: str = ""
 
 
 @dataclass(frozen=True)

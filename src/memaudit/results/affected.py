@@ -30,103 +30,70 @@ from memaudit.tables import column
 
 DUPLICATES, NEITHER, OTHERS = "duplicates", "neither", "other test examples"
 SHARE = 0.8  # of a drop: the smallest number of test examples that carries so much
-_CI = "lower bound of its 95% CI on the fixed test set (Student's t over trials)"
-_UPPER = "upper bound of that CI"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
     """A test example that removed examples influence: a row of affected.csv."""
 
-    recipe: str = column("the recipe")
-    removal: str = column("the examples removed: `selected`, or a bucket")
-    test: int = column("the test example, index")
-    class_name: str = column("name of its class", name="class")
-    group: str = column(
-        "group of removed examples with the largest total influence on it: `duplicates` (those "
-        "with a duplicate in the test set), `subpopulation` with its number in `buckets.csv`, or "
-        "`neither`"
-    )
-    bucket: str = column("bucket of the removed example with the greatest influence on it")
-    removed: int = column("number of removed examples that influence it")
-    models_full: int = column("number of models trained on all examples")
-    models_reduced: int = column("number of models trained without the removed examples")
-    acc_full: float = column(
-        "share of the models trained on all examples that classify it correctly", "percent"
-    )
-    acc_reduced: float = column(
-        "share of the models trained without the removed examples that do", "percent"
-    )
-    drop: float = column("acc_full - acc_reduced", "pp")
-    low: float = column(
-        "lower bound of the 95% CI of the drop over models (Agresti & Caffo 2000)", "pp"
-    )
-    high: float = column(_UPPER, "pp")
-    predicted: float = column(
-        "sum of the influences of the removed examples on it; may exceed 100", "pp"
-    )
-    control_drop: float = column("drop on it under the matched random control", "pp")
+    recipe: str
+    removal: str
+    test: int
+    class_name: str = column(name="class")
+    group: str
+    bucket: str
+    removed: int
+    models_full: int
+    models_reduced: int
+    acc_full: float
+    acc_reduced: float
+    drop: float
+    low: float
+    high: float
+    predicted: float
+    control_drop: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
     """Removed examples that belong together and what they affect: a row of groups.csv."""
 
-    recipe: str = column("the recipe")
-    removal: str = column("the examples removed")
-    group: str = column(
-        f"as in `affected.csv`; `{OTHERS}`, the last of a removal, are those that no removed "
-        "example is known to influence"
-    )
-    removed_examples: int = column("number of removed examples in the group")
-    test_examples: int = column("number of test examples that belong to it")
-    mean_drop: float = column("mean drop on them; empty without any", "pp")
-    contribution: float = column(
-        "their contribution to the drop on the whole test set; contributions add up to it", "pp"
-    )
-    low: float = column(_CI, "pp")
-    high: float = column(_UPPER, "pp")
-    predicted: float = column("the contribution predicted from the influences on them", "pp")
-    control_contribution: float = column(
-        "their contribution to the drop of the matched random control", "pp"
-    )
+    recipe: str
+    removal: str
+    group: str
+    removed_examples: int
+    test_examples: int
+    mean_drop: float
+    contribution: float
+    low: float
+    high: float
+    predicted: float
+    control_contribution: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
     """Which test examples account for the drop of a removal: a row of affected_summary.csv."""
 
-    recipe: str = column("the recipe")
-    removal: str = column("the examples removed")
-    removed_examples: int = column("number of examples removed")
-    test_examples: int = column("number of all test examples")
-    influenced: int = column("number of test examples that a removed example influences")
-    drop: float = column("drop on the whole test set", "pp")
-    low: float = column(_CI, "pp")
-    high: float = column(_UPPER, "pp")
-    drop_influenced: float = column("contribution of the influenced test examples to it", "pp")
-    drop_influenced_low: float = column(_CI, "pp")
-    drop_influenced_high: float = column(_UPPER, "pp")
-    drop_rest: float = column("contribution of all other test examples to it", "pp")
-    drop_rest_low: float = column(_CI, "pp")
-    drop_rest_high: float = column(_UPPER, "pp")
-    share_influenced: float = column(
-        "`drop_influenced` / `drop`; empty unless the CI of the drop is above 0", "ratio"
-    )
-    examples_for_80_percent: int | None = column(
-        "number of test examples, greatest predicted drop first, that account for 80% of the drop; "
-        "empty unless its CI is above 0 and the influenced test examples account for that much"
-    )
-    predicted: float = column(
-        "sum of all influences on the test examples, as a drop on the whole test set", "pp"
-    )
-    found_to_predicted: float = column(
-        "`drop` / `predicted`; empty unless the CI of the drop is above 0", "ratio"
-    )
-    control_influenced: float = column(
-        "contribution of the influenced test examples to the drop of the matched random control",
-        "pp",
-    )
+    recipe: str
+    removal: str
+    removed_examples: int
+    test_examples: int
+    influenced: int
+    drop: float
+    low: float
+    high: float
+    drop_influenced: float
+    drop_influenced_low: float
+    drop_influenced_high: float
+    drop_rest: float
+    drop_rest_low: float
+    drop_rest_high: float
+    share_influenced: float
+    examples_for_80_percent: int | None
+    predicted: float
+    found_to_predicted: float
+    control_influenced: float
 
 
 def group_of(row: Assignment) -> str:

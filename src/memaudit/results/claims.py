@@ -31,27 +31,16 @@ UNTESTED = "not tested"
 class Claim:
     """A claim of the papers and this study's verdict: a row of claims.csv."""
 
-    claim: str = column("the claim in words")
-    source: str = column("where it is made")
-    published: str = column("what was published for it, for CIFAR-100")
-    measure: str = column("definition of `value`, with its unit")
-    value: float = column("what this study found")
-    low: float = column(
-        "lower bound of its 95% CI, including test-set sampling; for the odds ratio, of the exact "
-        "CI. Not adjusted for multiple testing"
-    )
-    high: float = column("upper bound of that CI")
-    p_holm: float = column(
-        "two-sided p value for no difference; for the claim on the margin, for a difference equal "
-        "to the margin. Holm-adjusted over the papers' claims tested, not adjusted for other "
-        "claims",
-        digits=".3g",
-    )
-    verdict: str = column(
-        f"`{SUPPORTED}`, `{CONTRADICTED}`, `{EQUIVALENT}`, `{INCONCLUSIVE}` or `{UNTESTED}`, as "
-        "claims.md defines them"
-    )
-    reason: str = column("the reason for the verdict")
+    claim: str
+    source: str
+    published: str
+    measure: str
+    value: float
+    low: float
+    high: float
+    p_holm: float = column(digits=".3g")
+    verdict: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from memaudit.results.accuracies import fit
-from memaudit.tables import column
 
 FIELDS = ["rate", "loss", "train_accuracy", "test_accuracy", "train_mask", "train_correct"]
 
@@ -17,29 +16,19 @@ FIELDS = ["rate", "loss", "train_accuracy", "test_accuracy", "train_mask", "trai
 class CurveRow:
     """One epoch of the models of one recipe: a row of learning_curves.csv."""
 
-    recipe: str = column("the recipe")
-    epoch: int = column("number of passes over the training examples")
-    models: int = column("number of models over which means and SDs are taken")
-    learning_rate: float = column("mean over the steps of the epoch")
-    loss: float = column("training loss, mean over the steps of the epoch", "nats")
-    loss_sd: float = column("its SD over models", "nats")
-    train_accuracy: float = column(
-        "accuracy on the augmented training images during the epoch, while the weights change",
-        "percent",
-    )
-    train_accuracy_sd: float = column("its SD over models", "pp")
-    test_models: int = column("number of models evaluated on the test set after this epoch")
-    test_accuracy: float = column(
-        "test accuracy after the epoch; empty if no model was evaluated (`training.test_every`)",
-        "percent",
-    )
-    test_accuracy_sd: float = column("its SD over models", "pp")
-    fitted: float = column(
-        "accuracy on the unaugmented training images at the end of training; only after the last "
-        "epoch",
-        "percent",
-    )
-    fitted_sd: float = column("its SD over models", "pp")
+    recipe: str
+    epoch: int
+    models: int
+    learning_rate: float
+    loss: float
+    loss_sd: float
+    train_accuracy: float
+    train_accuracy_sd: float
+    test_models: int
+    test_accuracy: float
+    test_accuracy_sd: float
+    fitted: float
+    fitted_sd: float
 
 
 def _mean_and_sd(name: str, values: npt.NDArray[Any]) -> dict[str, float]:

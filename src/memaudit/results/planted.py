@@ -18,11 +18,11 @@ from memaudit.tables import column
 class Check:
     """One measure from 0 to 1 and the value it should reach: a row of planted.csv."""
 
-    check: str = column("name of the check")
-    value: float = column("value found, 0 to 1; empty if nothing was planted to check")
-    target: float = column("value to reach with 140 subset models, 0 to 1", digits="g")
-    reached: str = column("`yes`, `no` or `nothing to check`")
-    meaning: str = column("what `value` is")
+    check: str
+    value: float
+    target: float = column(digits="g")
+    reached: str
+    meaning: str
 
 
 def _check(name: str, value: float, target: float, meaning: str) -> Check:

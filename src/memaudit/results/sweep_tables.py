@@ -12,35 +12,28 @@ from memaudit.results import table2
 from memaudit.results.accuracies import read_arms
 from memaudit.results.statistics import mean_interval
 from memaudit.results.table2 import Comparison, Contrasts
-from memaudit.tables import column
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRow(Comparison):
     """A row of Table 2 with what a sweep adds."""
 
-    fitted: float = column(
-        "accuracy of the models on all examples on their unaugmented training images at the end of "
-        "training: whether they fit what they were trained on",
-        "percent",
-    )
-    fitted_sd: float = column("SD of fitted over models", "pp")
-    acc_full_low: float = column(
-        "lower bound of the 95% CI of acc_full over models (Student)", "percent"
-    )
-    acc_full_high: float = column("upper bound of that CI", "percent")
-    acc_reduced_low: float = column("lower bound of the 95% CI of acc_reduced", "percent")
-    acc_reduced_high: float = column("upper bound of that CI", "percent")
+    fitted: float
+    fitted_sd: float
+    acc_full_low: float
+    acc_full_high: float
+    acc_reduced_low: float
+    acc_reduced_high: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class _WeightDecay:
-    weight_decay: str = column("weight decay of the recipe, which is `weight_decay` otherwise")
+    weight_decay: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Threshold:
-    threshold: str = column("memorization at or above which examples are removed", "fraction")
+    threshold: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,29 +35,14 @@ Attribution = np.ndarray | Influence
 class Judgment:
     """What a score or attribution is worth: one row of external.csv."""
 
-    score: str = column(
-        "its name under `external`; `margins`, `difference`: the influence that these estimators "
-        "give here, from the models outside the fold"
-    )
-    quantity: str = column(
-        "lds: linear datamodeling score of an attribution, the rank correlation over models "
-        "between the margin of a test example and the sum of its attributions to the examples in "
-        "the model's subset; mean over test examples and folds of models. lds_minus_margins (or "
-        "lds_minus_difference, without margins): that minus the one of this study's influence. "
-        "rank_correlation: Spearman's correlation of a score with memorization. overlap: where k "
-        "examples reach `selection.memorization`, the share of them among the k at the end of the "
-        "score that correlates with memorization"
-    )
-    models: int | None = column("number of models predicted; empty for scores of examples")
-    examples: int = column("number of test examples (attributions) or training examples (scores)")
-    value: float = column("estimate", digits=".4g")
-    low: float = column(
-        "lower bound of the 95% CI: over folds and test examples, or bootstrap over training "
-        "examples",
-        digits=".4g",
-    )
-    high: float = column("upper bound of the 95% CI", digits=".4g")
-    chance: float = column("value of a random score", digits=".4g")
+    score: str
+    quantity: str
+    models: int | None
+    examples: int
+    value: float = column(digits=".4g")
+    low: float = column(digits=".4g")
+    high: float = column(digits=".4g")
+    chance: float = column(digits=".4g")
 
 
 def judge_attributions(

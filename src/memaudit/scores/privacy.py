@@ -33,40 +33,24 @@ _THRESHOLDS = 60  # candidates for the bound of epsilon
 class Leakage:
     """How much an attack reveals about a group of training examples: one row of privacy.csv."""
 
-    attack: str = column(
-        "online: shadow models trained with and without the example; offline: only those without it"
-    )
-    group: str = column("training examples attacked: all, or those of a bucket")
-    n_examples: int = column("number of these examples")
-    n_models: int = column("number of target models")
-    quantity: str = column(
-        "auc: area under the ROC curve (chance: 0.5). tpr_at_0.001, tpr_at_0.01: true-positive "
-        "rate at that false-positive rate (chance: the same). epsilon: lower bound, at 95% "
-        "confidence, of the epsilon of differential privacy (chance: 0); threshold and bound come "
-        "from different target models, and pairs of a model and an example count as independent. "
-        "rank_correlation: Spearman's correlation of the attack's AUC on each example with its "
-        "memorization"
-    )
-    value: float = column("estimate", digits=".4g")
-    low: float = column(
-        "lower bound of the 95% CI (bootstrap over target blocks and training examples)",
-        digits=".4g",
-    )
-    high: float = column("upper bound of the 95% CI", digits=".4g")
+    attack: str
+    group: str
+    n_examples: int
+    n_models: int
+    quantity: str
+    value: float = column(digits=".4g")
+    low: float = column(digits=".4g")
+    high: float = column(digits=".4g")
 
 
 @dataclass(frozen=True)
 class ExampleLeakage:
     """Row of privacy_examples.csv."""
 
-    example: int = column("training example", "index")
-    memorization: float = column("as in `selected_pairs.csv`", "fraction", digits=".6g")
-    vulnerability: float = column(
-        "AUC of the online attack on this example over the target models; 0.5 is chance",
-        "0 to 1",
-        digits=".4g",
-    )
-    bucket: str = column("its bucket, as in `buckets.csv`; empty if it is not selected")
+    example: int
+    memorization: float = column(digits=".6g")
+    vulnerability: float = column(digits=".4g")
+    bucket: str = column()
 
 
 @dataclass(frozen=True)

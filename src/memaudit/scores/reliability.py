@@ -72,37 +72,23 @@ class Agreement:
 class Quantity:
     """Row of reliability.csv and rescored.csv."""
 
-    quantity: str = column("name of the quantity")
-    models: int = column("number of models: all, or those in each of the sets compared")
-    value: float = column(
-        "value, averaged over the random splits if there are several: correlations and Jaccard "
-        "indices up to 1, scores and standard errors as fractions, otherwise numbers of examples "
-        "or pairs",
-        digits=".4g",
-    )
-    low: float = column(
-        "minimum over the splits; empty without splits", digits=".4g", default=np.nan
-    )
-    high: float = column(
-        "maximum over the splits; empty without splits", digits=".4g", default=np.nan
-    )
-    meaning: str = column("definition of the quantity", default="")
+    quantity: str
+    models: int
+    value: float = column(digits=".4g")
+    low: float = column(digits=".4g", default=np.nan)
+    high: float = column(digits=".4g", default=np.nan)
+    meaning: str = ""
 
 
 @dataclass(frozen=True)
 class ExampleReliability:
     """Row of reliability_examples.csv."""
 
-    example: int = column("training example", "index")
-    memorization: float = column("as in `selected_pairs.csv`", "fraction", digits=".6g")
-    memorization_se: float = column("its standard error", "fraction", digits=".6g")
-    selected: bool = column("whether it is selected", "yes or no")
-    p_wrong_side: float = column(
-        "probability that its true memorization is on the other side of the threshold "
-        "`selection.memorization` (normal approximation)",
-        "0 to 1",
-        digits=".4g",
-    )
+    example: int
+    memorization: float = column(digits=".6g")
+    memorization_se: float = column(digits=".6g")
+    selected: bool = column()
+    p_wrong_side: float = column(digits=".4g")
 
 
 def sizes(models: int, fraction: float) -> list[int]:

@@ -17,40 +17,14 @@ MOST_PAIRS = 200_000
 class Pair:
     """Selected training example and a test example it influences: a row of selected_pairs.csv."""
 
-    train: int = column("training example", "index")
-    test: int = column("test example", "index")
-    label: int = column("class of both", "index into the class names")
-    memorization: float = column(
-        "accuracy on the training example of models trained with it minus that of models trained "
-        "without it",
-        "fraction",
-        digits=".6g",
-    )
-    memorization_se: float = column(
-        "standard error of the memorization; empty for published scores without one",
-        "fraction",
-        digits=".6g",
-    )
-    influence: float = column(
-        "accuracy on the test example of models trained with the training example minus that of "
-        "models trained without it",
-        "fraction",
-        digits=".6g",
-    )
-    influence_se: float = column(
-        "standard error of the influence; empty for published scores without one",
-        "fraction",
-        digits=".6g",
-    )
-    z: float | None = column(
-        "evidence for the influence, as `selection.z` tests it: with the estimator `margins`, from "
-        "the regression of the margins, otherwise influence / influence_se; empty for published "
-        "pairs",
-        "standard errors",
-        digits=".4g",
-        default=None,
-        optional=True,
-    )
+    train: int
+    test: int
+    label: int
+    memorization: float = column(digits=".6g")
+    memorization_se: float = column(digits=".6g")
+    influence: float = column(digits=".6g")
+    influence_se: float = column(digits=".6g")
+    z: float | None = column(digits=".4g", default=None, optional=True)
 
 
 def is_strong(
