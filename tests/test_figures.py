@@ -222,8 +222,8 @@ def test_the_forest_plot_shows_what_there_is(tmp_path):
     legend = (
         "examples removed --",
         "matched random control --",
-        "its ± --",
-        "a single random draw",
+        "published drop (CIFAR-100, ResNet-50) --",
+        "a single trial",
     )
     words = {key: [text in figure for text in legend] for key, figure in figures.items()}
     assert words == {

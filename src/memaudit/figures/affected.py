@@ -16,6 +16,7 @@ from memaudit.figures.drawing import (
     GREEN,
     GREY,
     ORANGE,
+    PINK,
     SMALL,
     WIDTH,
     headed,
@@ -38,24 +39,26 @@ _KINDS = (  # by the removed examples that influence a test example most
 )
 Line = tuple[str, str | tuple[float, tuple[float, ...]], str]
 _LINES: tuple[Line, ...] = (  # a colour, a dash and a marker for each row of the paper's table
-    (BLUE, "-", "o"),
-    (ORANGE, (0, (6, 1.5)), "D"),
-    (GREEN, (0, (4, 1.5, 1, 1.5)), "^"),
-    (GREY, (0, (1.5, 1)), "s"),
+    ("black", "-", "o"),
+    (PINK, (0, (6, 1.5)), "D"),
+    (ORANGE, (0, (4, 1.5, 1, 1.5)), "^"),
+    (BLUE, (0, (1.5, 1)), "s"),
 )
 
 
 def affected(
     views: Sequence[tuple[Summary, Sequence[Example]]], path: str | Path, published: bool = False
 ) -> None:
-    """Draw found against predicted drops of the first of `views`, and the sums of all.
+    """Draw found against predicted drops of all selected examples, and the sums of all `views`.
 
-    `views` are the removals of the paper's table, each with its examples by predicted drop;
-    `published` whether the influences that predict it are F&Z's.
+    `views` are the removals of the paper's table, each with its examples by predicted drop: the
+    last one of all selected examples stands on the left. `published` tells whether the influences
+    that predict it are F&Z's.
     """
     layout = ConstrainedLayoutEngine(wspace=0.06)
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 5.6), layout=layout)
-    _examples(left, *views[0], ",\nby F&Z's ResNet-50" if published else "")
+    whole = [view for view in views if view[0].removal == views[0][0].removal][-1]
+    _examples(left, *whole, ",\nby F&Z's ResNet-50" if published else "")
     most = max([1, *(len(examples) for _, examples in views)])
     for place, ((summary, examples), line) in enumerate(zip(views, _LINES, strict=False)):
         _sums(right, summary, examples, end=most * (1.05 + 0.04 * place), line=line)
@@ -71,7 +74,7 @@ def affected(
         right,
         "Cumulative drop, by recipe and examples removed\n"
         "thick: measured, thin: predicted, pale: random control\n"
-        "right: all test examples, 95% CI on the fixed test set",
+        "hollow: whole test set, 95% CI on the fixed test set",
     )
     for axis in (left, right):
         plain(axis)
@@ -79,16 +82,22 @@ def affected(
 
 
 def _examples(axis: Axes, summary: Summary, examples: Sequence[Example], by: str) -> None:
-    """Draw each test example by its group, and means of tenths; the drop is predicted `by`."""
+    """Draw each test example by its group, and means of tenths; the drop is predicted `by`.
+
+    Marks of equal drops are shifted at random by up to a third of the step between two drops.
+    """
     kinds = [p.group if p.group in (DUPLICATES, NEITHER) else SUBPOPULATIONS for p in examples]
+    step = 100 / max([1, *(p.models_reduced for p in examples)])
+    apart = np.random.default_rng(0).uniform(-0.3, 0.3, len(examples)) * min(step, 25)
     for kind, colour, marker, label in _KINDS:
-        members = [p for p, its in zip(examples, kinds, strict=True) if its == kind]
+        its = [place for place, other in enumerate(kinds) if other == kind]
+        members = [examples[place] for place in its]
         axis.plot(
             [p.predicted for p in members],
-            [p.drop for p in members],
+            np.array([p.drop for p in members]) + apart[its],
             marker,
             color=colour,
-            markersize=4.5,
+            markersize=3.5,
             alpha=0.6,
             markeredgewidth=0.8,
             markerfacecolor="none" if kind == NEITHER else colour,
@@ -110,13 +119,16 @@ def _examples(axis: Axes, summary: Summary, examples: Sequence[Example], by: str
         f"removed examples' influences on it{by} (percentage points)",
         fontsize=SMALL,
     )
-    axis.set_ylabel("measured drop on the test example (percentage points)", fontsize=SMALL)
+    axis.set_ylabel(
+        "measured drop on the test example (percentage points)\nmarks shifted at random",
+        fontsize=SMALL,
+    )
     of = _REMOVED.get(summary.removal, summary.removal)
     headed(
         axis,
         f"Influenced test examples after removing {of}\n"
         f"(recipe {summary.recipe}); line: measured = predicted.\n"
-        "Marked by the examples that influence it most:",
+        "Marked by the removed examples that influence them most:",
     )
 
 

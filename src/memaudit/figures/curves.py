@@ -29,37 +29,36 @@ _LINES = (
 
 
 def learning_curves(rows: Sequence[CurveRow], path: str | Path) -> None:
-    """Draw training loss with the learning rate, and accuracies; one column per recipe.
+    """Draw training loss, accuracies and the learning rate; one column per recipe.
 
     Lines are means over models, bands ± 1 SD over models.
     """
     recipes = list(dict.fromkeys(row.recipe for row in rows))
     figure, axes = plt.subplots(
-        2,
+        3,
         len(recipes),
-        figsize=(min(4.2 * len(recipes), WIDTH), 6),
+        figsize=(min(4.2 * len(recipes), WIDTH), 7),
+        height_ratios=(3, 3, 1),
         sharex=True,
         sharey="row",
         squeeze=False,
         layout="constrained",
     )
-    for (losses, accuracies), recipe in zip(axes.T, recipes, strict=True):
+    for (losses, accuracies, rates), recipe in zip(axes.T, recipes, strict=True):
         mine = [row for row in rows if row.recipe == recipe]
         _line(losses, mine, "loss", GREEN, "-", "training loss")
-        peak = _rate(losses, mine)
-        losses.set_title(
-            f"recipe {recipe}, {mine[0].models} models\n"
-            f"learning rate up to {peak:.3g} (epoch mean)",
-            fontsize=9.5,
-        )
+        losses.set_title(f"recipe {recipe}, {mine[0].models} models", fontsize=9.5)
         for name, colour, dash, label in _LINES:
             _line(accuracies, mine, name, colour, dash, label)
         _fitted(accuracies, mine[-1])
-        accuracies.xaxis.set_major_locator(MaxNLocator(integer=True))
-        accuracies.set_xlabel("epoch", fontsize=SMALL)
+        rates.plot(_numbers(mine, "epoch"), _numbers(mine, "learning_rate"), color=GREY)
+        rates.xaxis.set_major_locator(MaxNLocator(integer=True))
+        rates.set_xlabel("epoch", fontsize=SMALL)
     axes[0, 0].set_ylabel("training loss: cross-entropy (nats)", fontsize=SMALL)
     axes[0, 0].set_ylim(bottom=0)
     axes[1, 0].set_ylabel("images classified correctly (%)", fontsize=SMALL)
+    axes[2, 0].set_ylabel("learning rate\n(epoch mean)", fontsize=SMALL)
+    axes[2, 0].set_ylim(bottom=0)
     for axis in axes.flat:
         plain(axis)
     headed_together(
@@ -100,21 +99,6 @@ def _line(
         alpha=0.25,
         linewidth=0,
     )
-
-
-def _rate(axis: Axes, rows: Sequence[CurveRow]) -> float:
-    """Draw the shape of the learning rate, scaled to the axis; return its maximum."""
-    rate = _numbers(rows, "learning_rate")
-    axis.plot(
-        _numbers(rows, "epoch"),
-        rate / rate.max(),
-        color=GREY,
-        linestyle=":",
-        linewidth=1.2,
-        transform=axis.get_xaxis_transform(),
-        label="learning rate (0 to its maximum)",
-    )
-    return float(rate.max())
 
 
 def _fitted(axis: Axes, last: CurveRow) -> None:

@@ -101,6 +101,19 @@ def headed_together(figure: Figure, axes: Iterable[Axes], title: str, columns: i
     )
 
 
+def intervals(
+    axis: Axes, way: str, at: Any, ends: tuple[Any, Any], *, color: str, thick: bool = False
+) -> None:
+    """Draw intervals along the `way` x or y, thick or thin with caps; those of NaN are left out."""
+    low, high = (np.asarray(end, dtype=float) for end in ends)
+    middle, half = (low + high) / 2, (high - low) / 2
+    width, cap = (3.5, 0) if thick else (1.2, 3.5)
+    places = (
+        {"x": middle, "y": at, "xerr": half} if way == "x" else {"x": at, "y": middle, "yerr": half}
+    )
+    axis.errorbar(**places, fmt="none", ecolor=color, elinewidth=width, capsize=cap)
+
+
 def plain(axis: Axes) -> None:
     """Remove the upper and right side of the frame and use small tick labels."""
     axis.spines[["top", "right"]].set_visible(False)

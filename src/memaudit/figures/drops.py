@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from memaudit.buckets.assign import LEAKAGE_SHIFT, MEMORIZED
-from memaudit.figures.drawing import BLUE, GREY, ORANGE, SMALL, headed, plain, save
+from memaudit.figures.drawing import BLUE, GREY, ORANGE, SMALL, headed, intervals, plain, save
 from memaudit.models.removals import CONTROL
 from memaudit.results.statistics import Floats
 from memaudit.results.table2 import Table2Row
@@ -24,7 +24,8 @@ _REMOVED = {
 }
 _TRAINED = {"original": "without weight decay", "weight_decay": "with weight decay"}
 # heights of the lines of one removal, and of single draws, relative to its place
-_REMOVAL, _CONTROL, _DRAWS, _EXCESS, _PUBLISHED = -0.3, -0.12, -0.03, 0.12, 0.3
+_REMOVAL, _CONTROL, _EXCESS, _PUBLISHED = -0.32, -0.15, 0.08, 0.32
+_BELOW = 0.09  # single trials stand so far below the mean
 
 
 def drops(
@@ -34,9 +35,9 @@ def drops(
 ) -> None:
     """Draw the drops of Table 2 with both 95% CIs, their controls and excess, and published values.
 
-    A small dot beside a control is one of its draws, by the test accuracies (models,) of the arms
-    (recipe, removal): that of a model on all examples minus that of the model of the same trial
-    without the drawn examples, or the mean on all examples where the arms have other trials.
+    A small dot below a control or an excess drop is that of one trial, by the test accuracies
+    (models,) of the arms (recipe, removal). Where the arms on all examples have other trials, their
+    mean stands for them.
     """
     tests = [row for row in rows if not row.removal.startswith(CONTROL)]
     controls = {(row.recipe, row.removal): row for row in rows if row not in tests}
@@ -56,28 +57,20 @@ def drops(
         if control := controls.get((row.recipe, CONTROL + row.removal)):
             label = once("matched random control")
             _drop(axis, control, place + _CONTROL, color=GREY, marker="s", label=label)
-            drawn = accuracies.get((control.recipe, control.removal), np.empty(0))
-            full = accuracies.get((control.recipe, "none"), np.empty(0))
-            axis.plot(
-                (full if len(full) == len(drawn) else control.acc_full) - drawn,
-                [place + _DRAWS] * len(drawn),
-                ".",
-                color=GREY,
-                markersize=6,
-                alpha=0.6,
-                markeredgewidth=0,
-                label=once("a single random draw, one model") if len(drawn) else None,
+            full, reduced, drawn = (
+                accuracies.get((row.recipe, removal), np.empty(0))
+                for removal in ("none", row.removal, control.removal)
             )
+            singles = (full if len(full) == len(drawn) else control.acc_full) - drawn
+            label = once("a single trial, one model per arm") if len(drawn) else None
+            _singles(axis, singles, place + _CONTROL, color=GREY, label=label)
+            if len(reduced) == len(drawn):
+                _singles(axis, drawn - reduced, place + _EXCESS, color="black")
         if known(row.excess_drop):
             ends = row.excess_drop_low, row.excess_drop_high
-            axis.plot(ends, [place + _EXCESS] * 2, color="black", linewidth=1.2)
-            axis.plot(
-                row.excess_drop,
-                place + _EXCESS,
-                "^",
-                color="black",
-                label=once("excess drop: the difference of the two"),
-            )
+            intervals(axis, "x", place + _EXCESS, ends, color="black")
+            label = once("excess drop: the difference of the two")
+            axis.plot(row.excess_drop, place + _EXCESS, "^", color="black", label=label)
         if known(row.published_drop):
             axis.errorbar(
                 row.published_drop,
@@ -87,7 +80,7 @@ def drops(
                 color=ORANGE,
                 markerfacecolor="white",
                 linewidth=1,
-                label=once("published for CIFAR-100, with its ±"),
+                label=once("published drop (CIFAR-100, ResNet-50)"),
             )
     axis.axvline(0, color="black", linewidth=0.8)
     names = [
@@ -101,13 +94,13 @@ def drops(
     axis.set_ylabel(
         "removed training examples; how models are trained (row of Table 2)", fontsize=SMALL
     )
-    bars = "95% CIs: thick on the fixed test set, thin including test-set sampling"
+    bars = "95% CIs: thick on the fixed test set, capped including test-set sampling"
     if not any(known(row.drop_low) for row in rows):
         bars = "one model per arm, so without CIs"
     elif any(known(row.excess_drop) for row in rows):
         bars += "\nexcess drop: one CI, including test-set sampling"
     if any(known(row.published_drop) for row in rows):
-        bars += "\npublished: the paper does not define its ±"
+        bars += "\npublished: without a control; the paper does not define its ±"
     headed(
         axis,
         f"How much test accuracy drops when training examples are removed\n{bars}",
@@ -123,9 +116,13 @@ def _row(row: Table2Row) -> str:
 
 
 def _drop(axis: Axes, row: Table2Row, height: float, *, color: str, **style: Any) -> None:
-    """Draw a drop with its CIs: on the fixed test set thick, including sampling thin."""
-    sampling = row.drop_sampling_low, row.drop_sampling_high
-    for ends, width in ((sampling, 1.2), ((row.drop_low, row.drop_high), 3.5)):
-        if known(ends[0]):
-            axis.plot(ends, [height] * 2, color=color, linewidth=width, solid_capstyle="butt")
+    """Draw a drop with its CIs: on the fixed test set thick, including sampling with caps."""
+    intervals(axis, "x", height, (row.drop_low, row.drop_high), color=color, thick=True)
+    intervals(axis, "x", height, (row.drop_sampling_low, row.drop_sampling_high), color=color)
     axis.plot(row.drop, height, color=color, linestyle="none", **style)
+
+
+def _singles(axis: Axes, values: Floats, height: float, **style: Any) -> None:
+    """Draw the values of single trials below the mean at `height`."""
+    heights = [height + _BELOW] * len(values)
+    axis.plot(values, heights, ".", markersize=6, alpha=0.6, markeredgewidth=0, **style)

@@ -18,6 +18,7 @@ from memaudit.figures.drawing import (
     SMALL,
     headed,
     headed_together,
+    intervals,
     plain,
     save,
 )
@@ -62,7 +63,7 @@ def weight_decay(rows: Sequence[WeightDecayRow], path: str | Path) -> None:
     headed(
         below,
         "Accuracy drop without the selected examples. 95% CIs: thick on the fixed\n"
-        "test set, thin including test-set sampling",
+        "test set, capped including test-set sampling",
         columns=2,
     )
     names = [
@@ -251,13 +252,8 @@ def _accuracies(
 def _drops(
     axis: Axes, places: Floats, rows: Sequence[SweepRow], *, color: str, **style: Any
 ) -> None:
-    """Draw drops with both CIs: on the fixed test set thick, including sampling thin."""
-    for name, width in (("drop_sampling", 1.2), ("drop", 3.5)):
-        axis.vlines(
-            places,
-            _column(rows, f"{name}_low"),
-            _column(rows, f"{name}_high"),
-            color,
-            linewidth=width,
-        )
+    """Draw drops with both CIs: on the fixed test set thick, including sampling with caps."""
+    for name, thick in (("drop", True), ("drop_sampling", False)):
+        ends = _column(rows, f"{name}_low"), _column(rows, f"{name}_high")
+        intervals(axis, "y", places, ends, color=color, thick=thick)
     axis.plot(places, _column(rows, "drop"), color=color, linewidth=0.8, **style)
