@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from copies import collect, collect_lists, restore
-from page import publish
+from page import checked_findings, write_page
 from studies import FOLDER, ROOT, STUDIES, the_study
 
 from memaudit.errors import AuditError
@@ -43,8 +43,12 @@ def main() -> None:
                 collect(study, results, folder)
             else:
                 collect_lists(study, results)
-        for kind, folder in STUDIES.items():  # the pages quote each other
-            publish(kind, the_study(kind), folder, folder)
+        found = {
+            kind: checked_findings(the_study(kind), folder, folder)
+            for kind, folder in STUDIES.items()
+        }
+        for kind, folder in STUDIES.items():  # the pages quote each other's table
+            write_page(kind, the_study(kind), folder, folder, **found[kind])
     except AuditError as error:
         sys.exit(explained(error))
 

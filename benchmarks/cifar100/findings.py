@@ -19,7 +19,7 @@ from memaudit.models.removals import CONTROL
 from memaudit.models.shards import read_shards
 from memaudit.results import accuracies, affected, claims, curves, power, summary, table2
 from memaudit.results.answer import answer
-from memaudit.results.statistics import Arm, Estimate, accuracy_drop
+from memaudit.results.statistics import Arm, Estimate, accuracy_drop, normal_quantile
 from memaudit.study.study import Study
 
 
@@ -66,12 +66,16 @@ class Reach:
 
     SD of the excess drop between trials, pp, with its 95% CI; for each of the three, the smallest
     difference found with 80% power before adjustment, pp, and the trials that show equivalence with
-    80% power where nothing differs, None if no number is enough.
+    80% power where nothing differs, None if no number is enough. For claim 7, the power before
+    adjustment to support it where nothing differs, and to contradict it where the true excess drop
+    is the one found (None if that is not above the margin).
     """
 
     sd: tuple[float, float, float]
     difference: tuple[float, float, float]
     trials: tuple[int | None, int | None, int | None]
+    supports: float
+    contradicts: float | None
 
 
 def write_findings(
@@ -180,9 +184,18 @@ def parts(arms: dict[str, Arm], row: tuple[str, str], examples: Examples) -> Par
 
 
 def contribution(full: Arm, reduced: Arm, images: np.ndarray) -> Estimate:
-    """Return what some images, int64 (images,), contribute to the drop on the whole test set."""
+    """Return what some images, int64 (images,), contribute to the drop on the whole test set.
+
+    Its CI is that over trials, but at least as wide as if single images varied independently.
+    """
     found, share = accuracy_drop(full.on(images), reduced.on(images)), len(images) / N_TEST
-    return Estimate(share * found.value, low=share * found.low, high=share * found.high)
+    each = full.correct[:, images].astype(float) - reduced.correct[:, images]
+    value, trials = share * found.value, len(each)
+    if trials < 2:
+        return Estimate(value)
+    least = 100 / N_TEST * np.sqrt(each.var(axis=0, ddof=1).sum() / trials)
+    half = max(share * (found.high - found.low) / 2, normal_quantile(0.975) * least)
+    return Estimate(value, low=value - half, high=value + half)
 
 
 def reach(study: Study, arms: dict[str, Arm]) -> Reach:
@@ -202,6 +215,8 @@ def reach(study: Study, arms: dict[str, Arm]) -> Reach:
         sds,
         tuple(map(found, sds)),
         tuple(power.models_for_equivalence(sd, margin, N_TEST) for sd in sds),
+        power.power(drop.sd, wanted, margin, images),
+        power.power(drop.sd, wanted, above, images) if (above := drop.value - margin) > 0 else None,
     )
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from examples import Examples, judged_groups
 from findings import fits, write_findings
-from studies import FOLDER, STUDIES, complete_trials, processors, shard, the_study
+from studies import FOLDER, STUDIES, complete_trials, processors, shard
 
 from memaudit import store, tables
+from memaudit.results.table2 import Table2Row
 from memaudit.study.study import Study
 from memaudit.templates import render
 
@@ -19,7 +20,15 @@ TRIED = {"gpu": "learning_rates_tried.csv", "cpu": "networks_tried.csv"}
 def publish(kind: str, study: Study, source: Path, output: Path, lists: Path = FOLDER) -> None:
     """Write the tables, figures and page to `output`, from the models of `source`.
 
-    `lists` is the folder with the lists of examples. Exits if `output` has a table of more trials.
+    `lists` is the folder with the lists of examples.
+    """
+    write_page(kind, study, source, output, **checked_findings(study, source, output, lists))
+
+
+def checked_findings(study: Study, source: Path, output: Path, lists: Path = FOLDER) -> dict:
+    """Write tables and figures; return the examples, the complete trials and what they show.
+
+    Exits if `output` has a table of more trials.
     """
     trials = complete_trials(study, source)
     if (table := output / "table2.csv").exists():
@@ -33,7 +42,22 @@ def publish(kind: str, study: Study, source: Path, output: Path, lists: Path = F
             )
     examples = Examples.read(lists)
     found = write_findings(study, source, output, trials, examples) if trials else {}
+    return {"examples": examples, "trials": trials, "found": found}
+
+
+def write_page(
+    kind: str,
+    study: Study,
+    source: Path,
+    output: Path,
+    *,
+    examples: Examples,
+    trials: int,
+    found: dict,
+) -> None:
+    """Write the page of a study and how it was made; the table of the other one must be there."""
     tried = tables.read_texts(STUDIES[kind] / TRIED[kind])
+    other = next(folder for name, folder in STUDIES.items() if name != kind) / "table2.csv"
     values = dict(
         kind=kind,
         trials=trials,
@@ -43,7 +67,8 @@ def publish(kind: str, study: Study, source: Path, output: Path, lists: Path = F
         recipes=study.settings["recipes"],
         fits=fits(study, source, examples, trials),
         both=len(np.intersect1d(examples.influenced, examples.duplicated)),
-        cpu_trials=complete_trials(the_study("cpu"), STUDIES["cpu"]),
+        other=next(row for row in tables.read_rows(other, Table2Row) if is_headline(row)),
+        comparison=comparison(found["rows"]) if trials > 1 else None,
         influenced=len(examples.influenced),
         margin=study.config.statistics.margin,
         buckets=Counter(row.bucket for row in examples.assignments),
@@ -59,6 +84,28 @@ def publish(kind: str, study: Study, source: Path, output: Path, lists: Path = F
     )
     for name, template in (("README.md", "cifar100.md"), ("reproduce.md", "cifar100_reproduce.md")):
         store.write_text(output / name, render(template, **values))
+
+
+def is_headline(row: Table2Row) -> bool:
+    return (row.recipe, row.removal) == ("weight_decay", "selected")
+
+
+def comparison(rows: list[Table2Row]) -> str:
+    """Return a sentence on which CIs of the drops contain the paper's drop."""
+    inside: dict[bool, list[str]] = {True: [], False: []}
+    for row in rows:
+        if not np.isnan(row.published_drop):
+            is_inside = row.drop_sampling_low <= row.published_drop <= row.drop_sampling_high
+            inside[is_inside].append(f"{row.row} ({row.published_drop:.2f})")
+    if not all(inside.values()):
+        return (
+            "The CIs of the drops that include test-set sampling contain "
+            f"{'all' if inside[True] else 'none'} of the paper's drops."
+        )
+    return (
+        "The CIs of the drops that include test-set sampling contain the paper's drop for "
+        f"{', '.join(inside[True])}, but not for {', '.join(inside[False])}."
+    )
 
 
 def gains(tried: list[dict[str, str]]) -> dict:

@@ -107,6 +107,8 @@ def intervals(
     """Draw intervals along the `way` x or y, thick or thin with caps; those of NaN are left out."""
     low, high = (np.asarray(end, dtype=float) for end in ends)
     middle, half = (low + high) / 2, (high - low) / 2
+    if np.isnan(half).all():
+        return
     width, cap = (3.5, 0) if thick else (1.2, 3.5)
     places = (
         {"x": middle, "y": at, "xerr": half} if way == "x" else {"x": at, "y": middle, "yerr": half}
