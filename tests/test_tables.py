@@ -13,13 +13,21 @@ from memaudit.scores.selection import Pair
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    name: str = tables.column("its name")
-    count: int = tables.column("how many", name="n")
-    p: float = tables.column("p value", digits=".3g")
-    share: float = tables.column("share of all; percent")
-    is_known: bool = tables.column("whether it is known")
-    best: int | None = tables.column("index of the best")
-    examples: tuple[int, ...] = tables.column("the examples; indices")
+    name: str
+    """its name"""
+    count: int = tables.column(name="n")
+    """how
+    many"""
+    p: float = tables.column(digits=".3g")
+    """p value"""
+    share: float
+    """share of all; percent"""
+    is_known: bool
+    """whether it is known"""
+    best: int | None
+    """index of the best"""
+    examples: tuple[int, ...]
+    """the examples; indices"""
 
 
 ROWS = [
@@ -69,8 +77,8 @@ def test_a_file_saved_by_excel_is_read(tmp_path):
 def test_a_file_written_before_a_column_existed_is_read(tmp_path):
     @dataclass(frozen=True)
     class Later:
-        name: str = tables.column("the name")
-        chance: float | None = tables.column("its chance", default=None, optional=True)
+        name: str
+        chance: float | None = tables.column(default=None, optional=True)
 
     path = tmp_path / "rows.csv"
     path.write_text("name\na\n")

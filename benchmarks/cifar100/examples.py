@@ -27,11 +27,11 @@ WORDS = ("alike", "partly", "not_alike")
 class Judgment:
     """A group of the rule, judged by eye: a row of cifar100_subpopulations.csv."""
 
-    test: int = tables.column("test example")
-    train: tuple[int, ...] = tables.column("training examples that influence it")
-    reading_a: str = tables.column("first reading")
-    reading_b: str = tables.column("second reading")
-    final: str = tables.column("the result")
+    test: int  # test example
+    train: tuple[int, ...]  # training examples that influence it
+    reading_a: str  # first reading
+    reading_b: str  # second reading
+    final: str  # the result
 
 
 @dataclass(frozen=True)

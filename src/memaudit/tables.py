@@ -1,13 +1,13 @@
 """Read and write the CSV files of a study, as typed rows or by columns."""
 
+import ast
 import csv
-import re
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, field, fields
-from functools import cache
-from importlib.resources import files
-from inspect import cleandoc
+from dataclasses import MISSING, field, fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
+from textwrap import dedent
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
@@ -128,7 +128,6 @@ _PARSERS: dict[Any, Callable[[str], Any]] = {
 
 
 def column(
-    meaning: str = "",
     *,
     digits: str = ".4f",
     name: str = "",
@@ -138,10 +137,10 @@ def column(
     """Declare a field of a typed row that is not written as it is named, or not as others are.
 
     `digits` is the format of a float; `name` the column's name where it is not the field's;
-    `optional` says that files written before the column existed are read, with the default;
-    `meaning` describes the column of a row that columns.md does not list.
+    `optional` says that files written before the column existed are read, with the default. The
+    docstring below a field states the meaning and unit of its column.
     """
-    metadata = {"meaning": meaning, "digits": digits, "name": name, "optional": optional}
+    metadata = {"digits": digits, "name": name, "optional": optional}
     return field(metadata=metadata, default=default)
 
 
@@ -150,25 +149,24 @@ def column_names(kind: type) -> list[str]:
     return [one.metadata.get("name") or one.name for one in fields(kind)]
 
 
-@cache
-def _listed() -> dict[str, dict[str, str]]:
-    """Return the meaning of each column that columns.md lists, by class and column."""
-    text = (files("memaudit") / "columns.md").read_text(encoding="utf-8")
-    _, *sections = text.split("\n## ")
-    return {
-        section.partition("\n")[0]: dict(re.findall(r"^- `(\w+)`: (.+)$", section, re.MULTILINE))
-        for section in sections
-    }
+def _field_docstrings(kind: type) -> dict[str, str]:
+    """Return the docstring below each field of a class that has one, on one line."""
+    found = {}
+    (defined,) = ast.parse(dedent(inspect.getsource(kind))).body
+    for pair in pairwise(ast.iter_child_nodes(defined)):
+        match pair:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(text))):
+                found[name] = " ".join(text.split())
+    return found
 
 
 def meanings(kind: type) -> list[tuple[str, str]]:
     """Return the columns of `kind`, each with its meaning and unit."""
     known: dict[str, str] = {}
-    for base in kind.__mro__:
-        known |= _listed().get(base.__name__, {}) | known
+    for base in filter(is_dataclass, reversed(kind.__mro__)):
+        known |= _field_docstrings(base)
     return [
-        (name, known.get(name) or one.metadata["meaning"])
-        for name, one in zip(column_names(kind), fields(kind), strict=True)
+        (name, known[one.name]) for name, one in zip(column_names(kind), fields(kind), strict=True)
     ]
 
 
@@ -208,7 +206,9 @@ def documented(kind: type[Row]) -> type[Row]:
         f"{one.name} : {_type_name(types[one.name])}\n    {text[0].upper()}{text[1:]}."
         for one, (_, text) in zip(fields(kind), meanings(kind), strict=True)
     ]
-    kind.__doc__ = "\n".join([cleandoc(kind.__doc__ or ""), "", "Parameters", "-" * 10, *lines])
+    kind.__doc__ = "\n".join(
+        [inspect.cleandoc(kind.__doc__ or ""), "", "Parameters", "-" * 10, *lines]
+    )
     return kind
 
 

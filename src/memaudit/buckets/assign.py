@@ -32,14 +32,31 @@ class Assignment:
     """Bucket of a selected training example, with the reason: a row of buckets.csv."""
 
     example: int
+    """training example; index"""
     class_name: str = column(name="class")
+    """name of its class"""
     memorization: float = column(digits=".6g")
+    """as in `selected_pairs.csv`; fraction"""
     bucket: str = column()
+    """`leakage_shift` (it has a duplicate in the test set or belongs to a subpopulation) or
+    `memorized` (neither)"""
     reason: str = column()
+    """`exact` (a test example has identical pixels or visually the same picture; `leaks.csv`
+    distinguishes them), `near` (near-duplicate in the test set), `scene` (a test example
+    shows the same object in the same scene), `subpopulation`, or `none`; the first that
+    applies"""
     test_examples: tuple[int, ...] = column()
+    """test examples concerned: its duplicates; for `subpopulation`, those that it influences
+    together with others of its subpopulation; for `none`, all that it influences; indices"""
     decided_by: str = "rule"
+    """`manual annotation` (an annotator confirmed this reason or rejected one that takes
+    precedence over it), `published annotation` (of F&Z's pairs, or ciFAIR), or `rule`"""
     group: int | None = None
+    """number of its subpopulation, also where a duplicate is the reason; empty without one.
+    Numbered after manual annotation, so it may differ from `subpopulations.csv`"""
     probability: float | None = column(default=None, optional=True)
+    """probability that it has a duplicate: of its most probable one, if the finder decided;
+    empty otherwise"""
 
 
 def assign(

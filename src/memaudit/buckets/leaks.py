@@ -23,10 +23,18 @@ class Leak:
     """Duplicate of a training example in the test set: a row of leaks.csv."""
 
     train: int
+    """training example; index"""
     test: int
+    """test example, of any class; index"""
     kind: str
+    """`exact` (identical pixels), `one_picture` (visually the same picture, by a published
+    annotation), `near` (the same photograph, processed differently) or `scene` (another
+    photograph of the same object in the same scene)"""
     decided_by: str = "rule"
+    """`rule` (the duplicate finder), `published annotation` (of F&Z's pairs, or ciFAIR) or
+    `manual annotation`"""
     probability: float | None = column(default=None, optional=True)
+    """probability that the pair is a duplicate, by the finder; empty if it was annotated"""
 
 
 def counted(

@@ -29,11 +29,20 @@ class Member:
     """A selected example that shares an influenced test example: a row of subpopulations.csv."""
 
     group: int
+    """number of its group by the rule: examples that influence the same test example are
+    linked, and linked examples form a group"""
     checked_group: int | None
+    """number of its group when only links between examples of similar appearance count;
+    empty if it has no such link"""
     example: int
+    """training example; index"""
     class_name: str = column(name="class")
+    """name of its class"""
     test_examples: tuple[int, ...] = column()
+    """test examples that it influences together with another selected example; indices"""
     similarity: float = column()
+    """similarity of its appearance to the most similar of the examples it is linked with: 0
+    is the median of random pairs of its class, 1 is one standard deviation above it"""
 
 
 def shared_links(train: "ArrayLike", test: "ArrayLike") -> np.ndarray:

@@ -48,9 +48,13 @@ class Agreement:
     """Agreement of the duplicate finder with ciFAIR: a row of agreement.csv."""
 
     unit: str
+    """what is counted: `pairs` or `test images`"""
     both: int
+    """found by both; count"""
     only_cifair: int
+    """listed by ciFAIR only; count"""
     only_finder: int
+    """found by the finder only; count"""
 
 
 def agreement(

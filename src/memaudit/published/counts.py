@@ -21,12 +21,19 @@ class Count:
     """One quantity of the paper and its recomputations: a row of published_counts.csv."""
 
     quantity: str
+    """what is counted"""
     paper: float | None = column(digits=".4g")
+    """the paper's number (section 5, Table 2)"""
     fz_pairs: float | None = column(digits=".4g", default=None)
+    """from F&Z's published pairs alone"""
     cifair: float | None = column(digits=".4g", default=None)
+    """duplicates as listed by ciFAIR"""
     finder: float | None = column(digits=".4g", default=None)
+    """duplicates as found by the duplicate finder; empty for other data than CIFAR-100"""
     annotation: float | None = column(digits=".4g", default=None)
+    """duplicates by the published annotation of F&Z's pairs"""
     note: str = ""
+    """definition"""
 
 
 @dataclass(frozen=True)

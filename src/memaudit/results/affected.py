@@ -37,21 +37,39 @@ class Example:
     """A test example that removed examples influence: a row of affected.csv."""
 
     recipe: str
+    """the recipe"""
     removal: str
+    """the examples removed: `selected`, or a bucket"""
     test: int
+    """the test example, index"""
     class_name: str = column(name="class")
+    """name of its class"""
     group: str
+    """group of removed examples with the largest total influence on it: `duplicates` (those
+    with a duplicate in the test set), `subpopulation` with its number in `buckets.csv`, or
+    `neither`"""
     bucket: str
+    """bucket of the removed example with the greatest influence on it"""
     removed: int
+    """number of removed examples that influence it"""
     models_full: int
+    """number of models trained on all examples"""
     models_reduced: int
+    """number of models trained without the removed examples"""
     acc_full: float
+    """share of the models trained on all examples that classify it correctly; percent"""
     acc_reduced: float
+    """share of the models trained without the removed examples that do; percent"""
     drop: float
+    """acc_full - acc_reduced; pp"""
     low: float
+    """lower bound of the 95% CI of the drop over models (Agresti & Caffo 2000); pp"""
     high: float
+    """upper bound of that CI; pp"""
     predicted: float
+    """sum of the influences of the removed examples on it; may exceed 100; pp"""
     control_drop: float
+    """drop on it under the matched random control; pp"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,16 +77,28 @@ class Group:
     """Removed examples that belong together and what they affect: a row of groups.csv."""
 
     recipe: str
+    """the recipe"""
     removal: str
+    """the examples removed"""
     group: str
+    """as in `affected.csv`; `other test examples`, the last of a removal, are those that no
+    removed example is known to influence"""
     removed_examples: int
+    """number of removed examples in the group"""
     test_examples: int
+    """number of test examples that belong to it"""
     mean_drop: float
+    """mean drop on them; empty without any; pp"""
     contribution: float
+    """their contribution to the drop on the whole test set; contributions add up to it; pp"""
     low: float
+    """lower bound of its 95% CI on the fixed test set (Student's t over trials); pp"""
     high: float
+    """upper bound of that CI; pp"""
     predicted: float
+    """the contribution predicted from the influences on them; pp"""
     control_contribution: float
+    """their contribution to the drop of the matched random control; pp"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,24 +106,45 @@ class Summary:
     """Which test examples account for the drop of a removal: a row of affected_summary.csv."""
 
     recipe: str
+    """the recipe"""
     removal: str
+    """the examples removed"""
     removed_examples: int
+    """number of examples removed"""
     test_examples: int
+    """number of all test examples"""
     influenced: int
+    """number of test examples that a removed example influences"""
     drop: float
+    """drop on the whole test set; pp"""
     low: float
+    """lower bound of its 95% CI on the fixed test set (Student's t over trials); pp"""
     high: float
+    """upper bound of that CI; pp"""
     drop_influenced: float
+    """contribution of the influenced test examples to it; pp"""
     drop_influenced_low: float
+    """lower bound of its 95% CI on the fixed test set (Student's t over trials); pp"""
     drop_influenced_high: float
+    """upper bound of that CI; pp"""
     drop_rest: float
+    """contribution of all other test examples to it; pp"""
     drop_rest_low: float
+    """lower bound of its 95% CI on the fixed test set (Student's t over trials); pp"""
     drop_rest_high: float
+    """upper bound of that CI; pp"""
     share_influenced: float
+    """`drop_influenced` / `drop`; empty unless the CI of the drop is above 0; ratio"""
     examples_for_80_percent: int | None
+    """number of test examples, greatest predicted drop first, that account for 80% of the
+    drop; empty unless its CI is above 0 and the influenced test examples account for that
+    much"""
     predicted: float
+    """sum of all influences on the test examples, as a drop on the whole test set; pp"""
     found_to_predicted: float
+    """`drop` / `predicted`; empty unless the CI of the drop is above 0; ratio"""
     control_influenced: float
+    """contribution of the influenced test examples to the drop of the matched random control; pp"""
 
 
 def group_of(row: Assignment) -> str:

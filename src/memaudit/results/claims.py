@@ -32,15 +32,29 @@ class Claim:
     """A claim of the papers and this study's verdict: a row of claims.csv."""
 
     claim: str
+    """the claim in words"""
     source: str
+    """where it is made"""
     published: str
+    """what was published for it, for CIFAR-100"""
     measure: str
+    """definition of `value`, with its unit"""
     value: float
+    """what this study found"""
     low: float
+    """lower bound of its 95% CI, including test-set sampling; for the odds ratio, of the
+    exact CI. Not adjusted for multiple testing"""
     high: float
+    """upper bound of that CI"""
     p_holm: float = column(digits=".3g")
+    """two-sided p value for no difference; for the claim on the margin, for a difference
+    equal to the margin. Holm-adjusted over the papers' claims tested, not adjusted for other
+    claims"""
     verdict: str
+    """`supported`, `contradicted`, `equivalent within the margin`, `inconclusive` or `not
+    tested`, as claims.md defines them"""
     reason: str
+    """the reason for the verdict"""
 
 
 @dataclass(frozen=True, kw_only=True)

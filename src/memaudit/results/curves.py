@@ -17,18 +17,34 @@ class CurveRow:
     """One epoch of the models of one recipe: a row of learning_curves.csv."""
 
     recipe: str
+    """the recipe"""
     epoch: int
+    """number of passes over the training examples"""
     models: int
+    """number of models over which means and SDs are taken"""
     learning_rate: float
+    """mean over the steps of the epoch"""
     loss: float
+    """training loss, mean over the steps of the epoch; nats"""
     loss_sd: float
+    """its SD over models; nats"""
     train_accuracy: float
+    """accuracy on the augmented training images during the epoch, while the weights change;
+    percent"""
     train_accuracy_sd: float
+    """its SD over models; pp"""
     test_models: int
+    """number of models evaluated on the test set after this epoch"""
     test_accuracy: float
+    """test accuracy after the epoch; empty if no model was evaluated
+    (`training.test_every`); percent"""
     test_accuracy_sd: float
+    """its SD over models; pp"""
     fitted: float
+    """accuracy on the unaugmented training images at the end of training; only after the
+    last epoch; percent"""
     fitted_sd: float
+    """its SD over models; pp"""
 
 
 def _mean_and_sd(name: str, values: npt.NDArray[Any]) -> dict[str, float]:

@@ -19,10 +19,15 @@ class Check:
     """One measure from 0 to 1 and the value it should reach: a row of planted.csv."""
 
     check: str
+    """name of the check"""
     value: float
+    """value found, 0 to 1; empty if nothing was planted to check"""
     target: float = column(digits="g")
+    """value to reach with 140 subset models, 0 to 1"""
     reached: str
+    """`yes`, `no` or `nothing to check`"""
     meaning: str
+    """what `value` is"""
 
 
 def _check(name: str, value: float, target: float, meaning: str) -> Check:

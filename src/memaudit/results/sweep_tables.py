@@ -19,21 +19,30 @@ class SweepRow(Comparison):
     """A row of Table 2 with what a sweep adds."""
 
     fitted: float
+    """accuracy of the models on all examples on their unaugmented training images at the end
+    of training: whether they fit what they were trained on; percent"""
     fitted_sd: float
+    """SD of fitted over models; pp"""
     acc_full_low: float
+    """lower bound of the 95% CI of acc_full over models (Student); percent"""
     acc_full_high: float
+    """upper bound of that CI; percent"""
     acc_reduced_low: float
+    """lower bound of the 95% CI of acc_reduced; percent"""
     acc_reduced_high: float
+    """upper bound of that CI; percent"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _WeightDecay:
     weight_decay: str
+    """weight decay of the recipe, which is `weight_decay` otherwise"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Threshold:
     threshold: str
+    """memorization at or above which examples are removed; fraction"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,30 +38,78 @@ class Comparison:
     """One removal under one recipe, compared with the recipe's models on all examples."""
 
     row: str
+    """the paper's label of the row (Original, Model convergence, Leakage + Shift,
+    Memorized), `random control`, or the name of one of your own removals"""
     recipe: str
+    """how models are trained: `original` (no weight decay) or `weight_decay`"""
     removal: str
+    """the training examples removed. `selected`: all that are memorized and influence a test
+    example; `leakage_shift`: those of them with a duplicate in the test set or in a
+    subpopulation (selected examples that influence a common test example and, with
+    `subpopulations.by: checked`, look alike); `memorized`: the others; `random_X`: the size-
+    and class-matched random control of X, drawn again for each trial and from all examples
+    of a class, those of X included; any other name: one of your own removals"""
     n_removed: int
+    """number of training examples removed"""
     n_models_full: int
+    """number of models trained on all examples"""
     n_models_reduced: int
+    """number of models trained without the removed examples"""
     acc_full: float
+    """mean test accuracy of the models trained on all examples; percent"""
     acc_reduced: float
+    """mean test accuracy of the models trained without the removed examples; percent"""
     drop: float
+    """accuracy drop, acc_full - acc_reduced; pp"""
     drop_low: float
+    """lower bound of its 95% CI on the fixed test set: training randomness only (Student's t
+    over trials; Welch where the two arms have different trials); pp"""
     drop_high: float
+    """upper bound of that CI; pp"""
     drop_sampling_low: float
+    """lower bound of its 95% CI, including test-set sampling: two-way bootstrap over trials
+    and test images, scaled to the variance components; Student's t with fewer than six
+    trials. It takes the removed examples as given: since they were selected on the same test
+    images, drops on others tend to be smaller (see drop_held_out). Too narrow with fewer
+    than about ten affected test images (affected.csv); pp"""
     drop_sampling_high: float
+    """upper bound of that CI; pp"""
     excess_drop: float
+    """drop minus the drop of the matched random control. Biased towards 0 where the examples
+    are a large part of their classes, as the control then contains many of them; pp"""
     excess_drop_low: float
+    """lower bound of its 95% CI, including test-set sampling; pp"""
     excess_drop_high: float
+    """upper bound of its 95% CI, including test-set sampling; pp"""
     p_excess: float = column(digits=".3g")
+    """p value of the test that the excess drop is 0, two-sided, including test-set sampling;
+    Holm-adjusted over the rows that are not controls, which controls the family-wise error
+    rate"""
     verdict: str
+    """`larger drop than control` or `smaller drop than control`: p_excess < 0.05;
+    `equivalent to control`: p_equivalence < 0.05; `inconclusive`: neither (add trials or
+    test images); `nothing removed`; `not tested`: one model per arm, or no control. With `,
+    within the margin`: both p < 0.05"""
     p_drop: float = column(digits=".3g")
+    """p value of the test that the drop is 0, two-sided, including test-set sampling;
+    Holm-adjusted as p_excess is, as a family of its own"""
     p_equivalence: float = column(digits=".3g")
+    """p value of the test that the excess drop is `statistics.margin` or more in either
+    direction (two one-sided t tests, including test-set sampling, not adjusted): below 0.05
+    the removal is equivalent to its control. The standard error is at least the one that an
+    excess drop equal to the margin would have, since a few changed images are rare events"""
     sd_full: float
+    """SD of test accuracy over the models trained on all examples; pp"""
     sd_reduced: float
+    """SD of test accuracy over the models trained without the removed examples; of a control
+    it includes the variation between its random draws; pp"""
     sd_difference: float
+    """SD over trials of the drop within a trial; pp"""
     se: float
+    """standard error of the drop on the fixed test set; pp"""
     correlation: float
+    """correlation over trials of the accuracies of the two arms, for information; empty with
+    fewer than three models or if those of an arm do not vary"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +117,22 @@ class Table2Row(Comparison):
     """A row of table2.csv."""
 
     drop_leak_free: float
+    """drop on the test images without a duplicate in the training set (leak_free_test.txt); pp"""
     drop_leak_free_low: float
+    """lower bound of its 95% CI, including test-set sampling; pp"""
     drop_leak_free_high: float
+    """upper bound of its 95% CI, including test-set sampling; pp"""
     drop_held_out: float
+    """drop on the half of the test images that was not used for selection; empty unless
+    selection.held_out_half is true; pp"""
     drop_held_out_low: float
+    """lower bound of its 95% CI, including test-set sampling; pp"""
     drop_held_out_high: float
+    """upper bound of its 95% CI, including test-set sampling; pp"""
     published_drop: float
+    """the paper's drop, for CIFAR-100 with a ResNet-50; empty for other data; pp"""
     published_sd: float
+    """the number after the paper's ±, which it does not define; empty for other data; pp"""
 
 
 @dataclass(frozen=True)

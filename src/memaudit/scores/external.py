@@ -36,13 +36,29 @@ class Judgment:
     """What a score or attribution is worth: one row of external.csv."""
 
     score: str
+    """its name under `external`; `margins`, `difference`: the influence that these
+    estimators give here, from the models outside the fold"""
     quantity: str
+    """lds: linear datamodeling score of an attribution, the rank correlation over models
+    between the margin of a test example and the sum of its attributions to the examples in
+    the model's subset; mean over test examples and folds of models. lds_minus_margins (or
+    lds_minus_difference, without margins): that minus the one of this study's influence.
+    rank_correlation: Spearman's correlation of a score with memorization. overlap: where k
+    examples reach `selection.memorization`, the share of them among the k at the end of the
+    score that correlates with memorization"""
     models: int | None
+    """number of models predicted; empty for scores of examples"""
     examples: int
+    """number of test examples (attributions) or training examples (scores)"""
     value: float = column(digits=".4g")
+    """estimate"""
     low: float = column(digits=".4g")
+    """lower bound of the 95% CI: over folds and test examples, or bootstrap over training
+    examples"""
     high: float = column(digits=".4g")
+    """upper bound of the 95% CI"""
     chance: float = column(digits=".4g")
+    """value of a random score"""
 
 
 def judge_attributions(

@@ -34,13 +34,26 @@ class Leakage:
     """How much an attack reveals about a group of training examples: one row of privacy.csv."""
 
     attack: str
+    """online: shadow models trained with and without the example; offline: only those without it"""
     group: str
+    """training examples attacked: all, or those of a bucket"""
     n_examples: int
+    """number of these examples"""
     n_models: int
+    """number of target models"""
     quantity: str
+    """auc: area under the ROC curve (chance: 0.5). tpr_at_0.001, tpr_at_0.01: true-positive
+    rate at that false-positive rate (chance: the same). epsilon: lower bound, at 95%
+    confidence, of the epsilon of differential privacy (chance: 0); threshold and bound come
+    from different target models, and pairs of a model and an example count as independent.
+    rank_correlation: Spearman's correlation of the attack's AUC on each example with its
+    memorization"""
     value: float = column(digits=".4g")
+    """estimate"""
     low: float = column(digits=".4g")
+    """lower bound of the 95% CI (bootstrap over target blocks and training examples)"""
     high: float = column(digits=".4g")
+    """upper bound of the 95% CI"""
 
 
 @dataclass(frozen=True)
@@ -48,9 +61,13 @@ class ExampleLeakage:
     """Row of privacy_examples.csv."""
 
     example: int
+    """training example; index"""
     memorization: float = column(digits=".6g")
+    """as in `selected_pairs.csv`; fraction"""
     vulnerability: float = column(digits=".4g")
+    """AUC of the online attack on this example over the target models; 0.5 is chance; 0 to 1"""
     bucket: str = column()
+    """its bucket, as in `buckets.csv`; empty if it is not selected"""
 
 
 @dataclass(frozen=True)

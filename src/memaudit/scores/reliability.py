@@ -73,11 +73,19 @@ class Quantity:
     """Row of reliability.csv and rescored.csv."""
 
     quantity: str
+    """name of the quantity"""
     models: int
+    """number of models: all, or those in each of the sets compared"""
     value: float = column(digits=".4g")
+    """value, averaged over the random splits if there are several: correlations and Jaccard
+    indices up to 1, scores and standard errors as fractions, otherwise numbers of examples
+    or pairs"""
     low: float = column(digits=".4g", default=np.nan)
+    """minimum over the splits; empty without splits"""
     high: float = column(digits=".4g", default=np.nan)
+    """maximum over the splits; empty without splits"""
     meaning: str = ""
+    """definition of the quantity"""
 
 
 @dataclass(frozen=True)
@@ -85,10 +93,16 @@ class ExampleReliability:
     """Row of reliability_examples.csv."""
 
     example: int
+    """training example; index"""
     memorization: float = column(digits=".6g")
+    """as in `selected_pairs.csv`; fraction"""
     memorization_se: float = column(digits=".6g")
+    """its standard error; fraction"""
     selected: bool = column()
+    """whether it is selected; yes or no"""
     p_wrong_side: float = column(digits=".4g")
+    """probability that its true memorization is on the other side of the threshold
+    `selection.memorization` (normal approximation); 0 to 1"""
 
 
 def sizes(models: int, fraction: float) -> list[int]:

@@ -18,13 +18,25 @@ class Pair:
     """Selected training example and a test example it influences: a row of selected_pairs.csv."""
 
     train: int
+    """training example; index"""
     test: int
+    """test example; index"""
     label: int
+    """class of both; index into the class names"""
     memorization: float = column(digits=".6g")
+    """accuracy on the training example of models trained with it minus that of models
+    trained without it; fraction"""
     memorization_se: float = column(digits=".6g")
+    """standard error of the memorization; empty for published scores without one; fraction"""
     influence: float = column(digits=".6g")
+    """accuracy on the test example of models trained with the training example minus that of
+    models trained without it; fraction"""
     influence_se: float = column(digits=".6g")
+    """standard error of the influence; empty for published scores without one; fraction"""
     z: float | None = column(digits=".4g", default=None, optional=True)
+    """evidence for the influence, as `selection.z` tests it: with the estimator `margins`,
+    from the regression of the margins, otherwise influence / influence_se; empty for
+    published pairs; standard errors"""
 
 
 def is_strong(
