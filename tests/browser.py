@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from review_pages import content
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -109,3 +110,29 @@ class Page:
 def resize(driver, width, height):
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+EXPORTED = (
+    "item,train,test,decision\n"
+    "duplicate,2,30,different\n"
+    "duplicate,9,4,same\n"
+    "duplicate,10,2,near\n"
+    "group,3 11 12 40,5 8 10,skip\n"
+)
+
+
+def exported(page):
+    """The exported file without its last column, which names the dataset."""
+    digest = content(page.path)["dataset"][:16]
+    first, *rows = page.export().splitlines()
+    assert first.endswith(",dataset") and all(row.endswith(f",{digest}") for row in rows)
+    lines = [line.rpartition(",")[0] for line in (first, *rows)]
+    return "\n".join(lines) + "\n"
+
+
+def decide_some(page):
+    """Four decisions with keys, as EXPORTED has them; the exact pair and a group are left."""
+    page.press("s", "n", "3")  # a number does as well as a letter
+    page.choose("#show", "groups")
+    page.press("k")
+    page.choose("#show", "all")

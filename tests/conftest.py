@@ -1,5 +1,7 @@
-"""Shared fixtures: a study that is small enough to run in seconds."""
+"""Shared fixtures: a study that is small enough to run in seconds, images, review pages."""
 
+import copy
+import dataclasses
 import fcntl
 import os
 import shutil
@@ -7,9 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import browser
 import numpy as np
 import pytest
+import review_pages
 import yaml
+from PIL import Image
 
 from memaudit.data.dataset import Dataset
 from memaudit.data.longtail import LongTail, generate
@@ -57,6 +62,16 @@ SMALL = {
     "trials": 3,
     "training": {"models_per_job": 30, "device": "cpu", "test_every": 0},
 }
+
+
+def merged(base, extra):
+    """Return `base`, changed to have the values of `extra` at all depths."""
+    for key, value in extra.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            merged(base[key], value)
+        else:
+            base[key] = copy.deepcopy(value)
+    return base
 
 
 def supplied(file: str) -> Path:
@@ -136,6 +151,63 @@ def study(finished, tmp_path) -> Study:
 def small_dataset() -> Dataset:
     """Return the small study's dataset."""
     return generate(LongTail(**SMALL["dataset"]["longtail"]), seed=0)
+
+
+@pytest.fixture(scope="session")
+def noise_dataset(small_dataset) -> Dataset:
+    """Return a dataset of noise, so that no image looks like another; classes by turns."""
+    rng = np.random.default_rng(1)
+    train, test = (rng.integers(0, 256, (n, 8, 8, 3), dtype=np.uint8) for n in (50, 31))
+    return dataclasses.replace(
+        small_dataset,
+        class_names=["cat", "dog", "</script>"],
+        train_images=train,
+        train_labels=np.arange(50) % 3,
+        test_images=test,
+        test_labels=np.arange(31) % 3,
+    )
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory):
+    """Start one Chromium for all tests of a process."""
+    yield from browser.chromium(tmp_path_factory.mktemp("downloads"))
+
+
+@pytest.fixture
+def open_page(chromium, noise_dataset, tmp_path):
+    """Return a function that writes a review page, of `review_pages.write`, and opens it.
+
+    Each test has a study of its own name: pages on disk share one storage.
+    """
+    browser.resize(chromium.driver, 1280, 800)
+
+    def open_(folder="page", dataset=noise_dataset, **options):
+        options = {"study": tmp_path.name} | options
+        path = review_pages.write(tmp_path / folder / "index.html", dataset, **options)
+        return browser.Page(chromium, path)
+
+    yield open_
+    logged = [entry["message"] for entry in chromium.driver.get_log("browser")]
+    assert not [text for text in logged if "beforeunload" not in text]
+
+
+@pytest.fixture
+def page(open_page) -> browser.Page:
+    """Return a review page, open in the browser."""
+    return open_page()
+
+
+@pytest.fixture
+def save_image(tmp_path):
+    """Return a function that saves an image, or its pixels, and returns its file."""
+
+    def save(image, name="a.png", **options):
+        image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+        image.save(tmp_path / name, **options)
+        return tmp_path / name
+
+    return save
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import yaml
 from conftest import Study
+from published_files import cifair_file
 from test_cifar import Files
-from test_published import cifair_file
 
 from memaudit import tables
 from memaudit.data.cifar import read_cifar

@@ -11,8 +11,7 @@ import subprocess
 import pytest
 import torch
 import yaml
-from conftest import SMALL
-from test_config import merged
+from conftest import SMALL, merged
 
 from memaudit.cli import doctor, machine, main, measure
 from memaudit.errors import AuditError

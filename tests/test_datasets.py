@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from image_files import write_folder
 from PIL import Image
 
 from memaudit.data.image_folder import read_image_folder
@@ -88,19 +89,6 @@ def test_mislabelled_examples_look_like_another_class(generated):
         assert generated.train_labels[nearest] != generated.train_labels[example]
 
 
-def write_folder(root, sizes=((8, 8),), classes=("ant", "bee"), formats=("png",), each=3):
-    rng = np.random.default_rng(0)
-    count = 0
-    for side in ("train", "test"):
-        for name in classes:
-            (root / side / name).mkdir(parents=True)
-            for number in range(each):
-                size, suffix = sizes[count % len(sizes)], formats[count % len(formats)]
-                pixels = rng.integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(root / side / name / f"{number}.{suffix}")
-                count += 1
-
-
 def test_a_folder_is_read_in_sorted_order(tmp_path):
     write_folder(tmp_path, each=12)
     (tmp_path / "train" / ".DS_Store").write_text("not a class")
@@ -118,8 +106,12 @@ def test_a_folder_is_read_in_sorted_order(tmp_path):
 
 
 def test_any_format_and_size_is_scaled_to_one(tmp_path):
+    shapes = [(10, 20, 3), (30, 9, 3), (12, 12, 3)]
     write_folder(
-        tmp_path, ((20, 10), (9, 30), (12, 12)), formats=("png", "jpg", "bmp", "gif", "webp")
+        tmp_path,
+        each=3,
+        image=lambda number: np.full(shapes[number % 3], 90, np.uint8),
+        formats=("png", "jpg", "bmp", "gif", "webp"),
     )
     data = read_image_folder(tmp_path, image_size=12)
     assert data.train_images.shape == (6, 12, 12, 3)
@@ -127,18 +119,18 @@ def test_any_format_and_size_is_scaled_to_one(tmp_path):
 
 def test_16_bit_images_are_reduced_and_32_bit_images_refused(tmp_path):
     write_folder(tmp_path)
-    Image.fromarray(np.full((8, 8), 30000, np.uint16)).save(tmp_path / "train/ant/0.png")
+    Image.fromarray(np.full((16, 24), 30000, np.uint16)).save(tmp_path / "train/ant/0.png")
     assert (read_image_folder(tmp_path).train_images[0] == 30000 >> 8).all()
     (tmp_path / "train/ant/0.png").unlink()
-    Image.fromarray(np.full((8, 8), 0.5, np.float32)).save(tmp_path / "train/ant/0.tif")
+    Image.fromarray(np.full((16, 24), 0.5, np.float32)).save(tmp_path / "train/ant/0.tif")
     with pytest.raises(AuditError, match=r"0\.tif: 32-bit pixels"):
         read_image_folder(tmp_path)
 
 
 def test_grey_and_transparent_images_become_rgb(tmp_path):
     write_folder(tmp_path)
-    Image.fromarray(np.full((8, 8), 90, np.uint8)).save(tmp_path / "train/ant/0.png")
-    Image.new("RGBA", (8, 8), (10, 20, 30, 255)).save(tmp_path / "train/ant/1.png")
+    Image.fromarray(np.full((16, 24), 90, np.uint8)).save(tmp_path / "train/ant/0.png")
+    Image.new("RGBA", (24, 16), (10, 20, 30, 255)).save(tmp_path / "train/ant/1.png")
     data = read_image_folder(tmp_path)
     assert (data.train_images[0] == 90).all()
     assert (data.train_images[1] == [10, 20, 30]).all()
@@ -148,7 +140,7 @@ def test_grey_and_transparent_images_become_rgb(tmp_path):
     ("break_it", "message"),
     [
         (lambda root: (root / "test").rename(root / "val"), r"test: directory not found"),
-        (lambda root: (root / "train/cat").mkdir(), r"class 'cat' has no images"),
+        (lambda root: (root / "train/cat").mkdir(), r"train/cat: class 'cat' has no images"),
         (
             lambda root: (root / "train/bee").rename(root / "train/cat"),
             r"class 'cat' is in train/ but not in test/",
@@ -183,12 +175,12 @@ def test_grey_and_transparent_images_become_rgb(tmp_path):
         (lambda root: (root / "train/bee/2.png").write_bytes(b""), r"bee/2\.png: an empty file"),
         (
             lambda root: Image.new("RGB", (9, 8)).save(root / "test/ant/0.png"),
-            r"test/ant/0\.png: 9 x 8 pixels, but .*train/ant/0\.png has 8 x 8",
+            r"test/ant/0\.png: 9 x 8 pixels, but .*train/ant/0\.png has 24 x 16",
         ),
     ],
 )
 def test_errors_name_the_problem_in_a_folder(tmp_path, break_it, message):
-    write_folder(tmp_path)
+    write_folder(tmp_path, each=3)
     break_it(tmp_path)
     with pytest.raises(AuditError, match=message):
         read_image_folder(tmp_path)

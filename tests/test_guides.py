@@ -20,7 +20,7 @@ ELSEWHERE = {
     "memaudit init pathmnist.npz": "tests/test_arrays.py, with arrays of that form",
     "export": "another instruction set; tests/test_training.py compares the bits",
 }
-REPORT = "tests/test_workflow.py: needs a finished study"
+REPORT = "tests/test_workflow_results.py: needs a finished study"
 SHORT = {"init", "plan", "duplicates", "--unlock"}  # these are run as they are
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from faults import IMAGES, RECIPE, SHARD, shard
-from faults import mask as subset
+from study_files import IMAGES, RECIPE, SHARD, shard
+from study_files import mask as subset
 
 from memaudit import store, tables
 from memaudit.cli.scores import _read

@@ -5,7 +5,7 @@ import hashlib
 import json
 
 import pytest
-from faults import IMAGES, RECIPE, SHARD, merge, shard
+from study_files import IMAGES, RECIPE, SHARD, merge, shard
 from test_training import RECIPE as SMALL
 
 from memaudit.errors import AuditError
@@ -73,7 +73,7 @@ def rewritten(tmp_path, monkeypatch, change):
     text = model_identity(RECIPE, seed=0, dataset=IMAGES.digest(), subset_fraction=0.7)
     changed = json.loads(text)
     change(changed)
-    monkeypatch.setattr("faults.model_identity", lambda *_, **__: json.dumps(changed))
+    monkeypatch.setattr("study_files.model_identity", lambda *_, **__: json.dumps(changed))
     shard()
     with pytest.raises(AuditError) as caught:
         merge()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_datasets import write_folder
+from image_files import write_folder
 
 from memaudit import store
 from memaudit.cli import main

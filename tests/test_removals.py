@@ -109,6 +109,7 @@ def test_training_masks(rng):
     [
         ("1\n2\nx\n", "line 3: 'x' is not a training example"),
         ("1\n-2\n", "line 2: '-2'"),
+        ("1\n2.5\n", "line 2: '2.5' is not a training example"),
         ("4\n5\n4\n", "line 3: example 4 is listed twice"),
         ("1\n10\n", "example 10 is out of range; training examples are numbered from 0 to 9"),
         ("".join(f"{i}\n" for i in range(10)), "lists 10 examples of 10 training examples"),

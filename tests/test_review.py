@@ -1,86 +1,30 @@
 """Tests of the review page: what is written."""
 
-import json
-import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
+from review_pages import GROUPS, PAIRS, content, write
 
 from memaudit import store
 from memaudit.buckets.subpopulations import Member
 from memaudit.errors import AuditError
 from memaudit.review import (
     Candidate,
-    Group,
     as_groups,
     by_gain,
     read_candidates,
     read_scores,
     with_selected,
-    write_page,
 )
 from memaudit.tables import read_rows
 
-# In the order in which the page shows them: those whose annotation changes most first.
-PAIRS = [
-    Candidate(9, 4, 0.58, "candidate", 0.5),
-    Candidate(10, 2, 0.7, "near", 0.75),
-    Candidate(2, 30, 0.81, "near", 0.9),
-    Candidate(5, 7, 1.0, "exact", 1.0),
-]
-GROUPS = [
-    Group(0, (3, 11, 12, 40), (5, 8, 10), (7, 7, None, 9), (0.9, 0.9, 0.1, 0.4)),
-    Group(1, (20, 21), (9,), (8, 8), (0.7, 0.7)),
-]
-INFLUENCE = {(9, 4): 0.25, (3, 5): 0.5, (11, 5): 0.3, (12, 8): 0.2, (40, 10): 0.75, (20, 9): 0.4}
-MEMORIZATION = {9: 0.875, 3: 0.5, 10: float("nan")}
 
-
-def noise(small_dataset):
-    """Noise, so that no image looks like another; classes by turns."""
-    rng = np.random.default_rng(1)
-    train, test = (rng.integers(0, 256, (n, 8, 8, 3), dtype=np.uint8) for n in (50, 31))
-    return replace(
-        small_dataset,
-        class_names=["cat", "dog", "</script>"],
-        train_images=train,
-        train_labels=np.arange(50) % 3,
-        test_images=test,
-        test_labels=np.arange(31) % 3,
-    )
-
-
-@pytest.fixture(scope="module")
-def dataset(small_dataset):
-    return noise(small_dataset)
-
-
-def write(path, dataset, study="a study", pairs=PAIRS, groups=GROUPS, **options):
-    write_page(
-        path,
-        study,
-        dataset,
-        pairs,
-        groups,
-        memorization=MEMORIZATION,
-        influence=INFLUENCE,
-        **{"selected": [9, 3]} | options,
-    )
-    return path
-
-
-def content(path):
-    """What the page holds, as its script reads it."""
-    text = path.read_text()
-    return json.loads(re.search(r'id="content">(.*?)</script>', text, re.DOTALL).group(1))
-
-
-def test_sheets_hold_every_image(dataset, tmp_path):
+def test_sheets_hold_every_image(noise_dataset, tmp_path):
     many = [Candidate(k % 50, k % 31, 0.5, "candidate", 0.5) for k in range(1550)]
-    big = replace(dataset, train_images=dataset.train_images.repeat(8, 1).repeat(8, 2))
-    big = replace(big, test_images=dataset.test_images.repeat(8, 1).repeat(8, 2))
+    big = replace(noise_dataset, train_images=noise_dataset.train_images.repeat(8, 1).repeat(8, 2))
+    big = replace(big, test_images=noise_dataset.test_images.repeat(8, 1).repeat(8, 2))
     found = content(write(tmp_path / "index.html", big, pairs=many))
     sheets = found["sheets"]
     assert len(sheets["files"]) == 2  # of 64 images of 64 x 64 pixels each
@@ -94,45 +38,45 @@ def test_sheets_hold_every_image(dataset, tmp_path):
             assert (shown == getattr(big, f"{side}_images")[int(index)]).all()
 
 
-def test_large_images_are_scaled_down(dataset, tmp_path):
-    big = replace(dataset, train_images=np.full((50, 600, 300, 3), 90, np.uint8))
+def test_large_images_are_scaled_down(noise_dataset, tmp_path):
+    big = replace(noise_dataset, train_images=np.full((50, 600, 300, 3), 90, np.uint8))
     big = replace(big, test_images=np.full((31, 600, 300, 3), 200, np.uint8))
     sheets = content(write(tmp_path / "index.html", big))["sheets"]
     assert (sheets["width"], sheets["height"]) == (128, 256)
     assert all(file.endswith(".jpg") for file in sheets["files"])
 
 
-def test_a_rebuilt_page_leaves_no_sheets_behind(dataset, tmp_path):
+def test_a_rebuilt_page_leaves_no_sheets_behind(noise_dataset, tmp_path):
     page = tmp_path / "index.html"
-    first = content(write(page, dataset))["sheets"]["files"]
+    first = content(write(page, noise_dataset))["sheets"]["files"]
     (tmp_path / "images" / "mine.png").write_bytes(b"")
-    second = content(write(page, dataset, pairs=PAIRS[:1]))["sheets"]["files"]
+    second = content(write(page, noise_dataset, pairs=PAIRS[:1]))["sheets"]["files"]
     left = {path.name for path in (tmp_path / "images").iterdir()}
     assert left == {*second, "mine.png"} and not set(first) & set(second)
 
 
-def test_examples_of_another_dataset_are_refused(dataset, tmp_path):
-    page = write(tmp_path / "index.html", dataset)
+def test_examples_of_another_dataset_are_refused(noise_dataset, tmp_path):
+    page = write(tmp_path / "index.html", noise_dataset)
     before = page.read_text()
     with pytest.raises(
         AuditError, match="name test example 31, but the dataset has examples 0 to 30"
     ):
-        write(page, dataset, pairs=[Candidate(0, 31, 0.5, "near", 0.9)])
+        write(page, noise_dataset, pairs=[Candidate(0, 31, 0.5, "near", 0.9)])
     assert page.read_text() == before
 
 
-def test_the_digest_covers_items_and_images(dataset, tmp_path):
+def test_the_digest_covers_items_and_images(noise_dataset, tmp_path):
     def digest(*arguments, **options):
         return content(write(tmp_path / "index.html", *arguments, **options))["digest"]
 
-    known = digest(dataset)
+    known = digest(noise_dataset)
     rescored = [replace(pair, score=pair.score / 2) for pair in PAIRS]
-    assert digest(dataset, pairs=rescored) == known
+    assert digest(noise_dataset, pairs=rescored) == known
     others = [
-        digest(dataset, study="another"),
-        digest(dataset, pairs=PAIRS[1:]),
-        digest(dataset, groups=GROUPS[1:]),
-        digest(replace(dataset, train_images=255 - dataset.train_images)),
+        digest(noise_dataset, study="another"),
+        digest(noise_dataset, pairs=PAIRS[1:]),
+        digest(noise_dataset, groups=GROUPS[1:]),
+        digest(replace(noise_dataset, train_images=255 - noise_dataset.train_images)),
     ]
     assert len({known, *others}) == 5
 

@@ -2,11 +2,10 @@
 
 import copy
 
-import faults
 import numpy as np
 import pytest
-from conftest import ROOT, SMALL
-from test_config import merged
+from conftest import ROOT, SMALL, merged
+from study_files import IMAGES, shard
 
 from memaudit import Scores, store
 from memaudit.data.dataset import save
@@ -165,10 +164,10 @@ def test_only_models_of_the_present_recipe_are_measured(config, tmp_path, monkey
     """Their seconds are 1 each; subset models are trained on 0.7 of the examples."""
     monkeypatch.chdir(tmp_path)
     study = Study(config)
-    store.write_text(study.digest, f"{faults.IMAGES.digest()}\n")
-    everything = np.ones(faults.IMAGES.n_train, bool)
+    store.write_text(study.digest, f"{IMAGES.digest()}\n")
+    everything = np.ones(IMAGES.n_train, bool)
     folder = f"{study.results}/models/original"
-    faults.shard(f"{folder}/none/000000-000001.h5", removal="none", mask=lambda trial: everything)
+    shard(f"{folder}/none/000000-000001.h5", removal="none", mask=lambda trial: everything)
 
     def cost(study, removal):
         return model_times.seconds_per_model(study, "cpu", ("original", removal))
@@ -179,7 +178,7 @@ def test_only_models_of_the_present_recipe_are_measured(config, tmp_path, monkey
         changed = Study(merged(copy.deepcopy(config), {"recipes": {"original": change}}))
         assert {cost(changed, removal)[1] for removal in ("none", "subset")} == {"stated rate"}
     (tmp_path / folder / "none/000000-000001.h5").unlink()
-    faults.shard(f"{folder}/subset/000000-000001.h5")
+    shard(f"{folder}/subset/000000-000001.h5")
     assert cost(study, "subset") == (1.0, "measured")
     assert cost(study, "none") == (pytest.approx(1 / 0.7), "measured")
 
@@ -198,16 +197,16 @@ def test_the_plan_names_removals_without_examples(config, tmp_path, monkeypatch)
 def test_the_plan_counts_models_without_margins(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     study = Study(config)
-    save(faults.IMAGES, study.dataset)
-    store.write_text(study.digest, f"{faults.IMAGES.digest()}\n")
-    shard = f"{study.results}/models/original/subset/000000-000029.h5"
-    faults.shard(shard, trials=range(30))
+    save(IMAGES, study.dataset)
+    store.write_text(study.digest, f"{IMAGES.digest()}\n")
+    path = f"{study.results}/models/original/subset/000000-000029.h5"
+    shard(path, trials=range(30))
     text = plan.render_cost(study, plan.Machine("cpu", 1))
     assert "30 subset models were trained without keeping margins: they will be trained" in text
-    assert trained.untrained(study, shard) == 30
+    assert trained.untrained(study, path) == 30
     config["memorization"]["store_margins"] = False
     assert "margins" not in plan.render_cost(Study(config), plan.Machine("cpu", 1))
-    assert trained.untrained(Study(config), shard) == 0
+    assert trained.untrained(Study(config), path) == 0
 
 
 def test_the_plan_says_how_many_models_margins_need_once_there_are_scores(

@@ -57,7 +57,7 @@ PHRASES = {
 ALLOWED = {
     (r"""[`"']converged[`"']""", "CHANGELOG.md"),
     (r"""[`"']converged[`"']""", "src/memaudit/study/checks.py"),
-    (r"""[`"']converged[`"']""", "tests/test_config.py"),
+    (r"""[`"']converged[`"']""", "tests/test_invalid_configurations.py"),
     (r"\bdrop_vs_random\b", "CHANGELOG.md"),
     (r"\d\.\d+ points\b", "src/memaudit/figures/drawing.py"),  # sizes of type
 }
