@@ -46,6 +46,31 @@ def test_tables_agree_with_the_library(arrays, tmp_path, capsys):
     assert "40 models, 6 training examples" in capsys.readouterr().out
 
 
+def test_other_results_are_replaced_only_with_force(arrays, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["scores", str(tmp_path / "arrays.npz"), "-o", str(out)]
+
+    def contents():
+        return {path.name: path.read_bytes() for path in out.iterdir()}
+
+    np.savez(tmp_path / "arrays.npz", **arrays)
+    assert main([*command, "--hdf5"]) == 0
+    first = contents()
+    assert set(first) == {"memorization.csv", "selected_pairs.csv", "scores.h5"}
+    assert main([*command, "--hdf5"]) == 0, "the same results"
+    assert main([*command, "--influence=-1", "--z=0"]) == 1
+    problem = "file exists and holds other results; use --force to overwrite it"
+    assert f"{out / 'selected_pairs.csv'}: {problem}" in capsys.readouterr().err
+    np.savez(tmp_path / "arrays.npz", **arrays | {"train_correct": ~arrays["mask"]})
+    assert main([*command, "--hdf5"]) == 1
+    assert f"{out / 'memorization.csv'}: {problem}" in capsys.readouterr().err
+    assert contents() == first
+    assert main([*command, "--force"]) == 0
+    assert "scores.h5 in the output folder is of an earlier run" in capsys.readouterr().out
+    assert main([*command, "--hdf5", "--force"]) == 0
+    assert not first.items() & contents().items()
+
+
 def test_examples_without_a_score_are_counted(arrays, tmp_path, capsys):
     mask = arrays["mask"].copy()
     mask[:, 0] = True
@@ -75,20 +100,20 @@ def test_margins_are_scored_where_the_file_has_them(arrays, rng, tmp_path, capsy
         for side, correct in (("train", arrays["mask"]), ("test", arrays["test_correct"]))
     }
     np.savez(tmp_path / "arrays.npz", **arrays, **margins)
-    command = ["scores", str(tmp_path / "arrays.npz"), "-o", str(tmp_path / "out"), "--hdf5"]
+    command = ["scores", str(tmp_path / "arrays.npz"), "--hdf5", "-o"]
     names = ("mask", "train_labels", "test_labels")
     found = {}
     for options, score in (([], "margins"), (["--estimator", "difference"], "difference")):
-        assert main([*command, *options]) == 0
+        assert main([*command, str(tmp_path / score), *options]) == 0
         assert f"estimator {score}" in capsys.readouterr().out
-        found[score] = Scores.from_file(tmp_path / "out" / "scores.h5")
+        found[score] = Scores.from_file(tmp_path / score / "scores.h5")
     expected = Scores.from_margins(**margins, **{name: arrays[name] for name in names})
     plain = Scores.from_arrays(**arrays)
     for score, one in (("margins", expected), ("difference", plain)):
         assert found[score].memorization.value == pytest.approx(one.memorization.value, abs=1e-6)
     margins["test_margin"][3, 1] = np.nan
     np.savez(tmp_path / "arrays.npz", **arrays, **margins)
-    assert main(command) == 1
+    assert main([*command, str(tmp_path / "margins")]) == 1
     assert "test_margin (float64 (40, 3)) must be floats" in capsys.readouterr().err
 
 

@@ -1,13 +1,21 @@
 """`memaudit scores`: memorization, influence and selected pairs from arrays."""
 
 import argparse
+import filecmp
+import shutil
+import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memaudit.cli.outputs import refuse_inputs
 from memaudit.errors import AuditError
+
+if TYPE_CHECKING:
+    from memaudit import Scores
+    from memaudit.scores.selection import Pair
+    from memaudit.tables import Rows
 
 ARRAYS = {
     "mask": "bool (models, n_train): the model was trained on the example",
@@ -50,7 +58,7 @@ writes to the output folder:
 def main(arguments: list[str]) -> None:
     """Run the subcommand."""
     options = _parser().parse_args(arguments)
-    from memaudit import Scores, store, tables
+    from memaudit import Scores, store
 
     names = ["memorization.csv", "selected_pairs.csv", *(["scores.h5"] if options.hdf5 else [])]
     outputs = [options.output / name for name in names]
@@ -63,18 +71,7 @@ def main(arguments: list[str]) -> None:
     except ValueError as error:
         raise AuditError(f"{options.arrays}: {error}") from None
     pairs = scores.select(options.memorization, options.influence, options.z)
-    values = scores.memorization
-    columns = ("example", "class", "memorization", "memorization_se", "n_in", "n_out")
-    rows = zip(
-        range(len(scores.train_labels)),
-        scores.train_labels,
-        *(values.value, values.se, values.n_in, values.n_out),
-        strict=True,
-    )
-    tables.write(outputs[0], columns, rows, ".6g")
-    tables.write_rows(outputs[1], pairs.kind, pairs)
-    if options.hdf5:
-        scores.write(outputs[2])
+    _write(scores, pairs, outputs, force=options.force)
     examples, tests = {pair.train for pair in pairs}, {pair.test for pair in pairs}
     print(
         f"{len(arrays['mask']):,} models, {len(scores.train_labels):,} training examples, "
@@ -89,12 +86,48 @@ def main(arguments: list[str]) -> None:
         print(
             f"{len(examples):,} selected in {len(pairs):,} pairs with {len(tests):,} test examples"
         )
-    if unknown := sum(value != value for value in values.value):
+    if unknown := sum(value != value for value in scores.memorization.value):
         print(
             f"warning: {unknown:,} examples have no score: too few models were trained with them, "
             f"or without them ({LEAST[estimator]} needed of each)"
         )
+    if not options.hdf5 and (options.output / "scores.h5").exists():
+        print("note: scores.h5 in the output folder is of an earlier run; --hdf5 rewrites it")
     print(f"written to {options.output}/")
+
+
+def _write(scores: "Scores", pairs: "Rows[Pair]", outputs: Sequence[Path], *, force: bool) -> None:
+    """Write the outputs, or without `force` raise AuditError if one exists with other content.
+
+    They are written to a folder beside and compared there, so that either all are replaced or none.
+    """
+    from memaudit import store, tables
+
+    values = scores.memorization
+    columns = ("example", "class", "memorization", "memorization_se", "n_in", "n_out")
+    rows = zip(
+        range(len(scores.train_labels)),
+        scores.train_labels,
+        *(values.value, values.se, values.n_in, values.n_out),
+        strict=True,
+    )
+    folder = outputs[0].parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".scores-", dir=folder) as temporary:
+        written = [Path(temporary, output.name) for output in outputs]
+        tables.write(written[0], columns, rows, ".6g")
+        tables.write_rows(written[1], pairs.kind, pairs)
+        for path in written[2:]:
+            scores.write(path)
+        for path, output in zip(written, outputs, strict=True):
+            if output.exists() and not force and not filecmp.cmp(path, output, shallow=False):
+                raise AuditError(
+                    f"{output}: file exists and holds other results; use --force to overwrite it, "
+                    "or name another folder"
+                )
+        for path, output in zip(written, outputs, strict=True):
+            with store.atomic_write(output) as place:
+                shutil.copyfile(path, place)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -132,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
         help="by default margins, if the file has them",
     )
     add("--hdf5", action="store_true", help="also write scores.h5")
+    add("--force", action="store_true", help="overwrite existing files with other results")
     return parser
 
 
