@@ -209,6 +209,21 @@ def test_the_plan_counts_models_without_margins(config, tmp_path, monkeypatch):
     assert trained.untrained(Study(config), path) == 0
 
 
+def test_the_plan_foresees_that_the_images_may_be_others(config, tmp_path, monkeypatch):
+    """Which only reading them tells."""
+    monkeypatch.chdir(tmp_path)
+    study, machine = Study(config), plan.Machine("cpu", 1)
+    changed = Study(merged(copy.deepcopy(config), {"dataset": {"longtail": {"noise": 9}}}))
+    save(IMAGES, study.dataset, {"kind": "longtail", **study.image_settings})
+    assert not trained.reread(changed), "there are no models"
+    shard(f"{study.results}/models/original/subset/000000-000029.h5", trials=range(30))
+    assert "other settings" not in plan.render_cost(study, machine)
+    text = " ".join(plan.render_cost(changed, machine).split())
+    assert "data/small.h5 was written with other settings (dataset.longtail.noise)" in text
+    save(IMAGES, study.dataset)  # by an earlier version, which did not record them
+    assert not trained.reread(changed)
+
+
 def test_the_plan_says_how_many_models_margins_need_once_there_are_scores(
     config, tmp_path, monkeypatch, rng
 ):

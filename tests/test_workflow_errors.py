@@ -123,6 +123,7 @@ def test_models_of_other_images_are_not_replaced(study):
     models = 60 + 10 * 3
     text = failed(study)
     assert f"small/models: {models} finished models were trained on other images" in text
+    assert "small.h5 was written with other settings (dataset.longtail.noise)" in text
     assert {p: p.read_bytes() for p in before} == before
 
 

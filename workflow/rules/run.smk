@@ -51,8 +51,8 @@ def before_training():
 
 
 def warn_of_replaced(shards):
-    """Warn of finished models that would be replaced."""
-    if warning := trained.replaced(study, shards):
+    """Warn of images that would be read again, and of finished models that would be replaced."""
+    for warning in filter(None, (trained.reread(study), trained.replaced(study, shards))):
         logger.warning(warning)
 
 

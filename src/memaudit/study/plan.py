@@ -212,7 +212,7 @@ def render_cost(study: Study, machine: Machine) -> str:
         gpu_measured={p.basis for p in on_gpu} <= {"measured", TIMED},
         disk=shard_bytes(study, models, subset_models),
         empty=_empty_removals(study),
-        replaced=trained.replaced(study, study.shards_of(study.models)),
+        warnings=[trained.reread(study), trained.replaced(study, study.shards_of(study.models))],
         bare=trained.without_margins(study, _existing(study)),
         stated=sorted({p.basis for p in parts} - {"measured", TIMED}),
         rates=rates.FILE if TIMED in {p.basis for p in parts} else None,

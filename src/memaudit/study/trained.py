@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from memaudit import store
+from memaudit.data.dataset import read_settings
 from memaudit.errors import AuditError
 from memaudit.models.identity import model_identity, read_identity
 from memaudit.models.network_names import network_source
@@ -103,6 +104,28 @@ def replaced(study: Study, shards: Iterable[str | Path]) -> str:
         f"{models:,} finished models (shards in {study.results}/models: {files:,}) were trained "
         f"with other settings ({', '.join(sorted(differences))}) and will be replaced. To keep "
         "them, set results to another folder"
+    )
+
+
+def reread(study: Study) -> str:
+    """Return a warning that a run will read the images with other settings than before, or "".
+
+    Whether they are other images is known once they are read: `refuse_other_images`.
+    """
+    written = read_settings(study.dataset)
+    wanted = {"kind": study.config.dataset.kind, **study.image_settings}
+    names = [
+        f"dataset.{name}" if name == "kind" else f"dataset.{wanted['kind']}.{name}"
+        for name in wanted
+        if written and written.get(name) != wanted[name]
+    ]
+    models = Path(study.results) / "models"
+    if not names or not any(models.glob("*/*/*.h5")):
+        return ""
+    return (
+        f"{study.dataset} was written with other settings ({', '.join(names)}): the images will be "
+        f"read again, and if they are other images, the run stops, because {models} was trained on "
+        "those there are. To study both, set results and dataset.name to other names"
     )
 
 
