@@ -230,8 +230,10 @@ def test_a_mirror_is_checked_too(tmp_path, get):
 
 def test_a_file_supplied_by_the_user_is_checked(tmp_path, get, part):
     part.with_name("file.bin").write_bytes(b"half")
-    with pytest.raises(AuditError, match=r"file\.bin: not the published .*found 4\)\. Move it"):
+    with pytest.raises(AuditError, match=r"file\.bin: not the .*found 4\), .* Move it elsewhere"):
         get()
+    with pytest.raises(AuditError, match=r"file\.bin: not the published .*expected sha256"):
+        get(size=None)
 
 
 def test_without_a_checksum_nothing_is_downloaded(tmp_path, server, get):
