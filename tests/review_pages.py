@@ -3,7 +3,8 @@
 import json
 import re
 
-from memaudit.review import Candidate, Group, write_page
+from memaudit.review.items import Candidate, Group
+from memaudit.review.page import write_page
 
 # In the order in which the page shows them: those whose annotation changes most first.
 PAIRS = [

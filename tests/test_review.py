@@ -10,7 +10,7 @@ from review_pages import GROUPS, PAIRS, content, write
 from memaudit import store
 from memaudit.buckets.subpopulations import Member
 from memaudit.errors import AuditError
-from memaudit.review import (
+from memaudit.review.items import (
     Candidate,
     as_groups,
     by_gain,

@@ -6,7 +6,7 @@ import io
 from browser import EXPORTED, exported
 from review_pages import PAIRS
 
-from memaudit.review import Candidate
+from memaudit.review.items import Candidate
 
 
 def test_annotations_by_key_are_stored_and_exported(page):

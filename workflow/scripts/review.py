@@ -7,14 +7,14 @@ from memaudit.data.dataset import load
 from memaudit.duplicates.files import read_ranked
 from memaudit.published.annotation import judged_pairs, read_annotation, with_annotation
 from memaudit.published.cifair import judged_by_cifair, read_cifair, with_cifair
-from memaudit.review import (
+from memaudit.review.items import (
     as_groups,
     by_gain,
     read_candidates,
     read_scores,
     with_selected,
-    write_page,
 )
+from memaudit.review.page import write_page
 from memaudit.scores.selection import Pair
 from memaudit.study.jobs import job
 from memaudit.tables import read_rows
