@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,6 @@ STEPS = 1500  # of training, at least; between 20 and 60 epochs
 class Proposal:
     """Values for study.yaml; `seconds` is the estimate for one model on all examples."""
 
-    name: str
     kind: str
     path: str
     is_gray: bool
@@ -50,10 +49,11 @@ class Proposal:
     weight_decay: float
     crop_padding: int
     precision: str
-    models: int
-    trials: int
-    max_hours: int
     seconds: float
+    name: str = ""
+    models: int = 0
+    trials: int = 0
+    max_hours: int = 0
 
     @property
     def largest_se(self) -> float:
@@ -69,37 +69,36 @@ def propose(found: Survey, machine: Machine, hours: float, name: str | None = No
     small study fits, fewer images per class are used.
     """
     budget = 3600 * hours * machine.workers * PLANNED[machine.kind]
+
+    def fits(option: Proposal, size: tuple[int, int]) -> bool:
+        models, trials = size
+        return option.seconds * (SUBSET_FRACTION * models + ARMS * trials) <= budget
+
     options = list(_options(found, machine))
-    for per_class in dict.fromkeys(option.per_class for option in options):
-        for enough in (ENOUGH, SIZES[-1]):
-            for option in options:
-                fits = option.seconds * _weight(*enough) <= budget
-                if option.per_class == per_class and fits:
-                    return _sized(option, machine, budget, hours, name)
-    return _sized(options[-1], machine, budget, hours, name)
+    fitting = (
+        option
+        for per_class in dict.fromkeys(option.per_class for option in options)
+        for enough in (ENOUGH, SIZES[-1])
+        for option in options
+        if option.per_class == per_class and fits(option, enough)
+    )
+    option = next(fitting, options[-1])
+    models, trials = next((size for size in SIZES if fits(option, size)), SIZES[-1])
+    return replace(
+        option,
+        name=name or free_name(found.root),
+        models=models,
+        trials=trials,
+        max_hours=math.ceil(max(2 * hours, 1)),
+    )
 
 
-@dataclass(frozen=True)
-class _Option:
-    """A network, an image size and a cap on the images per class, and what one model takes."""
-
-    found: Survey
-    network: str
-    image_size: int
-    per_class: int | None
-    examples: int
-    epochs: int
-    batch_size: int
-    seconds: float
-
-
-def _options(found: Survey, machine: Machine) -> Iterator[_Option]:
+def _options(found: Survey, machine: Machine) -> Iterator[Proposal]:
     """What can be trained, best first; the last ones use only a part of the images."""
-    largest = max(found.counts["train"].values())
+    counts = found.counts["train"].values()
     for per_class in (None, 2000, 1000, 500, 200, 100, 50, 20):
-        if per_class and per_class >= largest:
+        if per_class and per_class >= max(counts):
             continue
-        counts = found.counts["train"].values()
         examples = sum(min(count, per_class or count) for count in counts)
         batch = min(256, max(16, 2 ** int(math.log2(max(1, examples / 16)))))
         batch = min(batch, max(2, int(SUBSET_FRACTION * examples)))
@@ -113,8 +112,21 @@ def _options(found: Survey, machine: Machine) -> Iterator[_Option]:
                     steps=epochs * max(1, examples // batch),
                     precision=PRECISION[machine.kind],
                 )
-                seconds = stated_seconds(machine.kind, training)
-                yield _Option(found, network, size, per_class, examples, epochs, batch, seconds)
+                yield Proposal(
+                    kind=found.kind,
+                    path=str(found.root),
+                    is_gray=found.is_gray,
+                    image_size=size,
+                    per_class=per_class,
+                    network=network,
+                    epochs=epochs,
+                    batch_size=batch,
+                    learning_rate=round(min(0.4, 0.3 * math.sqrt(batch / 64)), 2),
+                    weight_decay=0.005 if network == "tiny" else 0.0005,
+                    crop_padding=max(1, size // 8),
+                    precision=training.precision,
+                    seconds=stated_seconds(machine.kind, training),
+                )
 
 
 def _image_sizes(found: Survey, machine: Machine) -> list[int]:
@@ -125,37 +137,6 @@ def _image_sizes(found: Survey, machine: Machine) -> list[int]:
     sides = sorted(min(size) for size, count in found.sizes.items() for _ in range(count))
     side = sides[len(sides) // 20]  # a few small images may be enlarged
     return [n for n in IMAGE_SIZES[machine.kind] if n <= side] or [max(16, side // 8 * 8)]
-
-
-def _weight(models: int, trials: int) -> float:
-    """Models on all examples to which a study amounts."""
-    return SUBSET_FRACTION * models + ARMS * trials
-
-
-def _sized(
-    option: _Option, machine: Machine, budget: float, hours: float, name: str | None
-) -> Proposal:
-    fitting = (size for size in SIZES if option.seconds * _weight(*size) <= budget)
-    models, trials = next(fitting, SIZES[-1])
-    return Proposal(
-        name=name or free_name(option.found.root),
-        kind=option.found.kind,
-        path=str(option.found.root),
-        is_gray=option.found.is_gray,
-        image_size=option.image_size,
-        per_class=option.per_class,
-        network=option.network,
-        epochs=option.epochs,
-        batch_size=option.batch_size,
-        learning_rate=round(min(0.4, 0.3 * math.sqrt(option.batch_size / 64)), 2),
-        weight_decay=0.005 if option.network == "tiny" else 0.0005,
-        crop_padding=max(1, option.image_size // 8),
-        precision=PRECISION[machine.kind],
-        models=models,
-        trials=trials,
-        max_hours=math.ceil(max(2 * hours, 1)),
-        seconds=option.seconds,
-    )
 
 
 def free_name(images: Path) -> str:
