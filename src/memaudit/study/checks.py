@@ -39,7 +39,7 @@ def read_config(given: Mapping[str, Any]) -> Config:
     try:
         if not problems:
             config = Config.model_validate(dict(given))
-            problems = list(_problems(config))
+            problems = _problems(config)
     except ValidationError as error:
         problems = explain_all(error.errors(), Config.model_json_schema())
     if problems:
@@ -96,24 +96,18 @@ def _duplicate_keys(
             yield from _duplicate_keys(value, (*path, name))
 
 
-def _problems(config: Config) -> Iterator[str]:
-    """Problems between keys, and with the files that keys name."""
-    found = False
-    for problems in (
-        _results_problems(config.results),
-        _recipe_problems(config),
-        _memorization_problems(config),
-        _duplicates_problems(config.duplicates),
-        _dataset_problems(config.dataset),
-        _source_problems(config),
-        _external_problems(config),
-    ):
-        for problem in problems:
-            found = True
-            yield problem
-    if not found:
-        yield from _decisions_problems(config.review.decisions)
-        yield from _size_problems(config)
+def _problems(config: Config) -> list[str]:
+    """Problems between keys, then those with the files that keys name."""
+    between = [
+        *_results_problems(config.results),
+        *_recipe_problems(config),
+        *_memorization_problems(config),
+        *_duplicates_problems(config.duplicates),
+        *_dataset_problems(config.dataset),
+        *_source_problems(config),
+        *_external_problems(config),
+    ]
+    return between or [*_decisions_problems(config.review.decisions), *_size_problems(config)]
 
 
 def _results_problems(results: str) -> Iterator[str]:
