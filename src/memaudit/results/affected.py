@@ -23,6 +23,7 @@ from memaudit.results.statistics import (
     Floats,
     accuracy_drop,
     normal_quantile,
+    with_bounds,
 )
 from memaudit.scores.estimate import standard_error
 from memaudit.scores.selection import Pair
@@ -328,12 +329,8 @@ def _summary(
         drop=whole.value,
         low=whole.low,
         high=whole.high,
-        drop_influenced=carried.value,
-        drop_influenced_low=carried.low,
-        drop_influenced_high=carried.high,
-        drop_rest=rest.value,
-        drop_rest_low=rest.low,
-        drop_rest_high=rest.high,
+        **with_bounds("drop_influenced", carried),
+        **with_bounds("drop_rest", rest),
         share_influenced=carried.value / whole.value if is_drop else np.nan,
         examples_for_80_percent=int(enough[0]) + 1 if is_drop and len(enough) else None,
         predicted=predicted,

@@ -100,15 +100,24 @@ def judge(
     texts: dict[str, dict[str, str]] = yaml.safe_load(file.read_text(encoding="utf-8"))
     tested = [n for n, text in texts.items() if known(tests[n].p) and text["source"] != OURS]
     adjusted = dict(zip(tested, statistics.holm([tests[name].p for name in tested]), strict=True))
-    return [
-        _judged(
-            {key: part.format(**numbers, margin=margin) for key, part in text.items()},
-            tests[name],
-            float(adjusted.get(name, tests[name].p)),
-            margin,
+    claims = []
+    for name, text in texts.items():
+        test, found = tests[name], tests[name].found
+        p = float(adjusted.get(name, test.p))
+        verdict, reason = _verdict(test, p, margin)
+        words = {key: part.format(**numbers, margin=margin) for key, part in text.items()}
+        claims.append(
+            Claim(
+                **words,
+                value=found.value,
+                low=found.low,
+                high=found.high,
+                p_holm=p,
+                verdict=verdict,
+                reason=reason,
+            )
         )
-        for name, text in texts.items()
-    ]
+    return claims
 
 
 def _of_accuracies(contrasts: Contrasts) -> dict[str, _Test]:
@@ -183,23 +192,6 @@ def _duplicates(
     if any(leak.decided_by != "rule" and leak.train in selected for leak in leaks):
         missing += "; biased upwards where only pairs of selected examples were annotated"
     return _Test(found=found, null=1.0, missing=missing)
-
-
-def _judged(text: dict[str, str], test: _Test, p: float, margin: float) -> Claim:
-    """Return a claim with its verdict, by its adjusted p value; `text` as in claims.yaml."""
-    verdict, reason = _verdict(test, p, margin)
-    return Claim(
-        claim=text["claim"],
-        source=text["source"],
-        published=text["published"],
-        measure=text["measure"],
-        value=test.found.value,
-        low=test.found.low,
-        high=test.found.high,
-        p_holm=p,
-        verdict=verdict,
-        reason=reason,
-    )
 
 
 def _verdict(test: _Test, p: float, margin: float) -> tuple[str, str]:

@@ -225,6 +225,11 @@ def mean_interval(values: Floats) -> tuple[float, float]:
     return around(float(values.mean()), float(np.sqrt(values.var(ddof=1) / n)), n - 1)
 
 
+def with_bounds(name: str, found: Estimate) -> dict[str, float]:
+    """Return the columns `name`, `name`_low and `name`_high of a table."""
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+
+
 def correlation(first: Floats, second: Floats) -> float:
     """Return the correlation of two arms' accuracies (models,) over the same trials.
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -229,14 +230,10 @@ def _comparison(contrasts: Contrasts, recipe: str, removal: str) -> Comparison:
         n_models_reduced=len(reduced.trials),
         acc_full=float(full.accuracy.mean()),
         acc_reduced=float(reduced.accuracy.mean()),
-        drop=fixed.value,
-        drop_low=fixed.low,
-        drop_high=fixed.high,
+        **statistics.with_bounds("drop", fixed),
         drop_sampling_low=sampled.low,
         drop_sampling_high=sampled.high,
-        excess_drop=excess.value,
-        excess_drop_low=excess.low,
-        excess_drop_high=excess.high,
+        **statistics.with_bounds("excess_drop", excess),
         p_excess=statistics.no_effect(excess) if n_removed else np.nan,
         verdict="",
         p_drop=statistics.no_effect(sampled) if n_removed and not is_control else np.nan,
@@ -270,23 +267,18 @@ def table_rows(
         name: Contrasts({key: arm.on(images) for key, arm in arms.items()}, removed, settings)
         for name, images in subsets.items()
     }
+    paper = PUBLISHED if settings.published else {}
     table = []
     for row in comparisons(Contrasts(arms, removed, settings), rows):
-        leak_free, held_out = (
-            on[name].drop(row.recipe, row.removal) if name in on else Estimate(np.nan)
-            for name in ("leak_free", "held_out")
-        )
-        paper = PUBLISHED if settings.published else {}
+        on_subsets: dict[str, Any] = {}
+        for name in ("leak_free", "held_out"):
+            drop = on[name].drop(row.recipe, row.removal) if name in on else Estimate(np.nan)
+            on_subsets |= statistics.with_bounds(f"drop_{name}", drop)
         _, published_drop, published_sd = paper.get((row.recipe, row.removal), ("", np.nan, np.nan))
         table.append(
             Table2Row(
                 **vars(row),
-                drop_leak_free=leak_free.value,
-                drop_leak_free_low=leak_free.low,
-                drop_leak_free_high=leak_free.high,
-                drop_held_out=held_out.value,
-                drop_held_out_low=held_out.low,
-                drop_held_out_high=held_out.high,
+                **on_subsets,
                 published_drop=published_drop,
                 published_sd=published_sd,
             )
