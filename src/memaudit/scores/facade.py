@@ -291,24 +291,15 @@ class Scores:
         value, se = self.memorization.value, self.memorization.se
         for block in self.influence:
             strong = is_strong(block, value, memorization, influence, z)
-            evidence = block.evidence
             found, examples = found + int(strong.sum()), examples + int(strong.any(axis=1).sum())
             if found > MOST_PAIRS:
                 continue  # only count the rest, for the message
-            for i, j in np.argwhere(strong):
-                train = int(block.train_index[i])
-                pairs.append(
-                    Pair(
-                        train,
-                        int(block.test_index[j]),
-                        block.label,
-                        float(value[train]),
-                        float(se[train]),
-                        float(block.influence[i, j]),
-                        float(block.influence_se[i, j]),
-                        float(evidence[i, j]),
-                    )
-                )
+            rows, columns = np.nonzero(strong)
+            train, test = block.train_index[rows], block.test_index[columns]
+            label = np.full(len(train), block.label)
+            measured = (x[strong] for x in (block.influence, block.influence_se, block.evidence))
+            fields = (train, test, label, value[train], se[train], *measured)
+            pairs += map(Pair, *(field.tolist() for field in fields))
         if found > MOST_PAIRS:
             raise AuditError(
                 f"selection.memorization = {memorization}, selection.influence = {influence}, "
