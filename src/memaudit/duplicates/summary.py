@@ -9,6 +9,7 @@ from scipy.sparse.csgraph import connected_components
 from memaudit.data.image_folder import Side
 from memaudit.duplicates.finder import Pairs
 from memaudit.names import printable
+from memaudit.templates import count
 
 TOO_OFTEN = 0.002  # share of random pairs that reach the threshold, for a warning
 _FEWEST, _HIGHEST = 5, 0.97  # of these pairs; threshold that is advised
@@ -45,7 +46,7 @@ def summarize(
     leaked = set(found.test.tolist())
     unsure = set(pairs.at_least(review).test.tolist()) - leaked
     lines = [
-        f"{_count(len(test), 'test image')} compared with {_count(len(train), 'training image')}:",
+        f"{count(len(test), 'test image')} compared with {count(len(train), 'training image')}:",
         f"{len(exact):9,} with an exact duplicate in the training set",
         f"{len(near_ones):9,} more with a near-duplicate (score {near:g} or more)",
         f"{len(unsure):9,} more to inspect (score {review:g} or more)",
@@ -63,7 +64,7 @@ def summarize(
 
         def describe(group: np.ndarray) -> str:
             rows, tests = group[group < len(train)], group[group >= len(train)] - len(train)
-            counts = f"{_count(len(tests), 'test image')} and {_count(len(rows), 'training image')}"
+            counts = f"{count(len(tests), 'test image')} and {count(len(rows), 'training image')}"
             names = _named("test", test.names[tests[0]]), _named("train", train.names[rows[0]])
             return f"{counts}: {names[0]}, {names[1]}"
 
@@ -85,7 +86,7 @@ def summarize_within(pairs: Pairs, side: Side, *, near: float, review: float) ->
     unsure = len(pairs.at_least(review)) - len(found.at_least(review))
     exact = int((pairs.kind == "exact").sum())
     lines = [
-        f"{_count(len(side), 'training image')} compared with each other:",
+        f"{count(len(side), 'training image')} compared with each other:",
         f"{exact:9,} exact duplicates of another image",
         f"{len(found) - exact:9,} pairs of near-duplicates (score {near:g} or more)",
         f"{unsure:9,} more pairs to inspect (score {review:g} or more)",
@@ -94,7 +95,7 @@ def summarize_within(pairs: Pairs, side: Side, *, near: float, review: float) ->
 
         def describe(group: np.ndarray) -> str:
             one, other = (printable(side.names[row]) for row in group[:2])
-            return f"{_count(len(group), 'image')}: {one}, {other}"
+            return f"{count(len(group), 'image')}: {one}, {other}"
 
         redundant, clusters = _clusters(found.train, found.test, describe)
         lines.append(
@@ -110,16 +111,16 @@ def summarize_within(pairs: Pairs, side: Side, *, near: float, review: float) ->
 
 def random_warning(scores: np.ndarray, near: float) -> str:
     """Return a warning if random pairs, with these scores, reach `near` too often; else ""."""
-    count = int((scores >= near).sum())
-    if count < _FEWEST or count <= TOO_OFTEN * len(scores):
+    often = int((scores >= near).sum())
+    if often < _FEWEST or often <= TOO_OFTEN * len(scores):
         return ""
     enough = float(np.quantile(scores, 0.999))
     remedy = f"Set the threshold to more than {enough:.2f}, which 1 in 1,000 random pairs reaches"
     if enough > _HIGHEST:
         remedy = "No threshold separates duplicates here: rely on kind exact"
     return (
-        f"warning: {count:,} of {len(scores):,} random pairs of different images "
-        f"({100 * count / len(scores):.1f}%) also reach the score {near:g} of near-duplicates. "
+        f"warning: {often:,} of {len(scores):,} random pairs of different images "
+        f"({100 * often / len(scores):.1f}%) also reach the score {near:g} of near-duplicates. "
         "Unless most of these images are copies of a few, they are too simple or too alike for the "
         "search (shapes, drawings, digits): pairs of kind near need not be duplicates, and their "
         f"probabilities, calibrated on photographs, are too high. {remedy}, and inspect the pairs."
@@ -137,13 +138,13 @@ def _clusters(
     """Return the redundant images of the clusters that the pairs (one, other) form, and lines."""
     numbers, place = np.unique(np.concatenate([one, other]), return_inverse=True)
     edges = coo_array((np.ones(len(one)), place.reshape(2, -1)), shape=(len(numbers),) * 2)
-    count, cluster = connected_components(edges, directed=False)
-    groups = [numbers[cluster == which] for which in range(count)]
+    total, cluster = connected_components(edges, directed=False)
+    groups = [numbers[cluster == which] for which in range(total)]
     groups.sort(key=lambda group: (-len(group), group[0]))
-    lines = [f"They form {_count(count, 'cluster')}, the largest:"]
+    lines = [f"They form {count(total, 'cluster')}, the largest:"]
     for group in groups[:SHOWN]:
         lines.append(f"    {describe(group)}{', ...' if len(group) > 2 else ''}")
-    return len(numbers) - count, lines
+    return len(numbers) - total, lines
 
 
 def _last_lines(found: Pairs, sides: tuple[Side, Side], review: float | None) -> list[str]:
@@ -161,7 +162,7 @@ def _last_lines(found: Pairs, sides: tuple[Side, Side], review: float | None) ->
     if (found.kind == "scene").any():
         lines.append(SCENES)
     if names:
-        lines.append(f"{_count(len(names), 'pair')} of duplicates with different labels:")
+        lines.append(f"{count(len(names), 'pair')} of duplicates with different labels:")
         lines += [f"    {pair}" for pair in names[:SHOWN]]
     if review is not None:
         lines.append(f"Inspect the candidates with a score of {review:g} or more.")
@@ -171,7 +172,3 @@ def _last_lines(found: Pairs, sides: tuple[Side, Side], review: float | None) ->
 def _named(side: str, name: str) -> str:
     """Add the side to an index; a file name includes it."""
     return f"{side} {name}" if name.isdigit() else printable(name)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -18,6 +18,7 @@ from memaudit.models.identity import SUBSET_DESIGN, read_identity
 from memaudit.models.network_names import network_source
 from memaudit.models.recipe import Recipe
 from memaudit.models.removals import subset_mask
+from memaudit.templates import count
 
 Row = dict[str, Any]
 
@@ -84,16 +85,12 @@ def rebuild_hint(path: str | Path) -> str:
     path = Path(path)
     models = n_trials(path)
     seconds = seconds_per_model([*path.parent.glob("*.h5"), *path.parent.parent.glob("*/*.h5")])
-    lost = _counted(models, "model") if models else "its models"
+    lost = count(models, "model") if models else "its models"
     if models and seconds:
         total = models * seconds
         time = (total, "second") if total < 60 else (total / 60, "minute")
-        lost += f", about {_counted(math.ceil(time[0]), time[1])} of training,"
+        lost += f", about {count(math.ceil(time[0]), time[1])} of training,"
     return f"Unless you have a copy, {lost} will be trained again. {store.rebuild_hint(path)}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' if number > 1 else ''}"
 
 
 def seconds_per_model(shards: Iterable[Path]) -> float | None:
