@@ -48,7 +48,9 @@ def read_words(path: str | Path) -> Words:
     """Read the decided items of a decisions file. Raises AuditError as `read_decisions` does."""
     read_decisions(path)  # checks for contradictions
     lines = (line for _, line in read_lines(path))
-    return {_key(line): line.decision for line in lines if line.decision != SKIP}
+    return {
+        (line.item, line.train, line.test): line.decision for line in lines if line.decision != SKIP
+    }
 
 
 def dataset_of(paths: Sequence[str | Path]) -> str:
@@ -67,10 +69,6 @@ def dataset_of(paths: Sequence[str | Path]) -> str:
     return next(iter(found), "")
 
 
-def _key(line: Line) -> Key:
-    return line.item, line.train, line.test
-
-
 def by_pair(words: Mapping[Key, str]) -> dict[Pair, str]:
     """Return the decision on each pair of examples: of a group, on every two training examples."""
     return {pair: word for key, word in words.items() for pair in _pairs(key)}
@@ -84,21 +82,16 @@ def agreement(a: Words, b: Words) -> list[Agreement]:
     """Return the agreement for each kind of item that one of them decided."""
     found = []
     one, two = by_pair(a), by_pair(b)
+    ways = (one, two), (two, one)
     for item in ITEMS:
         both = sorted(pair for pair in one.keys() & two.keys() if pair[0] == item)
-        only = [sum(pair[0] == item for pair in x.keys() - y.keys()) for x, y in _ways(one, two)]
+        only = [sum(pair[0] == item for pair in x.keys() - y.keys()) for x, y in ways]
         if both or any(only):
             same_word = sum(one[pair] == two[pair] for pair in both)
             sides = [(one[pair] == DIFFERENT, two[pair] == DIFFERENT) for pair in both]
             same_side = sum(x == y for x, y in sides)
             found.append(Agreement(item, len(both), same_word, same_side, kappa(sides), *only))
     return found
-
-
-def _ways(
-    a: dict[Pair, str], b: dict[Pair, str]
-) -> Sequence[tuple[dict[Pair, str], dict[Pair, str]]]:
-    return (a, b), (b, a)
 
 
 def kappa(judgments: Sequence[tuple[object, object]]) -> float:
