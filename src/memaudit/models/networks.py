@@ -27,10 +27,12 @@ from memaudit.models.preactivation import PreActivationResNet50
 CIFAR_MEAN, CIFAR_SD = (0.507, 0.487, 0.441), (0.267, 0.256, 0.276)
 
 
-def conv_bn(width_in: int, width_out: int, stride: int = 1, size: int = 3) -> nn.Sequential:
+def conv_bn(
+    width_in: int, width_out: int, stride: int = 1, size: int = 3, padding: int = 1
+) -> nn.Sequential:
     """Return a convolution with batch norm and ReLU."""
     return nn.Sequential(
-        nn.Conv2d(width_in, width_out, size, stride=stride, padding=1, bias=False),
+        nn.Conv2d(width_in, width_out, size, stride, padding, bias=False),
         nn.BatchNorm2d(width_out),
         nn.ReLU(inplace=True),
     )
@@ -110,18 +112,12 @@ def resnet9(classes: int) -> nn.Module:
     """
     return nn.Sequential(
         conv_bn(3, 64),
-        nn.Sequential(
-            nn.Conv2d(64, 128, 5, stride=2, padding=2, bias=False),
-            nn.BatchNorm2d(128),
-            nn.ReLU(inplace=True),
-        ),
+        conv_bn(64, 128, stride=2, size=5, padding=2),
         _Residual(nn.Sequential(conv_bn(128, 128), conv_bn(128, 128))),
         conv_bn(128, 256),
         nn.MaxPool2d(2),
         _Residual(nn.Sequential(conv_bn(256, 256), conv_bn(256, 256))),
-        nn.Sequential(
-            nn.Conv2d(256, 128, 3, bias=False), nn.BatchNorm2d(128), nn.ReLU(inplace=True)
-        ),
+        conv_bn(256, 128, padding=0),
         nn.AdaptiveMaxPool2d(1),
         nn.Flatten(),
         nn.Linear(128, classes),
