@@ -15,16 +15,8 @@ import numpy.typing as npt
 
 from memaudit.buckets.assign import KINDS, Assignment, removal_lists
 from memaudit.models.removals import CONTROL
-from memaudit.results.statistics import (
-    LEVEL,
-    NO_CHANGE,
-    Arm,
-    Estimate,
-    Floats,
-    accuracy_drop,
-    normal_quantile,
-    with_bounds,
-)
+from memaudit.results import statistics
+from memaudit.results.statistics import Arm, Estimate, Floats, accuracy_drop
 from memaudit.scores.estimate import standard_error
 from memaudit.scores.selection import Pair
 from memaudit.tables import column
@@ -184,7 +176,7 @@ class _Arms:
     def contribution(self, images: npt.NDArray[np.int64]) -> Estimate:
         """Return what the test examples `images` contribute to the drop on the whole test set."""
         if not len(images):
-            return NO_CHANGE
+            return statistics.NO_CHANGE
         found = accuracy_drop(self.full.on(images), self.reduced.on(images))
         share = len(images) / self.n_test
         return Estimate(share * found.value, low=share * found.low, high=share * found.high)
@@ -281,7 +273,8 @@ def _interval(full: npt.NDArray[np.bool_], reduced: npt.NDArray[np.bool_]) -> tu
     """Return Agresti and Caffo's CI of the drop on one test example, correct (models,) each."""
     right, n = (full.sum(), reduced.sum()), np.array([len(full), len(reduced)])
     middle = (right[0] + 1) / (n[0] + 2) - (right[1] + 1) / (n[1] + 2)
-    half = normal_quantile((1 + LEVEL) / 2) * standard_error(right[0], n[0], right[1], n[1])
+    se = standard_error(right[0], n[0], right[1], n[1])
+    half = statistics.normal_quantile(statistics.TAILS[1]) * se
     low, high = np.clip([middle - half, middle + half], -1, 1)
     return float(100 * low), float(100 * high)
 
@@ -329,8 +322,8 @@ def _summary(
         drop=whole.value,
         low=whole.low,
         high=whole.high,
-        **with_bounds("drop_influenced", carried),
-        **with_bounds("drop_rest", rest),
+        **statistics.with_bounds("drop_influenced", carried),
+        **statistics.with_bounds("drop_rest", rest),
         share_influenced=carried.value / whole.value if is_drop else np.nan,
         examples_for_80_percent=int(enough[0]) + 1 if is_drop and len(enough) else None,
         predicted=predicted,

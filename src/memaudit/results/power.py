@@ -15,6 +15,7 @@ from scipy import special
 
 from memaudit.results.statistics import (
     LEVEL,
+    TAILS,
     Arm,
     normal_quantile,
     sum_of_parts,
@@ -25,7 +26,6 @@ from memaudit.results.two_way import image_part
 POWER = 0.8
 MOST_MODELS = 10**9  # a question that takes more is taken for one that models cannot answer
 FIXED_TEST_SET = (0.0, 1.0)
-_TWO_SIDED = (1 + LEVEL) / 2
 
 
 def _error(
@@ -40,7 +40,7 @@ def half_width(sd: float, models: int) -> float:
     if models < 2 or not sd:
         return np.nan if models < 2 else 0.0
     se, df = _error(sd, models)
-    return t_quantile(_TWO_SIDED, df) * se
+    return t_quantile(TAILS[1], df) * se
 
 
 def power(
@@ -120,7 +120,7 @@ def image_floor(images: tuple[float, float]) -> float:
     Percentage points. More test images would make it smaller, more models would not.
     """
     variance, df = images
-    return t_quantile(_TWO_SIDED, df) * float(np.sqrt(variance))
+    return t_quantile(TAILS[1], df) * float(np.sqrt(variance))
 
 
 def images_of(full: Arm, reduced: Arm) -> tuple[float, float]:
@@ -160,7 +160,7 @@ def memorization_half_width(
     """
     n_in = fraction * models
     variance = p_in * (1 - p_in) / n_in + p_out * (1 - p_out) / (models - n_in)
-    return normal_quantile(_TWO_SIDED) * float(np.sqrt(variance))
+    return normal_quantile(TAILS[1]) * float(np.sqrt(variance))
 
 
 def models_for_memorization(
@@ -172,5 +172,5 @@ def models_for_memorization(
 
 def models_for_measured(wanted: float, se: float, models: int) -> int:
     """Return the same for an example whose standard error is `se` with `models` models."""
-    width = normal_quantile(_TWO_SIDED) * se
+    width = normal_quantile(TAILS[1]) * se
     return int(np.ceil(models * (width / wanted) ** 2 - 1e-9))

@@ -20,6 +20,7 @@ from scipy import special  # scipy.stats takes a second to import
 
 Floats = npt.NDArray[np.float64]
 LEVEL = 0.95
+TAILS = (1 - LEVEL) / 2, (1 + LEVEL) / 2  # quantiles that bound a CI
 SIGNIFICANT = 0.05
 
 
@@ -140,7 +141,7 @@ def sum_of_parts(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 def around(value: float, se: float, df: float) -> tuple[float, float]:
-    half = t_quantile((1 + LEVEL) / 2, df) * se if se else 0.0
+    half = t_quantile(TAILS[1], df) * se if se else 0.0
     return value - half, value + half
 
 

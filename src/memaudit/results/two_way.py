@@ -10,21 +10,8 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from memaudit.results.statistics import (
-    LEVEL,
-    NO_CHANGE,
-    Arm,
-    Estimate,
-    Floats,
-    around,
-    by_trials,
-    check_images,
-    fixed_test_set,
-    normal_quantile,
-    over_models,
-    sum_of_parts,
-    t_quantile,
-)
+from memaudit.results import statistics
+from memaudit.results.statistics import Arm, Estimate, Floats
 from memaudit.seeds import generator
 
 FEW = 6  # with fewer trials, degrees of freedom and the form of a CI cannot be estimated
@@ -52,7 +39,7 @@ def image_part(signed: Sequence[tuple[int, Arm]]) -> tuple[float, float]:
     """
     images = np.sum([sign * arm.correct.mean(axis=0) for sign, arm in signed], axis=0)
     few_models = 0.0
-    for group in by_trials(signed):
+    for group in statistics.by_trials(signed):
         each = np.sum([sign * arm.correct.astype(np.int8) for sign, arm in group], axis=0)
         few_models += float(each.var(axis=0, ddof=1).mean()) / len(each)
     n = len(images)
@@ -106,7 +93,7 @@ class TwoWay:
         self.arms, self.draws, self.seed = arms, draws, seed
         if draws < 1:
             raise ValueError(f"draws must be at least 1, got {draws}")
-        self.n_images = check_images(arms)
+        self.n_images = statistics.check_images(arms)
         self._drawn: dict[str, Floats] = {}
 
     @cached_property
@@ -155,13 +142,14 @@ class TwoWay:
         signed = [(1, name) for name in plus if name not in minus]
         signed += [(-1, name) for name in minus if name not in plus]
         if not signed:
-            return NO_CHANGE
+            return statistics.NO_CHANGE
         arms = [(sign, self.arms[name]) for sign, name in signed]
-        fixed = fixed_test_set(arms)
+        fixed = statistics.fixed_test_set(arms)
         if self.n_images < 2 or np.isnan(fixed.se):
             return Estimate(fixed.value)
         sampling = image_part(arms)
-        se, df = sum_of_parts([(v / n, n - 1) for v, n in over_models(arms)] + [sampling])
+        of_models = [(v / n, n - 1) for v, n in statistics.over_models(arms)]
+        se, df = statistics.sum_of_parts([*of_models, sampling])
         rest = sampling[0], self.n_images
         drawn = np.sum([sign * self._accuracies(name) for sign, name in signed], axis=0)
         deviations = drawn - drawn.mean()
@@ -170,8 +158,9 @@ class TwoWay:
         if fewest < FEW:
             df = min(df, fewest - 1)
         if fewest < FEW or not (se and spread):
-            return Estimate(fixed.value, fixed.sd, se, df, *around(fixed.value, se, df), *rest)
-        tails = (1 - LEVEL) / 2, (1 + LEVEL) / 2
-        wider = t_quantile(tails[1], df) / normal_quantile(tails[1])
-        low, high = fixed.value + wider * se / spread * np.quantile(deviations, tails)
+            bounds = statistics.around(fixed.value, se, df)
+            return Estimate(fixed.value, fixed.sd, se, df, *bounds, *rest)
+        normal = statistics.normal_quantile(statistics.TAILS[1])
+        wider = statistics.t_quantile(statistics.TAILS[1], df) / normal
+        low, high = fixed.value + wider * se / spread * np.quantile(deviations, statistics.TAILS)
         return Estimate(fixed.value, fixed.sd, se, df, float(low), float(high), *rest)

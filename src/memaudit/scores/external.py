@@ -17,7 +17,7 @@ from memaudit import bits
 from memaudit.errors import AuditError
 from memaudit.published.feldman_zhang import read_fz_matrix
 from memaudit.published.files import read_arrays
-from memaudit.results.statistics import LEVEL
+from memaudit.results.statistics import TAILS
 from memaudit.scores.estimate import Influence, class_labels, influence_blocks, packed
 from memaudit.scores.margin_influence import influence_from_margins
 from memaudit.scores.privacy import BOOTSTRAP, rank_correlation
@@ -134,7 +134,8 @@ def judge_attributions(
             raise ValueError(f"{name}: the name is reserved for this study's influence")
         if isinstance(one, np.ndarray) and one.shape != (n_train, n_test):
             raise ValueError(f"{name} has shape {one.shape}; the labels say {(n_train, n_test)}")
-        if problem := _problem(*([one] if isinstance(one, np.ndarray) else _matrices(one))):
+        parts = [one] if isinstance(one, np.ndarray) else [block.influence for block in one]
+        if problem := _problem(*parts):
             raise ValueError(f"{name} {problem}")
     block = np.arange(len(mask)) // block_size
     folds = min(FOLDS, block[-1] + 1)
@@ -161,10 +162,6 @@ def judge_attributions(
             less = _mean(each - values[ours[0]])
             rows.append(Judgment(name, f"lds_minus_{ours[0]}", len(mask), n_test, *less, np.nan))
     return rows
-
-
-def _matrices(attribution: Influence) -> list[np.ndarray]:
-    return [block.influence for block in attribution]
 
 
 def _problem(*values: np.ndarray) -> str | None:
@@ -222,7 +219,7 @@ def _mean(values: np.ndarray) -> tuple[float, float, float]:
         float(np.nanvar(np.nanmean(values, axis=axis), ddof=1)) / values.shape[1 - axis]
         for axis in (0, 1)
     )
-    half = scipy.stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * np.sqrt(variance)
+    half = scipy.stats.t.ppf(TAILS[1], len(values) - 1) * np.sqrt(variance)
     mean = float(np.nanmean(values))
     return mean, mean - float(half), mean + float(half)
 
@@ -281,7 +278,7 @@ def judge_scores(
         draws = [rng.integers(len(truth), size=len(truth)) for _ in range(BOOTSTRAP)]
         is_memorized = truth >= threshold
         drawn = [_overlap(values[draw], is_memorized[draw]) for draw in draws]
-        low, high = np.nanquantile(drawn, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+        low, high = np.nanquantile(drawn, TAILS)
         found = (_overlap(values, is_memorized), float(low), float(high))
         rows.append(Judgment(name, "overlap", None, len(truth), *found, float(is_memorized.mean())))
     return rows

@@ -14,7 +14,7 @@ import scipy  # scipy.stats is imported when it is used: it takes a second
 
 from memaudit import bits
 from memaudit.models.removals import example_indices
-from memaudit.results.statistics import LEVEL
+from memaudit.results.statistics import TAILS
 from memaudit.scores.estimate import packed
 from memaudit.scores.margins import check_finite, column_blocks
 from memaudit.seeds import generator
@@ -169,8 +169,7 @@ class MembershipAttack:
         for _ in range(BOOTSTRAP):
             blocks, chosen = (np.bincount(rng.integers(n, size=n), minlength=n) for n in sizes)
             drawn.append(_rates(member, blocks[block] * chosen[position]))
-        tails = (1 - LEVEL) / 2, (1 + LEVEL) / 2
-        low, high = np.nanquantile(drawn, tails, axis=0)
+        low, high = np.nanquantile(drawn, TAILS, axis=0)
         rows = [
             (name, float(v), float(a), float(b))
             for name, v, a, b in zip(names, values, low, high, strict=True)
@@ -190,7 +189,7 @@ def rank_correlation(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[float, fl
     x, y = scipy.stats.rankdata(x), scipy.stats.rankdata(y)
     with np.errstate(invalid="ignore"):
         drawn = [np.corrcoef(x[draw], y[draw])[0, 1] for draw in draws]
-    low, high = np.nanquantile(drawn, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    low, high = np.nanquantile(drawn, TAILS)
     return float(np.corrcoef(x, y)[0, 1]), float(low), float(high)
 
 
@@ -234,9 +233,9 @@ def _epsilon_at(called: np.ndarray, everyone: np.ndarray) -> float:
     """Return the bound of epsilon where the pairs `called` are called members."""
     hits, alarms = int(called.sum()), int((~called).sum())
     members, others = int(everyone.sum()), int((~everyone).sum())
-    tail = (1 - LEVEL) / 2
     if not hits:
         return 0.0
+    tail = TAILS[0]
     tpr = scipy.stats.beta.ppf(tail, hits, members - hits + 1)
     fpr = 1.0 if alarms == others else scipy.stats.beta.ppf(1 - tail, alarms + 1, others - alarms)
     return float(np.log(tpr / fpr))
