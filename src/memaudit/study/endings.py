@@ -3,7 +3,6 @@
 import re
 import textwrap
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from memaudit.results.planted import Check
@@ -14,6 +13,7 @@ from memaudit.templates import render
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")  # begins every line of a job's log
 DEMO_MODELS = 140  # number of subset models that the targets of planted.csv are for
+INTERRUPTED = ("stopped by SIGTERM", "interrupted")  # how a failure that may be continued begins
 WIDTH = 100
 
 
@@ -44,18 +44,6 @@ def closing_words(
     ).rstrip()
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why a job ended without finishing, and its log."""
-
-    why: str
-    log: Path
-
-    @property
-    def is_interrupted(self) -> bool:
-        return self.why.startswith(("stopped by SIGTERM", "interrupted"))
-
-
 def failure(log: Path, since: float, submitted: bool = False) -> str | None:
     """Return why a job failed, from its log; None if it did not run after `since` or finished.
 
@@ -69,7 +57,7 @@ def failure(log: Path, since: float, submitted: bool = False) -> str | None:
     last = text[starts[-1] :] if starts else ""
     if last.startswith("error: "):
         return last.removeprefix("error: ")
-    if last.startswith(("stopped by SIGTERM", "interrupted")):
+    if last.startswith(INTERRUPTED):
         return last
     if last.startswith(UNEXPECTED):
         return (
@@ -89,5 +77,7 @@ def failure(log: Path, since: float, submitted: bool = False) -> str | None:
 
 def what_failed(logs: Iterable[Path], since: float, submitted: bool = False) -> str:
     """Return the failures of the jobs that ran after `since` (a time) and did not finish."""
-    found = [Failure(why, log) for log in logs if (why := failure(log, since, submitted))]
-    return render("failed.txt", failures=found).rstrip() if found else ""
+    found = [(why, log) for log in logs if (why := failure(log, since, submitted))]
+    is_interrupted = all(why.startswith(INTERRUPTED) for why, _ in found)
+    text = render("failed.txt", failures=found, is_interrupted=is_interrupted)
+    return text.rstrip() if found else ""
