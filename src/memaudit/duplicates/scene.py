@@ -195,9 +195,7 @@ def gather(
         if found
         else (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty((0, 2)))
     )
-    names = ["global", "cells", "patches"][: terms.shape[1]]
-    if terms.shape[1] == 2:
-        names = ["global", "patches"]
+    names = ["global", *(["cells"] if terms.shape[1] == 3 else []), "patches"]
     white = [_white(images) for images in (data.train_images, data.test_images)]
     known = zip(rows.tolist(), tests.tolist(), strict=True)
     by_name = dict(zip(names, terms.T, strict=True))

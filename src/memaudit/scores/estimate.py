@@ -36,14 +36,8 @@ class Memorization:
         """Return the scores as a DataFrame with one row per training example."""
         import pandas
 
-        return pandas.DataFrame(
-            {
-                "memorization": self.value,
-                "memorization_se": self.se,
-                "n_in": self.n_in,
-                "n_out": self.n_out,
-            }
-        ).rename_axis("example")
+        names = {"value": "memorization", "se": "memorization_se"}
+        return pandas.DataFrame(vars(self)).rename(columns=names).rename_axis("example")
 
 
 @dataclass(frozen=True)
