@@ -77,7 +77,7 @@ def test_the_notebook_computes_without_the_extras(tmp_path):
 
 def test_type_checkers_see_the_names_that_are_exported():
     """The imports for type checkers are those that `__getattr__` makes."""
-    tree = ast.parse((ROOT / "src/memaudit/__init__.py").read_text())
+    tree = ast.parse((ROOT / "src/memaudit/__init__.pyi").read_text())
     imports = {
         alias.asname: node.module
         for node in ast.walk(tree)

@@ -8,49 +8,22 @@ Scores in two lines, from any models trained on random subsets of a training set
 The names below are imported when they are first used, so `import memaudit` is fast.
 """
 
-from typing import TYPE_CHECKING, Any
+import re
+from pathlib import Path
+from typing import Any
 
 __version__ = "0.1.0"
 
-_NAMES = {
-    "buckets.assign": "Assignment assign removal_lists",
-    "buckets.leaks": "Leak",
-    "buckets.subpopulations": "shared_links",
-    "duplicates.finder": "find_duplicates",
-    "models.removals": "control_examples subset_mask",
-    "results.statistics": "Arm Estimate accuracy_drop equivalence holm no_effect",
-    "results.two_way": "TwoWay",
-    "scores.estimate": "memorization",
-    "scores.external": "judge_attributions judge_scores",
-    "scores.facade": "Scores",
-    "scores.privacy": "lira",
-    "scores.selection": "Pair",
+# name: module, of the names that the stub lists
+_MODULES = {
+    name: module
+    for module, name in re.findall(
+        r"^from memaudit\.(\S+) import (\w+)",
+        Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
 }
-_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = list(_MODULES)
-
-if TYPE_CHECKING:  # the same names
-    from memaudit.buckets.assign import Assignment as Assignment
-    from memaudit.buckets.assign import assign as assign
-    from memaudit.buckets.assign import removal_lists as removal_lists
-    from memaudit.buckets.leaks import Leak as Leak
-    from memaudit.buckets.subpopulations import shared_links as shared_links
-    from memaudit.duplicates.finder import find_duplicates as find_duplicates
-    from memaudit.models.removals import control_examples as control_examples
-    from memaudit.models.removals import subset_mask as subset_mask
-    from memaudit.results.statistics import Arm as Arm
-    from memaudit.results.statistics import Estimate as Estimate
-    from memaudit.results.statistics import accuracy_drop as accuracy_drop
-    from memaudit.results.statistics import equivalence as equivalence
-    from memaudit.results.statistics import holm as holm
-    from memaudit.results.statistics import no_effect as no_effect
-    from memaudit.results.two_way import TwoWay as TwoWay
-    from memaudit.scores.estimate import memorization as memorization
-    from memaudit.scores.external import judge_attributions as judge_attributions
-    from memaudit.scores.external import judge_scores as judge_scores
-    from memaudit.scores.facade import Scores as Scores
-    from memaudit.scores.privacy import lira as lira
-    from memaudit.scores.selection import Pair as Pair
 
 
 def __getattr__(name: str) -> Any:
