@@ -192,9 +192,9 @@ def remote_files(study: Study) -> list[RemoteFile]:
 def render_cost(study: Study, machine: Machine) -> str:
     """Return the cost of the study as text."""
     size_jobs(study, machine)
-    unit, per_hour = shown_in(machine, sum(p.hours for p in estimate(study, machine, study.models)))
     parts = estimate(study, machine, study.models)
     models, hours = sum(p.models for p in parts), sum(p.hours for p in parts)
+    unit, per_hour = shown_in(machine, hours)
     subset_models = sum(p.models for p in parts if p.removal == "subset")
     on_gpu = estimate(study, Machine("gpu", 1), study.models)
     gpu_hours = sum(p.hours for p in on_gpu)
