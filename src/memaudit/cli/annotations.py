@@ -1,4 +1,13 @@
-"""`memaudit annotations compare`: the agreement of two annotators, and their merged decisions."""
+"""`memaudit annotations compare`: the agreement of two annotators, and their merged decisions.
+
+example:
+  memaudit annotations compare anna.csv ben.csv --disagreements open.csv
+  memaudit annotations compare anna.csv ben.csv --adjudicated clara.csv --merged decisions.csv
+
+The files are exports of the review page. Import open.csv there and set its filter "Annotated" to
+"skip" to see the disagreements; decide them and export clara.csv. An item that only one annotator
+decided keeps that decision; same against near becomes near.
+"""
 
 import argparse
 from contextlib import ExitStack
@@ -11,15 +20,7 @@ from memaudit.errors import AuditError
 if TYPE_CHECKING:
     from memaudit.buckets.annotators import Agreement
 
-EXAMPLE = """\
-example:
-  memaudit annotations compare anna.csv ben.csv --disagreements open.csv
-  memaudit annotations compare anna.csv ben.csv --adjudicated clara.csv --merged decisions.csv
-
-The files are exports of the review page. Import open.csv there and set its filter "Annotated" to
-"skip" to see the disagreements; decide them and export clara.csv. An item that only one annotator
-decided keeps that decision; same against near becomes near.
-"""
+EXAMPLE = __doc__.partition("\n\n")[2]
 
 
 def main(arguments: list[str]) -> None:

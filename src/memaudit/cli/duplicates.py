@@ -1,4 +1,16 @@
-"""`memaudit duplicates`: find test images that are duplicates of training images."""
+"""`memaudit duplicates`: find test images that are duplicates of training images.
+
+example:
+  memaudit duplicates photos --image-size 64 --output pairs.csv
+
+This reads photos/train/<class>/* and photos/test/<class>/* and writes, for every test image, the
+five training images most likely to show the same photograph, best first, with the columns
+train_path,test_path,score,kind,probability. The kind is exact (identical pixels), near (score of
+at least --near), scene (with --scene: another photograph of the same object in the same scene) or
+candidate; the probability is that of a duplicate of any kind. A dataset file of a study
+(data/<name>.h5) or an .npz file can be given instead of a folder; images without a file are named
+by their index.
+"""
 
 import argparse
 import os
@@ -11,18 +23,7 @@ from memaudit.cli.progress import show_progress
 from memaudit.errors import require
 from memaudit.names import printable
 
-EXAMPLE = """\
-example:
-  memaudit duplicates photos --image-size 64 --output pairs.csv
-
-This reads photos/train/<class>/* and photos/test/<class>/* and writes, for every test image, the
-five training images most likely to show the same photograph, best first, with the columns
-train_path,test_path,score,kind,probability. The kind is exact (identical pixels), near (score of
-at least --near), scene (with --scene: another photograph of the same object in the same scene) or
-candidate; the probability is that of a duplicate of any kind. A dataset file of a study
-(data/<name>.h5) or an .npz file can be given instead of a folder; images without a file are named
-by their index.
-"""
+EXAMPLE = __doc__.partition("\n\n")[2]
 
 NEAR, REVIEW = 0.55, 0.45  # memaudit.duplicates has them, too, but imports torch
 SCENE = 0.5

@@ -1,4 +1,12 @@
-"""`memaudit init`: inspect images and write a study.yaml for them."""
+"""`memaudit init`: inspect images and write a study.yaml for them.
+
+examples:
+  memaudit init photos                   reads photos/train/<class>/* and photos/test/<class>/*
+  memaudit init pathmnist.npz            reads train_images, train_labels, test_images, ...
+  memaudit run --configfile study.yaml
+
+The study gets the largest network, and then the most models, that fit into --hours on this machine.
+"""
 
 import argparse
 import math
@@ -15,14 +23,7 @@ from memaudit.names import printable
 if TYPE_CHECKING:
     from memaudit.data.survey import Survey
 
-EPILOG = """\
-examples:
-  memaudit init photos                   reads photos/train/<class>/* and photos/test/<class>/*
-  memaudit init pathmnist.npz            reads train_images, train_labels, test_images, ...
-  memaudit run --configfile study.yaml
-
-The study gets the largest network, and then the most models, that fit into --hours on this machine.
-"""
+EPILOG = __doc__.partition("\n\n")[2]
 SHOWN = 20  # classes, broken files and faults that are listed
 FEW_TEST, FEW_TRAIN = 500, 20  # test images in all; training images per class
 

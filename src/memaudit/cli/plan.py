@@ -1,9 +1,5 @@
-"""`memaudit plan`: what a study costs, before it runs."""
+"""`memaudit plan`: what a study costs, before it runs.
 
-import subprocess
-import sys
-
-HELP = """\
 usage: memaudit plan [snakemake options]
 
 Print what the configured study costs (models, hours on this machine, disk, downloads), how many
@@ -12,6 +8,11 @@ models its questions need, and which jobs are out of date. Takes the options of 
 example:
   memaudit plan --configfile study.yaml
 """
+
+import subprocess
+import sys
+
+HELP = __doc__.partition("\n\n")[2]
 
 
 def main(arguments: list[str]) -> int:

@@ -1,20 +1,5 @@
-"""`memaudit run`: snakemake with the workflow that the package carries."""
+"""`memaudit run`: snakemake with the workflow that the package carries.
 
-import argparse
-import getpass
-import os
-import re
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import NoReturn
-
-from memaudit.errors import AuditError, require
-from memaudit.study.home import home
-
-HELP = """\
 usage: memaudit run [targets] [snakemake options]
 
 Run the study in the current folder with the workflow that memaudit carries. All targets and options
@@ -30,6 +15,22 @@ examples:
   memaudit run --configfile study.yaml --profile slurm
   memaudit run --configfile config/demo.yaml         the demo: minutes on two CPU cores
 """
+
+import argparse
+import getpass
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from memaudit.errors import AuditError, require
+from memaudit.study.home import home
+
+HELP = __doc__.partition("\n\n")[2]
 
 QUIET = ["--quiet", "rules", "host", "reason"]
 DRY = ("-n", "--dry-run", "--dryrun")
