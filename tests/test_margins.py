@@ -250,7 +250,7 @@ def test_variances_are_moderated():
 
 def test_shapes_are_checked():
     mask, margins, _ = planted(20, 0)
-    with pytest.raises(ValueError, match="train_margin has shape"):
+    with pytest.raises(ValueError, match="train_margin has the shape"):
         memorization_from_margins(mask, margins[:10, :TRAIN], TRAIN)
     with pytest.raises(ValueError, match="test_margin has shape"):
         influence_of(mask[:10], margins)

@@ -298,7 +298,7 @@ def test_scores_convert_to_data_frames(rng):
     assert 0 < len(pairs.to_frame()) == len(pairs)
     both = pairs.to_frame().merge(every, on=["train", "test"], suffixes=("", "_all"))
     assert (both.influence == both.influence_all.astype(float)).all()
-    assert list(found.select(influence=1.1).to_frame()) == list(pairs.to_frame())
+    assert list(found.select(z=1e9).to_frame()) == list(pairs.to_frame())
 
 
 def test_scores_survive_the_round_trip(rng, tmp_path):
@@ -316,9 +316,12 @@ def test_scores_survive_the_round_trip(rng, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"mask": MASK.astype(int)}, r"mask is int64 .* convert 0 and 1 with \.astype\(bool\)"),
-        ({"train_labels": [0, 0]}, "mask is bool"),
-        ({"test_labels": [0]}, "test_correct is bool"),
+        ({"mask": 2 * MASK}, r"mask has 8 values other than 0 and 1, the first 2 \(model 0, exam"),
+        ({"test_correct": np.where(TEST, 1, np.nan)}, "test_correct has 4 values .* first nan"),
+        ({"mask": np.ma.masked_equal(MASK, 0)}, "mask has masked entries"),
+        ({"mask": MASK.astype(str)}, "mask is <U5; it must be bool"),
+        ({"train_labels": [0, 0]}, r"mask has the shape \(5, 3\); it must be \(models, 2\)"),
+        ({"test_labels": [0]}, r"test_correct has the shape \(5, 2\)"),
         ({"test_correct": TEST[:4]}, "mask has 5 models, test_correct 4"),
     ],
 )
@@ -327,6 +330,31 @@ def test_errors_name_the_array_that_does_not_fit(change, message):
     arrays |= {"train_labels": [0, 0, 0], "test_labels": [0, 0]} | change
     with pytest.raises(ValueError, match=message):
         Scores.from_arrays(**arrays)
+
+
+def test_zeros_and_ones_of_any_dtype_are_taken_for_booleans():
+    labels = [0, 0, 0], [0, 0]
+    wanted = Scores.from_arrays(MASK, TRAIN, TEST, *labels)
+    for dtype in (np.int64, np.float32):
+        found = Scores.from_arrays(MASK.astype(dtype), TRAIN, TEST.astype(dtype), *labels)
+        assert np.array_equal(found.memorization.value, wanted.memorization.value, equal_nan=True)
+        assert np.array_equal(found.influence[0].influence, wanted.influence[0].influence)
+
+
+def test_scores_that_cannot_be_estimated_are_said():
+    mask = np.column_stack([MASK, np.ones(5, dtype=bool)])
+    right = np.column_stack([TRAIN, MASK[:, 0]])
+    with pytest.warns(UserWarning) as caught:
+        Scores.from_arrays(mask, right, TEST, [0, 0, 0, 1], [2, 2])
+    said = [str(warning.message) for warning in caught]
+    assert len(said) == 2 and said[0].startswith("1 examples have no score")
+    assert said[1].startswith("no test example has the class") and __file__ in caught[0].filename
+
+
+@pytest.mark.parametrize("wrong", [{"memorization": 25}, {"z": float("nan")}, {"influence": "1"}])
+def test_thresholds_out_of_range_are_refused(wrong, rng):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} = .*: must be a number from -"):
+        Scores.from_arrays(*random_study(rng)).select(**wrong)
 
 
 def test_a_file_of_the_users_own_is_not_to_be_deleted(tmp_path):

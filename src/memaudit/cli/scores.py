@@ -4,6 +4,7 @@ import argparse
 import filecmp
 import shutil
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,7 +34,6 @@ OUTPUTS = {
         "test_correct": "bool (models, n_test): it predicts the label of the test example",
     },
 }
-LEAST = {"margins": "two", "difference": "one"}
 
 
 def _listed(arrays: dict[str, str]) -> str:
@@ -67,7 +67,10 @@ def main(arguments: list[str]) -> None:
         refuse_inputs(output, options.arrays)
     estimator, arrays = _read(options.arrays, options.estimator)
     try:
-        scores = (Scores.from_margins if estimator == "margins" else Scores.from_arrays)(**arrays)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            estimate = Scores.from_margins if estimator == "margins" else Scores.from_arrays
+            scores = estimate(**arrays)
     except ValueError as error:
         raise AuditError(f"{options.arrays}: {error}") from None
     pairs = scores.select(options.memorization, options.influence, options.z)
@@ -77,20 +80,11 @@ def main(arguments: list[str]) -> None:
         f"{len(arrays['mask']):,} models, {len(scores.train_labels):,} training examples, "
         f"estimator {estimator}"
     )
-    if not {*scores.train_labels.tolist()} & {*scores.test_labels.tolist()}:
-        print(
-            "warning: no test example has the class of a training example, so no influence was "
-            "estimated; check train_labels and test_labels"
-        )
-    else:
-        print(
-            f"{len(examples):,} selected in {len(pairs):,} pairs with {len(tests):,} test examples"
-        )
-    if unknown := sum(value != value for value in scores.memorization.value):
-        print(
-            f"warning: {unknown:,} examples have no score: too few models were trained with them, "
-            f"or without them ({LEAST[estimator]} needed of each)"
-        )
+    if any(block.influence.size for block in scores.influence):
+        found = f"{len(pairs):,} pairs with {len(tests):,} test examples"
+        print(f"{len(examples):,} selected in {found}")
+    for warning in caught:
+        print(f"warning: {warning.message}")
     if not options.hdf5 and (options.output / "scores.h5").exists():
         print("note: scores.h5 in the output folder is of an earlier run; --hdf5 rewrites it")
     print(f"written to {options.output}/")
@@ -209,7 +203,7 @@ def _read(path: Path, estimator: str | None) -> tuple[str, dict[str, Any]]:
         if unreadable := store.system_error(path, error):
             raise unreadable from None
         # numpy takes every unknown format for a pickle and advises to load it
-        why = "no arrays in it" if "allow_pickle" in str(error) else error
+        why = "it holds pickled objects" if "allow_pickle" in str(error) else error
         raise AuditError(f"{path}: not an .npz file of plain arrays ({why})") from None
 
 

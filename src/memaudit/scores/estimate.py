@@ -166,18 +166,41 @@ def memorization(
 def packed(values: "ArrayLike", count: int, name: str) -> np.ndarray:
     """Pack booleans (models, count) into bits (models, ceil(count / 8)); return packed bits as is.
 
-    Raises ValueError with `name` if the shape or dtype differs, or there are no models.
+    Zeros and ones of a numeric dtype are taken for booleans. Raises ValueError with `name` if the
+    shape differs, values are others, missing or masked, or there are no models.
     """
-    values = np.asarray(values)
-    width = count if values.dtype == bool else -(-count // 8)
-    if values.ndim != 2 or values.shape[1] != width or values.dtype not in (bool, np.uint8):
+    if np.ma.is_masked(values):
         raise ValueError(
-            f"{name} is {values.dtype} {values.shape}; it must be bool (models, {count}) or packed "
-            f"bits, uint8 (models, {-(-count // 8)}); convert 0 and 1 with .astype(bool)"
+            f"{name} has masked entries; every model needs an outcome for each example"
+        )
+    values = np.asarray(values)
+    width = -(-count // 8)
+    is_packed = values.dtype == np.uint8 and values.ndim == 2 and values.shape[1] == width
+    if values.ndim != 2 or not (is_packed or values.shape[1] == count):
+        raise ValueError(
+            f"{name} has the shape {values.shape}; it must be (models, {count}), one column per "
+            f"label, or packed bits, uint8 (models, {width})"
         )
     if not len(values):
         raise ValueError(f"{name} has no models")
-    return bits.pack(values) if values.dtype == bool else values
+    return values if is_packed else bits.pack(_booleans(values, name))
+
+
+def _booleans(values: np.ndarray, name: str) -> np.ndarray:
+    """Return True for 1 and False for 0; raise ValueError with `name` for other values."""
+    if values.dtype == bool:
+        return values
+    if values.dtype.kind not in "iuf":
+        raise ValueError(f"{name} is {values.dtype}; it must be bool, or numbers that are 0 or 1")
+    wrong = (values != 0) & (values != 1)
+    if wrong.any():
+        model, example = np.unravel_index(wrong.argmax(), wrong.shape)
+        raise ValueError(
+            f"{name} has {wrong.sum():,} values other than 0 and 1, the first "
+            f"{values[model, example]} (model {model}, example {example}). Compare probabilities "
+            "with a threshold first; leave models without an outcome out"
+        )
+    return np.asarray(values == 1)
 
 
 def class_labels(train: "ArrayLike", test: "ArrayLike") -> tuple[np.ndarray, np.ndarray]:

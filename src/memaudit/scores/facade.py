@@ -1,7 +1,9 @@
 """Scores of a dataset in one object: compute or read them, select examples, write them."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,18 +114,15 @@ class Scores:
         Raises
         ------
         ValueError
-            If the shapes or dtypes do not fit together, or there are no models.
+            If the shapes do not fit together, values are other than stated or missing, or there
+            are no models.
 
         References
         ----------
         Feldman and Zhang (2020), equation 1; standard errors after Agresti and Caffo (2000).
         """
-        labels = class_labels(train_labels, test_labels)
-        return cls(
-            memorization(mask, train_correct, len(labels[0])),
-            Influence(influence_blocks(mask, test_correct, *labels)),
-            *labels,
-        )
+        arrays = mask, train_correct, test_correct, train_labels, test_labels
+        return cls.estimate("difference", *arrays)._with_warnings(least="one")
 
     @classmethod
     def from_margins(
@@ -156,24 +155,50 @@ class Scores:
         Raises
         ------
         ValueError
-            If the shapes or dtypes do not fit together, or there are no models.
+            If the shapes do not fit together, values are other than stated or missing, or there
+            are no models.
 
         References
         ----------
         Feldman and Zhang (2020), equation 1, for the quantities; `docs/estimator.md` for the
         estimator.
         """
-        labels = class_labels(train_labels, test_labels)
-        return cls(
-            memorization_from_margins(mask, train_margin, len(labels[0])),
-            Influence(influence_from_margins(mask, test_margin, *labels)),
-            *labels,
-        )
+        arrays = mask, train_margin, test_margin, train_labels, test_labels
+        return cls.estimate("margins", *arrays)._with_warnings(least="two")
 
     @classmethod
-    def estimate(cls, estimator: str, *arrays: np.ndarray) -> "Scores":
-        """Return `from_margins` or `from_arrays` (the estimator "difference") of the arrays."""
-        return (cls.from_margins if estimator == "margins" else cls.from_arrays)(*arrays)
+    def estimate(
+        cls,
+        estimator: str,
+        mask: np.ndarray,
+        train: np.ndarray,
+        test: np.ndarray,
+        train_labels: "ArrayLike",
+        test_labels: "ArrayLike",
+    ) -> "Scores":
+        """Return the scores of `from_margins` or `from_arrays` ("difference"), without warnings."""
+        labels = class_labels(train_labels, test_labels)
+        if estimator == "margins":
+            found = memorization_from_margins(mask, train, len(labels[0]))
+            return cls(found, Influence(influence_from_margins(mask, test, *labels)), *labels)
+        found = memorization(mask, train, len(labels[0]))
+        return cls(found, Influence(influence_blocks(mask, test, *labels)), *labels)
+
+    def _with_warnings(self, least: str) -> "Scores":
+        """Warn of scores that could not be estimated; `least` is the number of models needed."""
+        if unknown := int(np.isnan(self.memorization.value).sum()):
+            warnings.warn(
+                f"{unknown:,} examples have no score: too few models were trained with them, or "
+                f"without them ({least} needed of each)",
+                stacklevel=3,
+            )
+        if not np.isin(self.train_labels, self.test_labels).any():
+            warnings.warn(
+                "no test example has the class of a training example, so no influence was "
+                "estimated; check train_labels and test_labels",
+                stacklevel=3,
+            )
+        return self
 
     @classmethod
     def from_file(cls, path: str | Path) -> "Scores":
@@ -279,6 +304,8 @@ class Scores:
 
         Raises
         ------
+        ValueError
+            If a threshold is not a number in its range.
         AuditError
             If more than 200,000 pairs are selected.
 
@@ -286,6 +313,13 @@ class Scores:
         ----------
         Feldman and Zhang (2020), section 4.
         """
+        for name, given, most in (
+            ("memorization", memorization, 1.0),
+            ("influence", influence, 1.0),
+            ("z", z, np.inf),
+        ):
+            if not isinstance(given, Real) or not -most <= given <= most:
+                raise ValueError(f"{name} = {given!r}: must be a number from {-most:g} to {most:g}")
         pairs: list[Pair] = []
         found, examples = 0, 0
         value, se = self.memorization.value, self.memorization.se

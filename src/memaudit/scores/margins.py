@@ -99,7 +99,8 @@ def memorization_from_margins(
     mask = packed(mask, n_train, "mask")
     if train_margin.shape != (len(mask), n_train):
         raise ValueError(
-            f"train_margin has shape {train_margin.shape}; the mask says ({len(mask)}, {n_train})"
+            f"train_margin has the shape {train_margin.shape}; by mask and train_labels it must be "
+            f"({len(mask)}, {n_train})"
         )
     groups = _Groups.of(mask, train_margin)
     width = bandwidth(len(mask))
@@ -130,11 +131,12 @@ def memorization_from_margins(
 def check_finite(name: str, values: "ArrayLike") -> np.ndarray:
     """Return an array (models, n). Raises ValueError with `name` unless all are finite floats."""
     found = np.asarray(values)
-    if found.ndim != 2 or found.dtype.kind != "f" or not all(np.isfinite(x).all() for x in found):
+    if found.ndim != 2 or found.dtype.kind != "f":
         raise ValueError(
-            f"{name} ({found.dtype} {found.shape}) must be floats (models, examples), without NaN "
-            "and infinity"
+            f"{name} is {found.dtype} {found.shape}; it must be floats (models, examples)"
         )
+    if not all(np.isfinite(row).all() for row in found):
+        raise ValueError(f"{name} has NaN or infinity; every margin must be a finite number")
     return found
 
 
