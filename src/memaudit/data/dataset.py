@@ -92,6 +92,16 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     return {}
 
 
+def count_written(path: str | Path) -> int | None:
+    """Return the number of training examples of a dataset file, None if it cannot be read.
+
+    As in `read_settings`, the checksum is not verified.
+    """
+    with suppress(OSError, KeyError), h5py.File(path) as file:
+        return len(file["train/labels"])
+    return None
+
+
 def load(path: str | Path, remedy: str = "") -> Dataset:
     """Read a dataset written by `save`; its images are read-only and read when they are used.
 

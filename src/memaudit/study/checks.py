@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from memaudit.buckets.decisions import read_decisions
 from memaudit.data.arrays import ArrayFile
-from memaudit.data.dataset import read_settings
+from memaudit.data.dataset import count_written, read_settings
 from memaudit.data.image_folder import folder_at
 from memaudit.errors import AuditError
 from memaudit.models.network_names import NETWORKS, source_path
@@ -299,10 +299,11 @@ def _size_problems(config: Config) -> Iterator[str]:
     results = config.results.rstrip("/")
     tops = {f"{results}/removals/{TOP}{name}.txt" for name in config.external}
     dataset = config.dataset
-    is_written = Path("data", f"{dataset.name}.h5").exists()
-    if dataset.kind == "image_folder" and is_written and not config.removals:
-        return  # counting takes a second per 100,000 files, and every job reads this
-    n = n_images(dataset, "train")
+    written = Path("data", f"{dataset.name}.h5")
+    if dataset.kind == "image_folder" and written.exists() and not config.removals:
+        n = count_written(written)  # every job reads this; counting 100,000 files takes a second
+    else:
+        n = n_images(dataset, "train")
     for name, path in config.removals.items():
         key = f"removals.{name} = {path!r}"
         if name in (*LISTED, "none", "subset") or name.startswith((CONTROL, ABOVE)):
