@@ -43,13 +43,22 @@ def init(*arguments, status=0):
     assert main(["init", "photos", *arguments]) == status
 
 
+def test_hours_that_not_even_the_smallest_study_keeps_are_said(photos, capsys):
+    init("--hours", "0.0001")
+    assert "the smallest study; it does not fit into --hours 0.0001" in capsys.readouterr().out
+
+
 def test_it_writes_a_valid_study_and_prints_its_cost(photos, capsys):
     init()
     out = capsys.readouterr().out
     assert "photos: 24 training images and 8 test images in 2 classes" in out
     assert "48 x 40 pixels, all" in out and "RGB (32)" in out
     assert "With 8 test images" in out and "Classes with fewer than 20 training images: 2" in out
-    assert "hours" in out and out.endswith("\n  memaudit run --configfile study.yaml\n")
+    assert (
+        "hours" in out
+        and "does not fit" not in out
+        and out.endswith("\n  memaudit run --configfile study.yaml\n")
+    )
     study = Study(yaml.safe_load((photos.parent / "study.yaml").read_text()))
     assert study.results == "results/photos"
     assert study.config.dataset.image_folder.path == "photos"

@@ -150,11 +150,11 @@ def test_errors_name_the_file_and_the_array(arrays, tmp_path, capsys):
     (tmp_path / "empty.npz").touch()
     assert "empty.npz: not an .npz file" in error("empty.npz")
     np.save(tmp_path / "single.npy", arrays["mask"])
-    assert "single.npy: not an .npz file" in error("single.npy")
+    assert "single.npy: not an .npz file but one array" in error("single.npy")
     np.savez(tmp_path / "arrays.npz", **{**arrays, "mask": arrays["mask"][:, :4]})
     assert "arrays.npz: mask" in error()
     np.savez(tmp_path / "arrays.npz", **{**arrays, "mask": np.array([None, 1], dtype=object)})
-    assert "not an .npz file of plain arrays" in error()
+    assert "not an .npz file of plain arrays (an array of objects in it)" in error()
     del arrays["test_labels"]
     np.savez(tmp_path / "arrays.npz", **arrays)
     assert "no array 'test_labels'; needed: mask, " in error()

@@ -242,7 +242,7 @@ def test_command_errors_name_the_problem(folder, tmp_path, capsys):
     [
         (["--near", "0.3", "--review", "0.4"], "0 <= review <= near <= 1"),
         (["--per-test", "0"], "--per-test 0: must be at least 1"),
-        (["--image-size", "0"], "--image-size 0: must be at least 1"),
+        (["--image-size", "4"], "--image-size 4: must be at least 8"),
     ],
 )
 def test_command_rejects_numbers_out_of_range(arguments, words, capsys):

@@ -158,10 +158,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
             f"--review {options.review:g} and --near {options.near:g}: "
             "must satisfy 0 <= review <= near <= 1"
         )
-    for name in ("image_size", "per_test"):
+    for name, least in (("image_size", 8), ("per_test", 1)):
         value = getattr(options, name)
-        if value is not None and value < 1:
-            parser.error(f"--{name.replace('_', '-')} {value}: must be at least 1")
+        if value is not None and value < least:
+            parser.error(f"--{name.replace('_', '-')} {value}: must be at least {least}")
     return options
 
 

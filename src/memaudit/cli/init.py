@@ -69,6 +69,11 @@ def _run(options: argparse.Namespace) -> None:
     study = Study(yaml.safe_load(text))
     write_text(output, text)
     print(plan.render_cost(study, machine))
+    parts = plan.estimate(study, machine, study.models)
+    if sum(part.hours for part in parts) / machine.workers > options.hours:
+        print(
+            f"warning: this is the smallest study; it does not fit into --hours {options.hours:g}"
+        )
     print(f"Written: {shown}. To run the study:\n\n  memaudit run --configfile {shown}")
 
 

@@ -20,6 +20,7 @@ import argparse
 import getpass
 import os
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -47,6 +48,7 @@ def main(arguments: list[str]) -> int:
     _provide_cache()
     _provide_name()
     snakemake = require("snakemake.cli", extra="workflow")
+    arguments_given = arguments
     given = [argument.partition("=")[0] for argument in arguments]
     if not {"-s", "--snakefile"} & set(given):
         # progress bars on a terminal, else a few lines per job, without its lists of files
@@ -60,8 +62,13 @@ def main(arguments: list[str]) -> int:
         with _short_usage():
             snakemake.main(arguments)
     except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    return 0
+        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    else:
+        status = 0
+    if not status and {*DRY} & set(given):
+        options = shlex.join(argument for argument in arguments_given if argument not in DRY)
+        print(f"\nWhat these jobs cost and replace: memaudit plan {options}", file=sys.stderr)
+    return status
 
 
 @contextmanager

@@ -182,7 +182,10 @@ def _read(path: Path, estimator: str | None) -> tuple[str, dict[str, Any]]:
     from memaudit import store
 
     try:
-        with np.load(path, allow_pickle=False) as file:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise AuditError(f"{path}: not an .npz file but one array; use numpy.savez")
+        with loaded as file:
             if estimator is None:
                 estimator = "margins" if "train_margin" in file else "difference"
             names = [*ARRAYS, *OUTPUTS[estimator]]
@@ -203,7 +206,8 @@ def _read(path: Path, estimator: str | None) -> tuple[str, dict[str, Any]]:
         if unreadable := store.system_error(path, error):
             raise unreadable from None
         # numpy takes every unknown format for a pickle and advises to load it
-        why = "it holds pickled objects" if "allow_pickle" in str(error) else error
+        why = "no arrays in it" if "allow_pickle" in str(error) else error
+        why = "an array of objects in it" if "Object arrays" in str(error) else why
         raise AuditError(f"{path}: not an .npz file of plain arrays ({why})") from None
 
 
