@@ -123,9 +123,9 @@ def reread(study: Study) -> str:
     if not names or not any(models.glob("*/*/*.h5")):
         return ""
     return (
-        f"{study.dataset} was written with other settings ({', '.join(names)}): the images will be "
-        f"read again, and if they are other images, the run stops, because {models} was trained on "
-        "those there are. To study both, set results and dataset.name to other names"
+        f"{study.dataset} was written with other settings ({', '.join(names)}), so the images will "
+        f"be read again. If they differ, the run stops, because the models in {models} were trained "
+        "on the present images. To study both, set results and dataset.name to other names"
     )
 
 
