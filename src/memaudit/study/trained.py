@@ -123,9 +123,9 @@ def reread(study: Study) -> str:
     if not names or not any(models.glob("*/*/*.h5")):
         return ""
     return (
-        f"{study.dataset} was written with other settings ({', '.join(names)}), so the images will "
-        f"be read again. If they differ, the run stops, because the models in {models} were trained "
-        "on the present images. To study both, set results and dataset.name to other names"
+        f"{study.dataset} was written with other settings ({', '.join(names)}), so the images "
+        f"will be read again. If they differ, the run stops, because the models in {models} were "
+        "trained on the present images. To study both, set results and dataset.name to other names"
     )
 
 
