@@ -2,17 +2,12 @@
 
 import copy
 import shutil
-from pathlib import Path
 
 import pytest
 import yaml
 from conftest import ROOT, merged
-from image_files import write_folder
 from study_files import CONFIG
 
-from memaudit.data.dataset import save
-from memaudit.data.image_folder import read_image_folder
-from memaudit.errors import AuditError
 from memaudit.models.shards import chunk_names, trials_of
 from memaudit.study import config as settings
 from memaudit.study import schema
@@ -90,21 +85,3 @@ def test_chunks_cover_every_trial_once():
     names = chunk_names(23, 10)
     assert names == ["000000-000009", "000010-000019", "000020-000022"]
     assert [trial for name in names for trial in trials_of(name)] == list(range(23))
-
-
-def test_a_batch_larger_than_the_folder_is_refused_before_and_after_it_is_read(
-    tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    write_folder(tmp_path / "mine", each=10)
-    given = {
-        "dataset": {"kind": "image_folder", "name": "mine", "image_folder": {"path": "mine"}},
-        "memorization": {"source": "estimate"},
-    }
-    wrong = r"original\.batch_size = 512: more than the 14 examples"
-    with pytest.raises(AuditError, match=wrong):
-        read_config(given)
-    Path("data").mkdir()
-    save(read_image_folder("mine"), "data/mine.h5")
-    with pytest.raises(AuditError, match=wrong):
-        read_config(given)

@@ -2,14 +2,16 @@
 
 import copy
 import re
+from pathlib import Path
 
 import pytest
 import yaml
 from conftest import SMALL, merged
+from image_files import write_folder
 from study_files import CONFIG
 
 from memaudit.data.dataset import save
-from memaudit.data.image_folder import count_images
+from memaudit.data.image_folder import count_images, read_image_folder
 from memaudit.errors import AuditError
 from memaudit.study import models_needed
 from memaudit.study.checks import check_files, read_config
@@ -268,3 +270,21 @@ def test_a_key_that_occurs_twice_is_named_with_its_line(tmp_path):
     path.write_text("trials: 3\nseed: 1\ntraining:\n  device: cpu\n  device: cuda\n")
     with pytest.raises(AuditError, match=r"mine\.yaml, line 5: duplicate key training\.device"):
         check_files([path])
+
+
+def test_a_batch_larger_than_the_folder_is_refused_before_and_after_it_is_read(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "mine", each=10)
+    given = {
+        "dataset": {"kind": "image_folder", "name": "mine", "image_folder": {"path": "mine"}},
+        "memorization": {"source": "estimate"},
+    }
+    wrong = r"original\.batch_size = 512: more than the 14 examples"
+    with pytest.raises(AuditError, match=wrong):
+        read_config(given)
+    Path("data").mkdir()
+    save(read_image_folder("mine"), "data/mine.h5")
+    with pytest.raises(AuditError, match=wrong):
+        read_config(given)
