@@ -204,5 +204,8 @@ def test_a_claim_of_this_study_does_not_weaken_those_of_the_papers(monkeypatch):
 
 def test_annotated_pairs_of_selected_examples_bias_the_odds_ratio():
     assert "biased" not in verdicts()[1][4].reason
-    annotated = [Leak(0, 0, "near", "published annotation"), *LEAKS[1:]]
+    annotated = [Leak(0, 0, "near", "manual annotation"), *LEAKS[1:]]
     assert "biased upwards" in verdicts(leaks=annotated)[1][4].reason
+    published = [Leak(0, 0, "near", "published annotation"), *LEAKS[1:]]
+    found = verdicts(leaks=published)[1][4]
+    assert np.isnan(found.value) and "would be too large" in found.reason
