@@ -1,4 +1,21 @@
-"""`memaudit scores`: memorization, influence and selected pairs from arrays."""
+"""`memaudit scores`: memorization, influence and selected pairs from arrays.
+
+arrays in the file, as numpy.savez writes them (no pickled objects):
+  mask           bool (models, n_train): the model was trained on the example
+  train_labels   int (n_train,): classes
+  test_labels    int (n_test,): classes
+and either, for scores from margins (docs/estimator.md),
+  train_margin   float (models, n_train): logit of the label minus the largest other logit
+  test_margin    float (models, n_test): the same for the test examples
+or, for Feldman and Zhang's difference of accuracies,
+  train_correct  bool (models, n_train): it predicts the label of the training example
+  test_correct   bool (models, n_test): it predicts the label of the test example
+
+writes to the output folder:
+  memorization.csv     memorization, standard error, n_in and n_out of every training example
+  selected_pairs.csv   memorized training examples and the test examples that they influence
+  scores.h5            with --hdf5: all scores, also the influence within each class
+"""
 
 import argparse
 import filecmp
@@ -18,41 +35,12 @@ if TYPE_CHECKING:
     from memaudit.scores.selection import Pair
     from memaudit.tables import Rows
 
-ARRAYS = {
-    "mask": "bool (models, n_train): the model was trained on the example",
-    "train_labels": "int (n_train,): classes",
-    "test_labels": "int (n_test,): classes",
+EPILOG = __doc__.partition("\n\n")[2]
+ARRAYS = ("mask", "train_labels", "test_labels")
+OUTPUTS = {  # and, for one of the estimators
+    "margins": ("train_margin", "test_margin"),
+    "difference": ("train_correct", "test_correct"),
 }
-# and, for one of the estimators
-OUTPUTS = {
-    "margins": {
-        "train_margin": "float (models, n_train): logit of the label minus the largest other logit",
-        "test_margin": "float (models, n_test): the same for the test examples",
-    },
-    "difference": {
-        "train_correct": "bool (models, n_train): it predicts the label of the training example",
-        "test_correct": "bool (models, n_test): it predicts the label of the test example",
-    },
-}
-
-
-def _listed(arrays: dict[str, str]) -> str:
-    return "\n".join(f"  {name:<14} {what}" for name, what in arrays.items())
-
-
-EPILOG = f"""\
-arrays in the file, as numpy.savez writes them (no pickled objects):
-{_listed(ARRAYS)}
-and either, for scores from margins (docs/estimator.md),
-{_listed(OUTPUTS["margins"])}
-or, for Feldman and Zhang's difference of accuracies,
-{_listed(OUTPUTS["difference"])}
-
-writes to the output folder:
-  memorization.csv     memorization, standard error, n_in and n_out of every training example
-  selected_pairs.csv   memorized training examples and the test examples that they influence
-  scores.h5            with --hdf5: all scores, also the influence within each class
-"""
 
 
 def main(arguments: list[str]) -> None:
