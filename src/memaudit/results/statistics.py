@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -231,14 +232,17 @@ def with_bounds(name: str, found: Estimate) -> dict[str, float]:
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
-def correlation(first: Floats, second: Floats) -> float:
-    """Return the correlation of two arms' accuracies (models,) over the same trials.
+def correlation(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> float:
+    """Return Pearson's correlation of two arrays of equal size, without pairs that have NaN.
 
-    NaN with fewer than three models or where the models of an arm do not differ.
+    NaN if there are fewer than three pairs or no variation.
     """
-    if len(first) < 3 or not np.ptp(first) or not np.ptp(second):
+    x, y = (np.asarray(values, dtype=np.float64).ravel() for values in (x, y))
+    known = ~np.isnan(x + y)
+    x, y = x[known], y[known]
+    if x.size < 3 or min(np.ptp(x), np.ptp(y)) < 1e-9:
         return np.nan
-    return float(np.corrcoef(first, second)[0, 1])
+    return float(np.corrcoef(x, y)[0, 1])
 
 
 def holm(p: Sequence[float]) -> Floats:

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from memaudit.models.removals import block_size, subset_mask
+from memaudit.results.statistics import correlation
 from memaudit.scores.estimate import Memorization, influence_blocks
 from memaudit.scores.facade import Scores
 from memaudit.scores.margin_influence import influence_from_margins
@@ -124,19 +125,6 @@ def disjoint_sets(
     return np.sort(members[:size]), np.sort(members[-size:])
 
 
-def pearson(x: np.ndarray, y: np.ndarray) -> float:
-    """Return Pearson's correlation, without pairs that have NaN.
-
-    NaN if there are fewer than three pairs or no variation.
-    """
-    x, y = (np.asarray(values, dtype=np.float64).ravel() for values in (x, y))
-    known = ~np.isnan(x + y)
-    x, y = x[known], y[known]
-    if x.size < 3 or min(np.ptp(x), np.ptp(y)) < 1e-9:
-        return np.nan
-    return float(np.corrcoef(x, y)[0, 1])
-
-
 def jaccard(both: int, either: int) -> float:
     """Return both / either; NaN if both are 0."""
     return both / either if either else np.nan
@@ -166,9 +154,9 @@ def agreement(
     there = influence[::-1]
     return Agreement(
         len(sets[0]),
-        pearson(*values),
-        pearson(*influence),
-        pearson(*influence[:, reached]),
+        correlation(*values),
+        correlation(*influence),
+        correlation(*influence[:, reached]),
         jaccard(len(examples[0] & examples[1]), len(examples[0] | examples[1])),
         jaccard(int(chosen.all(axis=0).sum()), int(chosen.any(axis=0).sum())),
         *(

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from memaudit.scores.reliability import Quantity, jaccard, pearson
+from memaudit.results.statistics import correlation
+from memaudit.scores.reliability import Quantity, jaccard
 from memaudit.tables import Rows
 
 
@@ -36,8 +37,8 @@ def _similarities(one: Scored, other: Scored) -> dict[str, float]:
     known = ~np.isnan(one.memorization) & ~np.isnan(other.memorization)
     values = one.memorization[known], other.memorization[known]
     return {
-        "correlation of memorization (Pearson)": pearson(*values),
-        "correlation of memorization (Spearman)": pearson(*(rankdata(v) for v in values)),
+        "correlation of memorization (Pearson)": correlation(*values),
+        "correlation of memorization (Spearman)": correlation(*(rankdata(v) for v in values)),
         "Jaccard index of selected examples": _overlap(one.examples, other.examples),
         "Jaccard index of selected pairs": _overlap(one.pairs, other.pairs),
     }
