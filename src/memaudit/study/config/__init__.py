@@ -77,8 +77,8 @@ class Config(Section):
         str,
         text(
             "^[A-Za-z0-9._-][A-Za-z0-9._/-]*$",
-            200,
             "a relative path of letters, digits and ._- only, with / between folders, no blanks",
+            200,
         ),
     ] = key("results", rebuilds="everything but the dataset")
     """Folder for the results, relative to the working folder. It belongs to one dataset (named in

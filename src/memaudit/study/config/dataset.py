@@ -97,7 +97,7 @@ class Dataset(Section):
     images, a folder per class; `arrays`: your own images, an `.npz` file; `longtail`: synthetic
     images."""
     name: Annotated[
-        str, text("^[A-Za-z0-9._-]+$", 80, "at most 80 letters, digits and ._- only, no blanks")
+        str, text("^[A-Za-z0-9._-]+$", "at most 80 letters, digits and ._- only, no blanks", 80)
     ] = "cifar100"
     """The dataset is stored as `data/<name>.h5`. Give each dataset a name of its own."""
     cifar100: Cifar = Cifar()

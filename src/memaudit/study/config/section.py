@@ -27,7 +27,7 @@ def rebuilds(what: str) -> ConfigDict:
     return ConfigDict(json_schema_extra={"rebuilds": what})
 
 
-def text(pattern: str, most: int, allowed: str) -> Any:
+def text(pattern: str, allowed: str, most: int | None = None) -> Any:
     """Text of a certain form; `allowed` says so in words, for error messages."""
     return Field(pattern=pattern, max_length=most, json_schema_extra={"allowed": allowed})
 
@@ -39,8 +39,8 @@ def _unique(values: list[Any]) -> list[Any]:
 
 
 NAME = "at most 80 letters, digits and _ only, no blanks"
-Name = Annotated[str, text("^[A-Za-z0-9_]+$", 80, NAME)]
-Location = Annotated[str, text("^[^{}]*$", 4096, "a path without braces")]
+Name = Annotated[str, text("^[A-Za-z0-9_]+$", NAME, 80)]
+Location = Annotated[str, text("^[^{}]*$", "a path without braces", 4096)]
 Unique = AfterValidator(_unique)
 
 

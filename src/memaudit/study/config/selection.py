@@ -2,9 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
-
-from memaudit.study.config.section import Location, Section, Unique, key, rebuilds
+from memaudit.study.config.section import Location, Section, Unique, key, rebuilds, text
 
 
 class Memorization(Section):
@@ -100,11 +98,9 @@ class Duplicates(Section):
     embedding: (
         Annotated[
             str,
-            Field(
-                pattern=r"^(auto|network|classical|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
-                json_schema_extra={
-                    "allowed": "auto, network, classical or package.module:function"
-                },
+            text(
+                r"^(auto|network|classical|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
+                "auto, network, classical or package.module:function",
             ),
         ]
         | None

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from memaudit.models.network_names import NETWORKS
-from memaudit.study.config.section import Section, key, rebuilds
+from memaudit.study.config.section import Section, key, rebuilds, text
 
 
 class Recipe(Section):
@@ -15,11 +15,9 @@ class Recipe(Section):
 
     network: Annotated[
         str,
-        Field(
-            pattern=rf"^({'|'.join(NETWORKS)}|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
-            json_schema_extra={
-                "allowed": f"one of {', '.join(NETWORKS)}, or package.module:function"
-            },
+        text(
+            rf"^({'|'.join(NETWORKS)}|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
+            f"one of {', '.join(NETWORKS)}, or package.module:function",
         ),
     ] = key()
     """`fz_resnet50` (F&Z's, pre-activation), `resnet50`, `resnet18` (torchvision's, with a CIFAR
