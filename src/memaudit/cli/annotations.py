@@ -14,13 +14,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memaudit.cli.outputs import output_path, reserved
+from memaudit.cli.outputs import new_parser, output_path, reserved
 from memaudit.errors import AuditError
 
 if TYPE_CHECKING:
     from memaudit.buckets.annotators import Agreement
-
-EXAMPLE = __doc__.partition("\n\n")[2]
 
 
 def main(arguments: list[str]) -> None:
@@ -77,11 +75,8 @@ def _line(found: "Agreement") -> str:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="memaudit annotations",
-        description="Compare and merge the decisions of two annotators.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = new_parser(
+        "annotations", "Compare and merge the decisions of two annotators.", __doc__
     )
     add = parser.add_argument
     add("action", choices=["compare"], help="what to do")

@@ -18,12 +18,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from memaudit.cli.outputs import output_path, reserved
+from memaudit.cli.outputs import new_parser, output_path, reserved
 from memaudit.cli.progress import show_progress
 from memaudit.errors import require
 from memaudit.names import printable
-
-EXAMPLE = __doc__.partition("\n\n")[2]
 
 NEAR, REVIEW = 0.55, 0.45  # memaudit.duplicates has them, too, but imports torch
 SCENE = 0.5
@@ -51,11 +49,8 @@ def _is_replaceable(output: Path) -> bool:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="memaudit duplicates",
-        description="Find test images that are duplicates of training images.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = new_parser(
+        "duplicates", "Find test images that are duplicates of training images.", __doc__
     )
     add = parser.add_argument
     add(

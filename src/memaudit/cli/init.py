@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memaudit.cli.outputs import output_path, reserved
+from memaudit.cli.outputs import new_parser, output_path, reserved
 from memaudit.cli.progress import show_progress
 from memaudit.cores import usable_cores
 from memaudit.errors import AuditError, require
@@ -23,7 +23,6 @@ from memaudit.names import printable
 if TYPE_CHECKING:
     from memaudit.data.survey import Survey
 
-EPILOG = __doc__.partition("\n\n")[2]
 SHOWN = 20  # classes, broken files and faults that are listed
 FEW_TEST, FEW_TRAIN = 500, 20  # test images in all; training images per class
 
@@ -78,11 +77,8 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="memaudit init",
-        description="Inspect images and write a configuration for a study of them.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = new_parser(
+        "init", "Inspect images and write a configuration for a study of them.", __doc__
     )
     add = parser.add_argument
     add(

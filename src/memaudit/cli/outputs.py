@@ -1,5 +1,6 @@
-"""The outputs of the subcommands."""
+"""The parsers and outputs of the subcommands."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -7,6 +8,16 @@ from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from pathlib import Path
 
 from memaudit.errors import AuditError
+
+
+def new_parser(command: str, description: str, doc: str) -> argparse.ArgumentParser:
+    """Return the parser of a subcommand; its help ends with `doc` from the second paragraph on."""
+    return argparse.ArgumentParser(
+        prog=f"memaudit {command}",
+        description=description,
+        epilog=doc.partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def output_path(text: str) -> Path:

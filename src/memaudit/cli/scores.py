@@ -27,7 +27,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memaudit.cli.outputs import refuse_inputs
+from memaudit.cli.outputs import new_parser, refuse_inputs
 from memaudit.errors import AuditError
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from memaudit.scores.selection import Pair
     from memaudit.tables import Rows
 
-EPILOG = __doc__.partition("\n\n")[2]
 ARRAYS = ("mask", "train_labels", "test_labels")
 OUTPUTS = {  # and, for one of the estimators
     "margins": ("train_margin", "test_margin"),
@@ -113,12 +112,11 @@ def _write(scores: "Scores", pairs: "Rows[Pair]", outputs: Sequence[Path], *, fo
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="memaudit scores",
-        description="Compute memorization and influence (Feldman & Zhang 2020, equation 1) from "
+    parser = new_parser(
+        "scores",
+        "Compute memorization and influence (Feldman & Zhang 2020, equation 1) from "
         "the outputs of models trained on random subsets.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        __doc__,
     )
     add = parser.add_argument
     add("arrays", type=Path, metavar="ARRAYS.npz", help="the arrays below")
