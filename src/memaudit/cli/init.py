@@ -57,7 +57,10 @@ def _run(options: argparse.Namespace) -> None:
     found = survey(options.folder, usable_cores(), show_progress("images read"))
     machine = plan.this_machine("auto")
     faults = len(found.faults) + len(found.broken)
-    notes = found.notes + ([] if faults else warnings(found))
+    notes = found.notes
+    if not faults:
+        limits = render("limits.txt", found=found, few_test=FEW_TEST, few_train=FEW_TRAIN)
+        notes = notes + limits.splitlines()
     print(render("init.txt", found=found, sizes=_sizes(found), notes=notes, shown=SHOWN))
     if faults:
         folder, count = printable(str(options.folder)), f"{faults} fault{'s' if faults > 1 else ''}"
@@ -98,30 +101,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--hours", type=float, default=8, help="time that the study may take (%(default)s)")
     add("--force", action="store_true", help="overwrite an existing file")
     return parser
-
-
-def warnings(found: "Survey") -> list[str]:
-    """What limits a study of these images, though it can run."""
-    lines = []
-    n_test, smallest = found.total("test"), min(found.counts["train"].values(), default=0)
-    if n_test < FEW_TEST:
-        lines.append(
-            f"With {n_test} test images the CI including test-set sampling will be wide: one image "
-            f"is {100 / max(1, n_test):.2f} pp. Add test images if you can."
-        )
-    if smallest < FEW_TRAIN:
-        few = sum(count < FEW_TRAIN for count in found.counts["train"].values())
-        lines.append(
-            f"Classes with fewer than {FEW_TRAIN} training images: {few} (fewest: {smallest}). "
-            "Models will not learn them reliably."
-        )
-    if len(found.sizes) > 1:
-        lines.append(
-            "Images of different sizes are scaled to one size and cropped to their centre."
-        )
-    if set(found.modes) - {"RGB"}:
-        lines.append("Images are converted to RGB.")
-    return lines
 
 
 def _sizes(found: "Survey") -> str:
