@@ -12,7 +12,7 @@ example:
 import subprocess
 import sys
 
-HELP = __doc__.partition("\n\n")[2]
+HELP = (__doc__ or "").partition("\n\n")[2]
 
 
 def main(arguments: list[str]) -> int:

@@ -31,7 +31,7 @@ from typing import NoReturn
 from memaudit.errors import AuditError, require
 from memaudit.study.home import home
 
-HELP = __doc__.partition("\n\n")[2]
+HELP = (__doc__ or "").partition("\n\n")[2]
 
 QUIET = ["--quiet", "rules", "host", "reason"]
 DRY = ("-n", "--dry-run", "--dryrun")
