@@ -115,3 +115,11 @@ def test_exported_functions_take_at_most_five_positional_arguments():
         if inspect.isfunction(function):
             kinds = [p.kind for p in inspect.signature(function).parameters.values()]
             assert kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD) <= 5, name
+
+
+@pytest.mark.parametrize("command", ["run", "scores"])
+def test_commands_need_no_docstrings(command):
+    """As under python -OO, which removes them."""
+    run = [sys.executable, "-OO", "-m", "memaudit", command, "--help"]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

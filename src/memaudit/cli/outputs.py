@@ -10,12 +10,12 @@ from pathlib import Path
 from memaudit.errors import AuditError
 
 
-def new_parser(command: str, description: str, doc: str) -> argparse.ArgumentParser:
+def new_parser(command: str, description: str, doc: str | None) -> argparse.ArgumentParser:
     """Return the parser of a subcommand; its help ends with `doc` from the second paragraph on."""
     return argparse.ArgumentParser(
         prog=f"memaudit {command}",
         description=description,
-        epilog=doc.partition("\n\n")[2],
+        epilog=(doc or "").partition("\n\n")[2],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
