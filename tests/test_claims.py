@@ -7,7 +7,7 @@ from scipy import stats
 from memaudit import tables
 from memaudit.buckets.assign import Assignment
 from memaudit.buckets.leaks import Leak
-from memaudit.results import claims
+from memaudit.results import affected, claims, table2
 from memaudit.results.statistics import Arm
 from memaudit.results.table2 import Contrasts, Settings
 
@@ -51,8 +51,17 @@ EXAMPLES = [
 ]
 
 
-def verdicts(percent=PAPER, examples=EXAMPLES, leaks=LEAKS, memorized=MEMORIZED, **options):
-    found = claims.judge(contrasts(percent, **options), examples, leaks, memorized)
+def verdicts(
+    percent=PAPER,
+    examples=EXAMPLES,
+    leaks=LEAKS,
+    memorized=MEMORIZED,
+    *,
+    annotated=False,
+    **options,
+):
+    world = contrasts(percent, **options)
+    found = claims.judge(world, examples, leaks, memorized, annotated=annotated)
     return [claim.verdict for claim in found], found
 
 
@@ -206,6 +215,23 @@ def test_annotated_pairs_of_selected_examples_bias_the_odds_ratio():
     assert "biased" not in verdicts()[1][4].reason
     annotated = [Leak(0, 0, "near", "manual annotation"), *LEAKS[1:]]
     assert "biased upwards" in verdicts(leaks=annotated)[1][4].reason
-    published = [Leak(0, 0, "near", "published annotation"), *LEAKS[1:]]
-    found = verdicts(leaks=published)[1][4]
+    of_all = [Leak(0, 0, "near", "published annotation"), *LEAKS[1:]]  # as ciFAIR's list is
+    assert "biased" not in verdicts(leaks=of_all)[1][4].reason
+    found = verdicts(leaks=of_all, annotated=True)[1][4]
     assert np.isnan(found.value) and "would be too large" in found.reason
+
+
+def test_the_description_of_the_columns_names_every_word_that_they_hold():
+    drops = (table2.EXCESS, table2.LESS, table2.EQUIVALENT, table2.INCONCLUSIVE, table2.NOTHING)
+    for kind, column, words in (
+        (
+            claims.Claim,
+            "verdict",
+            ("supported", "contradicted", claims.EQUIVALENT, "inconclusive", claims.UNTESTED),
+        ),
+        (table2.Table2Row, "verdict", (*drops, table2.UNTESTED, "within the margin")),
+        (affected.Example, "group", (affected.DUPLICATES, "subpopulation", affected.NEITHER)),
+        (affected.Group, "group", (affected.OTHERS,)),
+    ):
+        meaning = dict(tables.meanings(kind))[column]
+        assert [word for word in words if word not in meaning] == []

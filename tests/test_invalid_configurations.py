@@ -288,3 +288,23 @@ def test_a_batch_larger_than_the_folder_is_refused_before_and_after_it_is_read(
     save(read_image_folder("mine"), "data/mine.h5")
     with pytest.raises(AuditError, match=wrong):
         read_config(given)
+
+
+def test_a_folder_that_will_be_read_with_other_settings_is_counted(tmp_path, monkeypatch):
+    """Not the file that will be replaced."""
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "mine", each=30)
+    given = {
+        "dataset": {"kind": "image_folder", "name": "mine", "image_folder": {"path": "mine"}},
+        "memorization": {"source": "estimate"},
+        "recipes": {name: {"batch_size": 32} for name in ("original", "weight_decay")},
+    }
+    of_all = read_config(given)
+    Path("data").mkdir()
+    few = of_all.dataset.image_folder.model_dump() | {"per_class": 10}
+    settings = {"kind": "image_folder", **few}
+    save(read_image_folder("mine", per_class=10), "data/mine.h5", settings)
+    assert read_config(given) == of_all
+    given["dataset"]["image_folder"]["per_class"] = 10
+    with pytest.raises(AuditError, match="batch_size = 32: more than the 14 examples"):
+        read_config(given)

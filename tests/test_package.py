@@ -86,6 +86,9 @@ def test_type_checkers_see_the_names_that_are_exported():
         if alias.asname
     }
     assert imports == {name: f"memaudit.{module}" for name, module in memaudit._MODULES.items()}
+    assert len(imports) == 21 and "Scores" in imports
+    for name, module in imports.items():
+        assert getattr(memaudit, name) is getattr(import_module(module), name)
     assert (ROOT / "src/memaudit/py.typed").exists()
 
 

@@ -335,10 +335,16 @@ def test_errors_name_the_array_that_does_not_fit(change, message):
 def test_zeros_and_ones_of_any_dtype_are_taken_for_booleans():
     labels = [0, 0, 0], [0, 0]
     wanted = Scores.from_arrays(MASK, TRAIN, TEST, *labels)
-    for dtype in (np.int64, np.float32):
+    for dtype in (np.int64, np.float32, np.uint8):
         found = Scores.from_arrays(MASK.astype(dtype), TRAIN, TEST.astype(dtype), *labels)
         assert np.array_equal(found.memorization.value, wanted.memorization.value, equal_nan=True)
         assert np.array_equal(found.influence[0].influence, wanted.influence[0].influence)
+
+
+def test_one_column_of_ones_is_not_taken_for_bits():
+    one = Scores.from_arrays(MASK, TRAIN, TEST[:, :1].astype(np.uint8), [0, 0, 0], [0])
+    wanted = Scores.from_arrays(MASK, TRAIN, TEST[:, :1], [0, 0, 0], [0])
+    assert np.array_equal(one.influence[0].influence, wanted.influence[0].influence)
 
 
 def test_scores_that_cannot_be_estimated_are_said():
@@ -351,9 +357,11 @@ def test_scores_that_cannot_be_estimated_are_said():
     assert said[1].startswith("no test example has the class") and __file__ in caught[0].filename
 
 
-@pytest.mark.parametrize("wrong", [{"memorization": 25}, {"z": float("nan")}, {"influence": "1"}])
+@pytest.mark.parametrize(
+    "wrong", [{"memorization": 25}, {"z": float("nan")}, {"z": -1}, {"influence": "1"}]
+)
 def test_thresholds_out_of_range_are_refused(wrong, rng):
-    with pytest.raises(ValueError, match=f"{next(iter(wrong))} = .*: must be a number from -"):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} = .*: must be a number from"):
         Scores.from_arrays(*random_study(rng)).select(**wrong)
 
 

@@ -69,7 +69,11 @@ def test_the_papers_study_is_planned_in_an_empty_folder(memaudit, installed):
     assert done.returncode == 0, done.stderr
     assert str(installed) in done.stderr  # the profile that applies
     assert "train" in done.stdout and "table2" in done.stdout
-    assert done.stderr.endswith("cost and replace: memaudit plan --quiet reason\n")
+    assert done.stderr.endswith("cost and replace: memaudit plan\n")
+    done = memaudit("run", "-n", "all", "--configfile", "config/demo.yaml", "--config", "trials=3")
+    command = done.stderr.rpartition("cost and replace: memaudit ")[2].split()
+    assert command == ["plan", "--configfile", command[2], "--config", "trials=3"]
+    assert memaudit(*command).returncode == 0
 
 
 def test_from_a_folder_of_images_to_trained_models_in_two_commands(memaudit, tmp_path, rng):

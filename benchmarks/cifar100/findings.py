@@ -108,7 +108,9 @@ def write_findings(
     drops(rows, output / "drops.png", each)
 
     contrasts = table2.Contrasts(arms, removed, settings)
-    judged = claims.judge(contrasts, examples.assignments, examples.leaks, examples.memorized)
+    judged = claims.judge(
+        contrasts, examples.assignments, examples.leaks, examples.memorized, annotated=True
+    )
     tables.write_rows(output / "claims.csv", claims.Claim, judged)
     text = claims.markdown(judged, study.name, settings.margin, published=True)
     store.write_text(output / "claims.md", text)

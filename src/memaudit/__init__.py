@@ -8,8 +8,8 @@ Scores in two lines, from any models trained on random subsets of a training set
 The names below are imported when they are first used, so `import memaudit` is fast.
 """
 
+import pkgutil
 import re
-from pathlib import Path
 from typing import Any
 
 __version__ = "0.1.0"
@@ -19,7 +19,7 @@ _MODULES = {
     name: module
     for module, name in re.findall(
         r"^from memaudit\.(\S+) import (\w+)",
-        Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"),
+        (pkgutil.get_data("memaudit", "__init__.pyi") or b"").decode(),
         re.MULTILINE,
     )
 }

@@ -200,11 +200,18 @@ class Rows(list[Row]):
 
 
 def documented(kind: type[Row]) -> type[Row]:
-    """Add the columns of a typed row to its docstring, as a numpydoc section; a decorator."""
+    """Add the columns of a typed row to its docstring, as a numpydoc section; a decorator.
+
+    Where the source code is not at hand, as in a package of bytecode, the docstring stays.
+    """
+    try:
+        columns = meanings(kind)
+    except OSError:
+        return kind
     types = get_type_hints(kind)
     lines = [
         f"{one.name} : {_type_name(types[one.name])}\n    {text[0].upper()}{text[1:]}."
-        for one, (_, text) in zip(fields(kind), meanings(kind), strict=True)
+        for one, (_, text) in zip(fields(kind), columns, strict=True)
     ]
     kind.__doc__ = "\n".join(
         [inspect.cleandoc(kind.__doc__ or ""), "", "Parameters", "-" * 10, *lines]

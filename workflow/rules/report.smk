@@ -24,6 +24,7 @@ rule claims:
         statistics=study.settings["statistics"],
         seed=study.config.seed,
         published=study.config.memorization.source == "published",
+        annotated=bool(study.annotation),
     script:
         "../scripts/claims.py"
 

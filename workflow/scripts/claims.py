@@ -22,6 +22,7 @@ with job(snakemake.log[0]) as report:
         tables.read_rows(snakemake.input.buckets, Assignment),
         tables.read_rows(snakemake.input.leaks, Leak),
         memorized,
+        annotated=params.annotated,
     )
     tables.write_rows(snakemake.output.csv, claims.Claim, found)
     text = claims.markdown(found, params.name, settings.margin, params.published)

@@ -73,9 +73,7 @@ def _run(options: argparse.Namespace) -> None:
     print(plan.render_cost(study, machine))
     parts = plan.estimate(study, machine, study.models)
     if sum(part.hours for part in parts) / machine.workers > options.hours:
-        print(
-            f"warning: this is the smallest study; it does not fit into --hours {options.hours:g}"
-        )
+        print(f"warning: by this estimate the study takes longer than --hours {options.hours:g}")
     print(f"Written: {shown}. To run the study:\n\n  memaudit run --configfile {shown}")
 
 

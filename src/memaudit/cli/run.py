@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
     _provide_cache()
     _provide_name()
     snakemake = require("snakemake.cli", extra="workflow")
-    arguments_given = arguments
+    located: list[str] | None = None
     given = [argument.partition("=")[0] for argument in arguments]
     if not {"-s", "--snakefile"} & set(given):
         # progress bars on a terminal, else a few lines per job, without its lists of files
@@ -65,10 +65,18 @@ def main(arguments: list[str]) -> int:
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     else:
         status = 0
-    if not status and {*DRY} & set(given):
-        options = shlex.join(argument for argument in arguments_given if argument not in DRY)
-        print(f"\nWhat these jobs cost and replace: memaudit plan {options}", file=sys.stderr)
+    if located is not None and not status and {*DRY} & set(given):
+        _name_plan(located)
     return status
+
+
+def _name_plan(arguments: list[str]) -> None:
+    """Print the command that says what the jobs of a dry run cost."""
+    command = ["memaudit", "plan"]
+    for options in (CONFIGURATIONS, KEYS, ("--directory", "-d")):
+        if values := [value for option, value in _values(arguments) if option in options]:
+            command += [options[0], *values]
+    print(f"\nWhat these jobs cost and replace: {shlex.join(command)}", file=sys.stderr)
 
 
 @contextmanager

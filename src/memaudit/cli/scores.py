@@ -70,17 +70,22 @@ def main(arguments: list[str]) -> None:
     if any(block.influence.size for block in scores.influence):
         found = f"{len(pairs):,} pairs with {len(tests):,} test examples"
         print(f"{len(examples):,} selected in {found}")
-    for warning in caught:
-        print(f"warning: {warning.message}")
+    for one in caught:
+        if one.category is UserWarning:
+            print(f"warning: {one.message}")
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     if not options.hdf5 and (options.output / "scores.h5").exists():
-        print("note: scores.h5 in the output folder is of an earlier run; --hdf5 rewrites it")
+        print(
+            "note: scores.h5 in the output folder is of an earlier run; --hdf5 --force rewrites it"
+        )
     print(f"written to {options.output}/")
 
 
 def _write(scores: "Scores", pairs: "Rows[Pair]", outputs: Sequence[Path], *, force: bool) -> None:
     """Write the outputs, or without `force` raise AuditError if one exists with other content.
 
-    They are written to a folder beside and compared there, so that either all are replaced or none.
+    They are written to a folder beside and compared there: if one differs, none is replaced.
     """
     from memaudit import store, tables
 
@@ -201,14 +206,21 @@ def _check_signs(path: Path, file: Any, side: str) -> None:
     """Raise AuditError where margins and correctness in the file contradict each other."""
     import numpy as np
 
+    from memaudit.scores.estimate import packed
+
     names = f"{side}_margin", f"{side}_correct"
     if not all(name in file for name in names):
         return
-    margin, correct = file[names[0]], file[names[1]]
-    if correct.dtype == np.uint8 and margin.ndim == 2:
-        correct = np.unpackbits(correct, axis=-1, count=margin.shape[1]).astype(bool)
-    if margin.shape != correct.shape or correct.dtype != bool or margin.dtype.kind != "f":
+    margin = file[names[0]]
+    if margin.ndim != 2 or margin.dtype.kind != "f":
         return  # the estimator says what is wrong with those that it uses
+    try:
+        right = packed(file[names[1]], margin.shape[1], names[1])
+    except ValueError:
+        return
+    correct = np.unpackbits(right, axis=-1, count=margin.shape[1]).astype(bool)
+    if margin.shape != correct.shape:
+        return
     if wrong := int((((margin > 0) & ~correct) | ((margin < 0) & correct)).sum()):
         raise AuditError(
             f"{path}: {names[0]} and {names[1]} contradict each other in {wrong:,} of "

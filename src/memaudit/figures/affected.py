@@ -84,7 +84,7 @@ def affected(
 def _examples(axis: Axes, summary: Summary, examples: Sequence[Example], by: str) -> None:
     """Draw each test example by its group, and means of tenths; the drop is predicted `by`.
 
-    Marks of equal drops are shifted at random by up to a third of the step between two drops.
+    All marks are shifted vertically at random, by up to a third of the step between two drops.
     """
     kinds = [p.group if p.group in (DUPLICATES, NEITHER) else SUBPOPULATIONS for p in examples]
     step = 100 / max([1, *(p.models_reduced for p in examples)])

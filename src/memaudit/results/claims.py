@@ -79,18 +79,21 @@ def judge(
     assignments: Sequence[Assignment],
     leaks: Iterable[Leak],
     memorized: npt.NDArray[np.int64] | None,
+    *,
+    annotated: bool = False,
 ) -> list[Claim]:
     """Return the claims of both papers, judged by this study.
 
     `contrasts` are those of Table 2 on all test images; `assignments` the selected examples with
     their buckets; `leaks` the duplicates between training and test set; `memorized` int64
     (examples,) the training examples whose memorization reaches the threshold, selected or not;
-    None where it is unknown.
+    None where it is unknown; `annotated` whether a published annotation covers the pairs of the
+    selected examples only.
     """
     import yaml
 
     tests = _of_accuracies(contrasts)
-    tests["duplicates"] = _duplicates(assignments, leaks, memorized)
+    tests["duplicates"] = _duplicates(assignments, leaks, memorized, annotated=annotated)
     margin = contrasts.settings.margin
     numbers = {
         name: contrasts.removed.get(f"weight_decay/{name}", 0)
@@ -163,6 +166,8 @@ def _duplicates(
     assignments: Sequence[Assignment],
     leaks: Iterable[Leak],
     memorized: npt.NDArray[np.int64] | None,
+    *,
+    annotated: bool,
 ) -> _Test:
     """Return how much more often selected examples have duplicates than other memorized ones.
 
@@ -182,8 +187,7 @@ def _duplicates(
         return _Test(missing="no other example is memorized")
     if both + rest == len(selected) + len(others):
         return _Test(missing="every memorized example has a duplicate")
-    deciders = {leak.decided_by for leak in leaks if leak.train in selected}
-    if "published annotation" in deciders:
+    if annotated:
         return _Test(
             missing="duplicates of selected examples were annotated, those of others only "
             "searched, so an odds ratio would be too large"
@@ -195,7 +199,7 @@ def _duplicates(
     interval = ratio.confidence_interval(statistics.LEVEL)
     found = Estimate(float(ratio.statistic), low=float(interval.low), high=float(interval.high))
     missing = "descriptive: follows largely from the selection"
-    if deciders - {"rule"}:
+    if any(leak.decided_by == "manual annotation" and leak.train in selected for leak in leaks):
         missing += "; biased upwards where only pairs of selected examples were annotated"
     return _Test(found=found, null=1.0, missing=missing)
 

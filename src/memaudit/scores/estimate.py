@@ -176,6 +176,8 @@ def packed(values: "ArrayLike", count: int, name: str) -> np.ndarray:
     values = np.asarray(values)
     width = -(-count // 8)
     is_packed = values.dtype == np.uint8 and values.ndim == 2 and values.shape[1] == width
+    if count == 1 and is_packed and (values == 1).any():
+        is_packed = False  # not bits: one packed True is 128
     if values.ndim != 2 or not (is_packed or values.shape[1] == count):
         raise ValueError(
             f"{name} has the shape {values.shape}; it must be (models, {count}), one column per "

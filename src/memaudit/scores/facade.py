@@ -167,16 +167,16 @@ class Scores:
         return cls.estimate("margins", *arrays)._with_warnings(least="two")
 
     @classmethod
-    def estimate(
-        cls,
-        estimator: str,
-        mask: np.ndarray,
-        train: np.ndarray,
-        test: np.ndarray,
-        train_labels: "ArrayLike",
-        test_labels: "ArrayLike",
-    ) -> "Scores":
-        """Return the scores of `from_margins` or `from_arrays` ("difference"), without warnings."""
+    def estimate(cls, estimator: str, *arrays: Any) -> "Scores":
+        """Return the scores of `from_margins` or `from_arrays` ("difference"), without warnings.
+
+        `arrays` are theirs, in the same order. Raises ValueError as they do, and for an unknown
+        estimator.
+        """
+        if estimator not in ESTIMATORS:
+            known = " or ".join(ESTIMATORS)
+            raise ValueError(f"estimator = {estimator!r}: must be {known}")
+        mask, train, test, train_labels, test_labels = arrays
         labels = class_labels(train_labels, test_labels)
         if estimator == "margins":
             found = memorization_from_margins(mask, train, len(labels[0]))
@@ -313,13 +313,14 @@ class Scores:
         ----------
         Feldman and Zhang (2020), section 4.
         """
-        for name, given, most in (
-            ("memorization", memorization, 1.0),
-            ("influence", influence, 1.0),
-            ("z", z, np.inf),
+        for name, given, least, most in (
+            ("memorization", memorization, -1.0, 1.0),
+            ("influence", influence, -1.0, 1.0),
+            ("z", z, 0.0, np.inf),
         ):
-            if not isinstance(given, Real) or not -most <= given <= most:
-                raise ValueError(f"{name} = {given!r}: must be a number from {-most:g} to {most:g}")
+            is_number = isinstance(given, Real) and not isinstance(given, bool)
+            if not is_number or not least <= given <= most:
+                raise ValueError(f"{name} = {given!r}: must be a number from {least:g} to {most:g}")
         pairs: list[Pair] = []
         found, examples = 0, 0
         value, se = self.memorization.value, self.memorization.se

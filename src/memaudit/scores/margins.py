@@ -130,6 +130,8 @@ def memorization_from_margins(
 
 def check_finite(name: str, values: "ArrayLike") -> np.ndarray:
     """Return an array (models, n). Raises ValueError with `name` unless all are finite floats."""
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} has masked entries; every margin must be a finite number")
     found = np.asarray(values)
     if found.ndim != 2 or found.dtype.kind != "f":
         raise ValueError(

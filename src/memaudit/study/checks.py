@@ -300,7 +300,8 @@ def _size_problems(config: Config) -> Iterator[str]:
     tops = {f"{results}/removals/{TOP}{name}.txt" for name in config.external}
     dataset = config.dataset
     written = Path("data", f"{dataset.name}.h5")
-    if dataset.kind == "image_folder" and written.exists() and not config.removals:
+    is_read = written.exists() and not _reads_source(dataset)
+    if dataset.kind == "image_folder" and is_read and not config.removals:
         n = count_written(written)  # every job reads this; counting 100,000 files takes a second
     else:
         n = n_images(dataset, "train")
