@@ -86,7 +86,8 @@ def test_arrays_that_are_not_used_are_named_and_contradictions_refused(arrays, t
     assert "arrays that are not used: test_margins" in capsys.readouterr().out
     margin = np.where(arrays["test_correct"], 1.0, -1.0)
     margin[0], margin[1] = 0, -margin[1]
-    for correct in (arrays["test_correct"], np.packbits(arrays["test_correct"], axis=1)):
+    right = arrays["test_correct"]
+    for correct in (right, right.astype(np.uint8), np.packbits(right, axis=1)):
         given = arrays | {"test_correct": correct}
         np.savez(tmp_path / "arrays.npz", **given, test_margin=margin)
         assert main([*command, "--estimator", "difference"]) == 1

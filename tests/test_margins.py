@@ -254,6 +254,8 @@ def test_shapes_are_checked():
         memorization_from_margins(mask, margins[:10, :TRAIN], TRAIN)
     with pytest.raises(ValueError, match="test_margin has shape"):
         influence_of(mask[:10], margins)
+    with pytest.raises(ValueError, match="train_margin has masked entries"):
+        memorization_from_margins(mask, np.ma.masked_less(margins[:, :TRAIN], 0), TRAIN)
     labels = np.zeros(TRAIN), np.zeros(margins.shape[1])
     arrays = mask, margins[:, :TRAIN], margins
     scores = Scores.from_margins(*[one.tolist() for one in arrays], *labels)
