@@ -17,7 +17,7 @@ SECONDS = 10  # longest wait for something that takes a moment
 
 
 def chromium(downloads):
-    """A Chromium that downloads into the folder `downloads`, until the generator goes on."""
+    """A Chromium that downloads into the folder `downloads`, until the generator is resumed."""
     if not (CHROMIUM and DRIVER):
         pytest.skip("the review page is tested in Chromium: install chromium and chromium-driver")
     webdriver = pytest.importorskip("selenium.webdriver")

@@ -64,7 +64,7 @@ def test_examples_by_what_was_predicted(selected):
     assert [p.control_drop for p in examples] == [50, 0, 0, -25]
     half = 1.96 * 100 * standard_error(4, 4, 0, 4)
     assert examples[0].low == pytest.approx(100 * (5 / 6 - 1 / 6) - half, abs=0.01)
-    assert examples[0].high == 100  # no fall can be greater
+    assert examples[0].high == 100  # no drop can be greater
 
 
 def test_groups_add_up_to_the_drop(selected):

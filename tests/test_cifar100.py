@@ -31,6 +31,11 @@ import studies
 FOLDER = studies.FOLDER
 
 
+def publish(kind, study, source, output, lists=FOLDER):
+    found = page.checked_findings(study, source, output, lists)
+    page.write_page(kind, study, source, output, **found)
+
+
 def rows(path):
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
@@ -83,7 +88,7 @@ def test_the_buckets_are_those_of_the_annotation_and_the_finder():
 def test_the_page_and_its_tables_follow_from_the_committed_files(tmp_path, kind):
     """Digit for digit; figures are redrawn but not compared."""
     folder = studies.STUDIES[kind]
-    page.publish(kind, studies.the_study(kind), folder, tmp_path)
+    publish(kind, studies.the_study(kind), folder, tmp_path)
     written = [path for path in tmp_path.iterdir() if path.suffix in (".csv", ".md")]
     assert "README.md" in {path.name for path in written}
     for path in written:
@@ -198,7 +203,7 @@ def invented(folder, trials):
 def test_the_page_with_few_trials(tmp_path, trials):
     """One trial has no CI and judges no claim; the page says so. Two have."""
     study = invented(tmp_path, trials)
-    page.publish("cpu", study, tmp_path, tmp_path, tmp_path)
+    publish("cpu", study, tmp_path, tmp_path, tmp_path)
     text = (tmp_path / "README.md").read_text()
     assert f"**Preliminary: {trials} of 12 trials.**" in text
     assert ("gives no CI and no test" in text) == (trials == 1)
@@ -215,12 +220,12 @@ def test_the_page_with_few_trials(tmp_path, trials):
 
 def test_a_page_of_more_trials_is_not_replaced(tmp_path):
     study = invented(tmp_path, 1)
-    page.publish("cpu", study, tmp_path, tmp_path, tmp_path)
+    publish("cpu", study, tmp_path, tmp_path, tmp_path)
     before = (tmp_path / "README.md").read_text()
     studies.shard(tmp_path, study.arms[3], 0).unlink()
     lacking = re.escape("/".join(study.arms[3]))
     with pytest.raises(SystemExit, match=f"has 1 trials, but only 0 .* missing: .*{lacking}"):
-        page.publish("cpu", study, tmp_path, tmp_path, tmp_path)
+        publish("cpu", study, tmp_path, tmp_path, tmp_path)
     assert (tmp_path / "README.md").read_text() == before
 
 
@@ -265,7 +270,7 @@ def test_lists_that_contradict_each_other_are_refused(tmp_path):
     column = lines[0].strip().split(",").index("train")
     leaks.write_text("".join(line for line in lines if line.split(",")[column] != example))
     with pytest.raises(SystemExit, match=rf"contradict each other: \[{example}\]"):
-        page.publish("cpu", study, tmp_path, tmp_path, tmp_path)
+        publish("cpu", study, tmp_path, tmp_path, tmp_path)
 
 
 def test_a_damaged_committed_model_is_restored_by_git():
@@ -286,4 +291,4 @@ def test_a_removal_list_that_does_not_follow_from_the_buckets_is_refused(tmp_pat
     listed = tmp_path / "removals/memorized.txt"
     listed.write_text(listed.read_text().split("\n", 1)[1])
     with pytest.raises(SystemExit, match=r"memorized\.txt does not follow from buckets\.csv"):
-        page.publish("cpu", study, tmp_path, tmp_path, tmp_path)
+        publish("cpu", study, tmp_path, tmp_path, tmp_path)

@@ -27,7 +27,7 @@ PHRASES = {
     r"\b(people|person)'s word\b": "manual annotation",
     r"\bwhose word\b": "decided by",
     r"\bsaid (where|so)\b|\bsays? of\b": "states, describes",
-    r"\bsub-population": "subpopulation",
+    r"\bsub\Wpopulation": "subpopulation",
     r"\d %(?!\s?[\d}])": "95%",
     r"\bno sign of life\b": "inactive",
     r"\brather too\b": "slightly",

@@ -17,14 +17,6 @@ from memaudit.templates import render
 TRIED = {"gpu": "learning_rates_tried.csv", "cpu": "networks_tried.csv"}
 
 
-def publish(kind: str, study: Study, source: Path, output: Path, lists: Path = FOLDER) -> None:
-    """Write the tables, figures and page to `output`, from the models of `source`.
-
-    `lists` is the folder with the lists of examples.
-    """
-    write_page(kind, study, source, output, **checked_findings(study, source, output, lists))
-
-
 def checked_findings(study: Study, source: Path, output: Path, lists: Path = FOLDER) -> dict:
     """Write tables and figures; return the examples, the complete trials and what they show.
 
@@ -68,7 +60,6 @@ def write_page(
         fits=fits(study, source, examples, trials),
         both=len(np.intersect1d(examples.influenced, examples.duplicated)),
         other=next(row for row in tables.read_rows(other, Table2Row) if is_headline(row)),
-        comparison=comparison(found["rows"]) if trials > 1 else None,
         influenced=len(examples.influenced),
         margin=study.config.statistics.margin,
         buckets=Counter(row.bucket for row in examples.assignments),
@@ -88,24 +79,6 @@ def write_page(
 
 def is_headline(row: Table2Row) -> bool:
     return (row.recipe, row.removal) == ("weight_decay", "selected")
-
-
-def comparison(rows: list[Table2Row]) -> str:
-    """Return a sentence on which CIs of the drops contain the paper's drop."""
-    inside: dict[bool, list[str]] = {True: [], False: []}
-    for row in rows:
-        if not np.isnan(row.published_drop):
-            is_inside = row.drop_sampling_low <= row.published_drop <= row.drop_sampling_high
-            inside[is_inside].append(f"{row.row} ({row.published_drop:.2f})")
-    if not all(inside.values()):
-        return (
-            "The CIs of the drops that include test-set sampling contain "
-            f"{'all' if inside[True] else 'none'} of the paper's drops."
-        )
-    return (
-        "The CIs of the drops that include test-set sampling contain the paper's drop for "
-        f"{', '.join(inside[True])}, but not for {', '.join(inside[False])}."
-    )
 
 
 def gains(tried: list[dict[str, str]]) -> dict:

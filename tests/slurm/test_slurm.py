@@ -144,7 +144,8 @@ def state(job: str) -> str:
 def test_the_study_survives_a_cluster(finished, slurm, checkout):
     """Table 2 is the same when jobs are cancelled, killed or timed out and nodes fail.
 
-    The jobs of a node that is cut off go on, as those of a node that only Slurm cannot reach.
+    The jobs of a node that is cut off keep running, and those of a node that only Slurm cannot
+    reach.
     """
     run = Run(checkout)
     cancelled, *_ = run.frozen_training(set())

@@ -185,7 +185,7 @@ function change(decisions, toExport) {
 function decide(decision) {
   const item = current();
   if (!item) return;
-  const following = nextUndecided();
+  const following = nextUnannotated();
   say(`${name(item)}: ${decision}.`);
   if (following) state.at = following.key;
   change([[item.key, decision]], true);
@@ -211,7 +211,7 @@ function decideAll(decision) {
 }
 
 /* Return the next item without a decision, cyclically, or else the next item. */
-function nextUndecided() {
+function nextUnannotated() {
   const at = state.list.indexOf(current());
   const others = [...state.list.slice(at + 1), ...state.list.slice(0, at)];
   return others.find((item) => !state.decisions.has(item.key)) || state.list[at + 1];
