@@ -107,7 +107,8 @@ class Run:
     def training(self, but: set[str], on: str = "") -> tuple[str, int, str, Path]:
         """Wait for a job that is not in `but` and trains a model, on the node `on` if given.
 
-        Returns its Slurm job ID, its process ID, its node and the folder of its partial results.
+        Its log says so, as files of partial results may be those of an earlier attempt. Returns its
+        Slurm job ID, its process ID, its node and the folder of its partial results.
         """
 
         def found() -> tuple[str, int, str, Path] | None:
@@ -115,7 +116,8 @@ class Run:
                 try:
                     owner = re.match(r"Slurm job (\d+), process (\d+) on (\w+)", note.read_text())
                     is_wanted = owner and owner[1] not in but and on in ("", owner[3])
-                    if is_wanted and any(note.parent.glob("*.pt")):
+                    is_logged = owner and any(line.endswith(owner[0]) for line in self.lines)
+                    if is_wanted and is_logged and any(note.parent.glob("*.pt")):
                         os.kill(int(owner[2]), 0)
                         return owner[1], int(owner[2]), owner[3], note.parent
                 except (FileNotFoundError, ProcessLookupError):
