@@ -101,9 +101,10 @@ def test_command_searches_for_scenes(folder, tmp_path, capsys, monkeypatch):
     output = tmp_path / "pairs.csv"
     chosen = ["--scene", "0.3", "--no-training", "--per-test", "2"]
     assert main(["duplicates", str(folder), "-o", str(output), *chosen]) == 0
-    assert "fewer than 50 training images are not searched for scenes: ant" in (
-        capsys.readouterr().out
-    )
+    printed = capsys.readouterr()
+    note = "classes with fewer than 50 training images are not searched for scenes: ant"
+    assert note in printed.out
+    assert printed.err.index(f"note: {note}") < printed.err.index("images compared")
     monkeypatch.setattr(scene, "FEWEST", 10)
     assert main(["duplicates", str(folder), "-o", str(output), *chosen]) == 0
     rows = rows_of(output)

@@ -199,6 +199,9 @@ def _run(options: argparse.Namespace) -> None:
         notes: list[str] = []
         if scored:
             settings["review"] = 0.0
+            data = files.as_dataset(train, last)
+            if text := scene.unsearched(data):
+                _note(text)
             if options.embedding:
                 features.check_embedding(options.embedding, train.images)
         pairs = finder.find_duplicates(
@@ -212,7 +215,7 @@ def _run(options: argparse.Namespace) -> None:
             print("searching for other photographs of a scene ...", file=sys.stderr)
             searched, trained = _shown()
             pairs = scene.find_scenes(
-                files.as_dataset(train, last),
+                data,
                 pairs,
                 "classical" if options.no_training else options.embedding or "network",
                 scene=options.scene,
