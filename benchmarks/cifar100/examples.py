@@ -88,6 +88,12 @@ class Examples:
         """Test images with a known duplicate in the training set, int64."""
         return np.setdiff1d(np.arange(N_TEST), self.leak_free)
 
+    @cached_property
+    def duplicated_by_finder(self) -> np.ndarray:
+        """Test images with duplicates by the finder's score alone, int64."""
+        certain = [one for one in self.leaks if one.decided_by != "rule" or one.kind == "exact"]
+        return np.setdiff1d(self.duplicated, [leak.test for leak in certain])
+
     def mean_memorization(self, bucket: str) -> float:
         return float(np.mean([r.memorization for r in self.assignments if r.bucket == bucket]))
 

@@ -66,16 +66,14 @@ class Reach:
 
     SD of the excess drop between trials, pp, with its 95% CI; for each of the three, the smallest
     difference found with 80% power before adjustment, pp, and the trials that show equivalence with
-    80% power where nothing differs, None if no number is enough. For claim 7, the power before
-    adjustment to support it where nothing differs, and to contradict it where the true excess drop
-    is the one found (None if that is not above the margin).
+    80% power where nothing differs, None if no number is enough; the power before adjustment to
+    support claim 7 where nothing differs.
     """
 
     sd: tuple[float, float, float]
     difference: tuple[float, float, float]
     trials: tuple[int | None, int | None, int | None]
     supports: float
-    contradicts: float | None
 
 
 def write_findings(
@@ -218,7 +216,6 @@ def reach(study: Study, arms: dict[str, Arm]) -> Reach:
         tuple(map(found, sds)),
         tuple(power.models_for_equivalence(sd, margin, N_TEST) for sd in sds),
         power.power(drop.sd, wanted, margin, images),
-        power.power(drop.sd, wanted, above, images) if (above := drop.value - margin) > 0 else None,
     )
 
 

@@ -68,6 +68,7 @@ def write_page(
             bucket: examples.mean_memorization(bucket) for bucket in ("leakage_shift", "memorized")
         },
         leaked=len(examples.duplicated),
+        by_finder_alone=len(examples.duplicated_by_finder),
         tried=tried,
         gains=gains(tried) if kind == "gpu" else None,
         groups=judged_groups(examples),
@@ -91,4 +92,5 @@ def gains(tried: list[dict[str, str]]) -> dict:
     return {
         "common": {rate: decayed[rate] - without[rate] for rate in without if rate in decayed},
         "best": max(decayed.values()) - max(without.values()),
+        "best_rates": [max(rates, key=rates.__getitem__) for rates in (without, decayed)],
     }
