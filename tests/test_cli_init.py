@@ -95,6 +95,7 @@ def test_it_overwrites_nothing(photos, capsys):
         ("--hours", "nan", "must be a number greater than 0"),
         ("--hours", "inf", "must be a number greater than 0"),
         ("--name", "a b", "must be at most 80 letters"),
+        ("--name", "cifar10", "--name cifar10: reserved for that dataset"),
     ):
         init("--force", option, value, status=1)
         said = capsys.readouterr()

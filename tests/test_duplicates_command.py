@@ -102,7 +102,7 @@ def test_command_searches_for_scenes(folder, tmp_path, capsys, monkeypatch):
     chosen = ["--scene", "0.3", "--no-training", "--per-test", "2"]
     assert main(["duplicates", str(folder), "-o", str(output), *chosen]) == 0
     printed = capsys.readouterr()
-    note = "classes with fewer than 50 training images are not searched for scenes: ant"
+    note = "no class is searched for scenes: all have fewer than 50 training images"
     assert note in printed.out
     assert printed.err.index(f"note: {note}") < printed.err.index("images compared")
     monkeypatch.setattr(scene, "FEWEST", 10)
@@ -134,10 +134,15 @@ def test_command_within_train(folder, tmp_path, capsys):
     assert main(wanted) == 1
     assert "pairs.csv: file exists; use --force" in capsys.readouterr().err
     assert output.read_text() == "my,notes\n"
+    output.write_text("train_path,test_path,score,kind,probability\n")
+    assert main(wanted) == 1  # of a search of another kind
     assert main([*wanted, "--force"]) == 0
-    assert (
-        main(["duplicates", str(folder), "-o", str(output), "--within-train", "--only-review"]) == 0
-    )
+    assert main(wanted) == 0
+    annotated = output.read_text().replace("probability\n", "probability,mine\n")
+    output.write_text(annotated)
+    assert main(wanted) == 1
+    assert output.read_text() == annotated
+    assert main([*wanted, "--force"]) == 0
     assert rows_of(output) == [
         {
             "train_path": "train/ant/12.png",
@@ -243,7 +248,8 @@ def test_command_errors_name_the_problem(folder, tmp_path, capsys):
     [
         (["--near", "0.3", "--review", "0.4"], "0 <= review <= near <= 1"),
         (["--per-test", "0"], "--per-test 0: must be at least 1"),
-        (["--image-size", "4"], "--image-size 4: must be at least 8"),
+        (["--image-size", "4"], "--image-size 4: must be from 8 to 1024"),
+        (["--image-size", "100000"], "--image-size 100000: must be from 8 to 1024"),
     ],
 )
 def test_command_rejects_numbers_out_of_range(arguments, words, capsys):

@@ -29,6 +29,8 @@ NETWORK, CLASS = 3000, 50  # training images: to train a network; of a class tha
 TRANSFORMS = ("rotate", "flip", "negative")
 PROGRESS = {"training": "training steps of the network", "progress": "images searched for scenes"}
 SIZE = 64  # pixels, for images of several sizes
+SIZES = (8, 1024)  # pixels that can be chosen
+COLUMNS = {True: ("train_path", "other_path"), False: ("train_path", "test_path")}  # within or not
 
 
 def main(arguments: list[str]) -> None:
@@ -36,16 +38,17 @@ def main(arguments: list[str]) -> None:
     options = _parse(arguments)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in finder, before torch is imported
     require("torch", extra="train")
-    force = options.force or _is_replaceable(options.output)
+    force = options.force or _is_replaceable(options.output, within=options.within_train)
     with reserved(options.output, options.folder, force=force):
         _run(options)
 
 
-def _is_replaceable(output: Path) -> bool:
-    """Return whether an earlier run wrote the file, or nothing is in it."""
+def _is_replaceable(output: Path, *, within: bool) -> bool:
+    """Return whether an earlier search of this kind wrote all columns, or the file is empty."""
     from memaudit.tables import header
 
-    return output.is_file() and (not output.stat().st_size or header(output)[:1] == ["train_path"])
+    columns = [*COLUMNS[within], "score", "kind", "probability"]
+    return output.is_file() and (not output.stat().st_size or header(output) == columns)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -64,7 +67,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         type=output_path,
         default=Path("pairs.csv"),
         help="CSV to write, - for the standard output (%(default)s); replaces that of an earlier "
-        "search",
+        "search of the same kind, unless columns were added",
     )
     add("--force", action="store_true", help="overwrite any existing file")
     add(
@@ -153,10 +156,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
             f"--review {options.review:g} and --near {options.near:g}: "
             "must satisfy 0 <= review <= near <= 1"
         )
-    for name, least in (("image_size", 8), ("per_test", 1)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            parser.error(f"--{name.replace('_', '-')} {value}: must be at least {least}")
+    if options.image_size is not None and not SIZES[0] <= options.image_size <= SIZES[1]:
+        parser.error(f"--image-size {options.image_size}: must be from {SIZES[0]} to {SIZES[1]}")
+    if options.per_test < 1:
+        parser.error(f"--per-test {options.per_test}: must be at least 1")
     return options
 
 
@@ -193,7 +196,6 @@ def _run(options: argparse.Namespace) -> None:
             train.images, per_image=options.per_test, content=train.content, **settings
         )
         text = summary.summarize_within(pairs, train, **thresholds)
-        columns = ("train_path", "other_path")
     else:
         scored = 0 if options.scene is None else scene.SCORED
         notes: list[str] = []
@@ -227,7 +229,7 @@ def _run(options: argparse.Namespace) -> None:
             if options.only_review:
                 pairs = pairs.of((pairs.score >= options.review) | (pairs.kind != "candidate"))
         text = summary.summarize(pairs, train, last, **thresholds, notes=notes)
-        columns = ("train_path", "test_path")
+    columns = COLUMNS[options.within_train]
     files.write_pairs(pairs, options.output, train.names, last.names, columns)
     print(text)
     print(f"{len(pairs):,} pair{'' if len(pairs) == 1 else 's'}, best first: {options.output}")

@@ -36,6 +36,8 @@ def main(arguments: list[str]) -> None:
         raise AuditError(
             f"--name {options.name!r}: must be at most 80 letters, digits and ._- only"
         )
+    if options.name in ("cifar10", "cifar100"):
+        raise AuditError(f"--name {options.name}: reserved for that dataset; choose another")
     require("jinja2", extra="workflow")
     from memaudit.data.survey import located
 

@@ -154,7 +154,7 @@ def class_files(folder: Path, faults: list[str]) -> Files:
     layout = f"images are expected in {printable(str(folder))}/<class>/*"
     found: Files = {}
     if not folder.is_dir():
-        faults.append(f"{printable(str(folder))}: directory not found; {layout}")
+        faults.append(f"{printable(str(folder))}: {no_folder(folder)}; {layout}")
         return found
     entries = visible(folder, faults)
     if not entries:
@@ -223,6 +223,11 @@ def folder_at(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111, Path raises for an unknown user
 
 
+def no_folder(path: Path) -> str:
+    """Say why `path` is not a folder."""
+    return "this is a file" if path.is_file() else "directory not found"
+
+
 def count_images(folder: str | Path, side: str, per_class: int | None) -> int:
     """Count the images of a side, "train" or "test", that `read_image_folder` would read."""
     classes = [visible(entry, []) for entry in class_folders(folder, side)]
@@ -252,8 +257,8 @@ def _check_memory(root: Path, images: int, shape: tuple[int, ...]) -> None:
     if free is not None and needed > free:
         raise AuditError(
             f"{printable(str(root))}: {images:,} images of {_size((shape[1], shape[0]))} pixels "
-            f"need {needed / 1e9:,.1f} GB of memory, {free / 1e9:,.1f} GB are available; set an "
-            "image size to scale them to (dataset.image_folder.image_size, --image-size)"
+            f"need {needed / 1e9:,.1f} GB of memory, {free / 1e9:,.1f} GB are available; set a "
+            "smaller image size to scale them to (dataset.image_folder.image_size, --image-size)"
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from memaudit.data.arrays import ArrayFile
-from memaudit.data.image_folder import SIDES, class_files, folder_at, visible
+from memaudit.data.image_folder import SIDES, class_files, folder_at, no_folder, visible
 from memaudit.data.images import Scale
 from memaudit.data.reader import Reader
 from memaudit.errors import AuditError
@@ -61,9 +61,10 @@ def located(root: Path) -> Path:
     root = folder_at(root)
     is_arrays = root.suffix == ".npz"
     if not (root.exists() if is_arrays else root.is_dir()):
+        what = "file not found" if is_arrays else no_folder(root)
         raise AuditError(
-            f"{printable(str(root))}: {'file' if is_arrays else 'directory'} not found; name the "
-            "folder that holds train/<class>/* and test/<class>/*, or an .npz file"
+            f"{printable(str(root))}: {what}; name the folder that holds train/<class>/* and "
+            "test/<class>/*, or an .npz file"
         )
     return root
 

@@ -57,8 +57,7 @@ def read_sides(
     if path.suffix == ".npz":
         return _from_dataset(path, read_arrays(path, image_size=image_size), sides)
     if not path.is_dir():
-        what = "this is a file" if path.exists() else "directory not found"
-        raise AuditError(f"{path}: {what}; {_NEEDED}")
+        raise AuditError(f"{path}: {image_folder.no_folder(path)}; {_NEEDED}")
     faults: list[str] = []
     files = {side: image_folder.class_files(path / side, faults) for side in sides}
     if not any(files.values()):

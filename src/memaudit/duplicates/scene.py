@@ -133,6 +133,8 @@ def unsearched(data: Dataset) -> str:
     few = np.flatnonzero((of_test > 0) & (of_train < FEWEST))
     if not len(few):
         return ""
+    if len(few) == np.count_nonzero(of_test):
+        return f"no class is searched for scenes: all have fewer than {FEWEST} training images"
     names = ", ".join(printable(data.class_names[label]) for label in few[:_NAMED].tolist())
     return (
         f"classes with fewer than {FEWEST} training images are not searched for scenes: "
