@@ -115,7 +115,7 @@ def test_margins_are_scored_where_the_file_has_them(arrays, rng, tmp_path, capsy
     margins["test_margin"][3, 1] = np.nan
     np.savez(tmp_path / "arrays.npz", **arrays, **margins)
     assert main([*command, str(tmp_path / "margins")]) == 1
-    assert "test_margin has NaN or infinity" in capsys.readouterr().err
+    assert "test_margin has nan (model 3, example 1)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -161,3 +161,16 @@ def test_errors_name_the_file_and_the_array(arrays, tmp_path, capsys):
     assert "no array 'test_labels'; needed: mask, " in error()
     np.savez(tmp_path / "arrays.npz", **arrays, train_margin=np.zeros((40, 6)))
     assert "no array 'test_labels'; needed: mask, train_labels, test_labels, train_m" in error()
+    arrays["test_labels"] = np.zeros(3)
+    np.savez(tmp_path / "arrays.npz", **arrays, test_margin=np.zeros((40, 3)))
+    text = error()
+    assert "no array 'train_margin'" in text and "or choose --estimator difference" in text
+
+
+def test_the_output_is_a_folder(arrays, tmp_path, capsys):
+    path = tmp_path / "arrays.npz"
+    np.savez(path, **arrays)
+    before = path.read_bytes()
+    assert main(["scores", str(path), "-o", str(path)]) == 1
+    assert "arrays.npz: this is a file; name a folder" in capsys.readouterr().err
+    assert path.read_bytes() == before

@@ -273,10 +273,16 @@ def test_shapes_are_checked():
     for estimate, outputs in ((Scores.from_margins, arrays), (Scores.from_arrays, of_bits)):
         with pytest.raises(ValueError, match="has no models"):
             estimate(*[one[:0] for one in outputs], *labels)
-        with pytest.raises(ValueError, match=r"train_labels .* must be whole numbers"):
+        with pytest.raises(ValueError, match=r"train_labels has 0\.5 at position 1: not a whole"):
             estimate(*outputs, np.arange(TRAIN) / 2, labels[1])
-        with pytest.raises(ValueError, match=r"test_labels .* must be whole numbers"):
-            estimate(*outputs, labels[0], labels[1][:, None])
+        with pytest.raises(ValueError, match=r"test_labels is .*; it must be whole numbers \(n,\)"):
+            estimate(*outputs, labels[0], np.eye(2)[labels[1].astype(int)])
+        column = estimate(*outputs, labels[0], labels[1][:, None])
+        assert np.array_equal(column.test_labels, labels[1])
+    for k, name in enumerate(("train_margin", "test_margin"), start=1):
+        given = [one > 0 if i == k else one for i, one in enumerate(arrays)]
+        with pytest.raises(ValueError, match=f"{name} has only the values 0 and 1"):
+            Scores.from_margins(*[one.astype(float) for one in given], *labels)
 
 
 def smoothed(margins, mean, sd, models):

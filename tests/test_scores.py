@@ -1,5 +1,7 @@
 """The subset estimator: by hand, against exact values, and against F&Z's formula."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -320,7 +322,8 @@ def test_scores_survive_the_round_trip(rng, tmp_path):
         ({"test_correct": np.where(TEST, 1, np.nan)}, "test_correct has 4 values .* first nan"),
         ({"mask": np.ma.masked_equal(MASK, 0)}, "mask has masked entries"),
         ({"mask": MASK.astype(str)}, "mask is <U5; it must be bool"),
-        ({"train_labels": [0, 0]}, r"mask has the shape \(5, 3\); it must be \(models, 2\)"),
+        ({"train_labels": [0, 0]}, r"mask has the shape \(5, 3\); for 2 labels it must be"),
+        ({"train_labels": []}, "train_labels is empty"),
         ({"test_labels": [0]}, r"test_correct has the shape \(5, 2\)"),
         ({"test_correct": TEST[:4]}, "mask has 5 models, test_correct 4"),
     ],
@@ -330,6 +333,16 @@ def test_errors_name_the_array_that_does_not_fit(change, message):
     arrays |= {"train_labels": [0, 0, 0], "test_labels": [0, 0]} | change
     with pytest.raises(ValueError, match=message):
         Scores.from_arrays(**arrays)
+
+
+def test_an_inverted_mask_is_noticed(rng):
+    mask, *outputs = random_study(rng)
+    outputs[0] = mask.copy()  # right on what a model was trained on, wrong on the rest
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Scores.from_arrays(mask, *outputs)
+    with pytest.warns(UserWarning, match=r"mean memorization is -1\.00: .* Is mask True where"):
+        Scores.from_arrays(~mask, *outputs)
 
 
 def test_zeros_and_ones_of_any_dtype_are_taken_for_booleans():

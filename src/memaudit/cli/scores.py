@@ -48,6 +48,8 @@ def main(arguments: list[str]) -> None:
     from memaudit import Scores, store
 
     names = ["memorization.csv", "selected_pairs.csv", *(["scores.h5"] if options.hdf5 else [])]
+    if options.output.is_file():
+        raise AuditError(f"--output {options.output}: this is a file; name a folder")
     outputs = [options.output / name for name in names]
     for output in outputs:
         store.check_writable(output)
@@ -178,12 +180,16 @@ def _read(path: Path, estimator: str | None) -> tuple[str, dict[str, Any]]:
             raise AuditError(f"{path}: not an .npz file but one array; use numpy.savez")
         with loaded as file:
             if estimator is None:
-                estimator = "margins" if "train_margin" in file else "difference"
+                has_margins = any(name in file for name in OUTPUTS["margins"])
+                estimator = "margins" if has_margins else "difference"
             names = [*ARRAYS, *OUTPUTS[estimator]]
             if missing := [name for name in names if name not in file]:
+                others = [one for one in OUTPUTS if one != estimator]
+                also = [one for one in others if all(name in file for name in OUTPUTS[one])]
+                remedy = f", or choose --estimator {also[0]}" if also else ""
                 raise AuditError(
                     f"{path}: no array {missing[0]!r}; needed: {', '.join(names)}; found: "
-                    f"{', '.join(file) or 'none'}"
+                    f"{', '.join(file) or 'none'}. Add it{remedy}"
                 )
             known = {*ARRAYS, *OUTPUTS["margins"], *OUTPUTS["difference"]}
             if unknown := [name for name in file if name not in known]:

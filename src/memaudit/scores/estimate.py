@@ -180,8 +180,8 @@ def packed(values: "ArrayLike", count: int, name: str) -> np.ndarray:
         is_packed = False  # not bits: one packed True is 128
     if values.ndim != 2 or not (is_packed or values.shape[1] == count):
         raise ValueError(
-            f"{name} has the shape {values.shape}; it must be (models, {count}), one column per "
-            f"label, or packed bits, uint8 (models, {width})"
+            f"{name} has the shape {values.shape}; for {count} labels it must be (models, "
+            f"{count}), or packed bits, uint8 (models, {width})"
         )
     if not len(values):
         raise ValueError(f"{name} has no models")
@@ -206,14 +206,27 @@ def _booleans(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def class_labels(train: "ArrayLike", test: "ArrayLike") -> tuple[np.ndarray, np.ndarray]:
-    """Return classes as int64 (n,). Raises ValueError unless they are whole numbers."""
+    """Return classes as int64 (n,); a column (n, 1) is taken for them.
+
+    Raises ValueError unless they are whole numbers, and without training examples.
+    """
     both = []
     for name, values in (("train_labels", train), ("test_labels", test)):
         found = np.asarray(values)
-        is_whole = found.ndim == 1 and found.dtype.kind in "iuf"
-        if not is_whole or not (np.isfinite(found) & (found == np.floor(found))).all():
-            raise ValueError(f"{name} ({found.dtype} {found.shape}) must be whole numbers (n,)")
+        if found.ndim == 2 and found.shape[1] == 1:
+            found = found[:, 0]
+        if found.ndim != 1 or found.dtype.kind not in "iuf":
+            raise ValueError(
+                f"{name} is {found.dtype} {found.shape}; it must be whole numbers (n,), the class "
+                "of each example"
+            )
+        is_wrong = ~np.isfinite(found) | (found != np.floor(found))
+        if is_wrong.any():
+            first = int(is_wrong.argmax())
+            raise ValueError(f"{name} has {found[first]} at position {first}: not a whole number")
         both.append(found.astype(np.int64))
+    if not len(both[0]):
+        raise ValueError("train_labels is empty: there are no training examples")
     return both[0], both[1]
 
 

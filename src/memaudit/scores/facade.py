@@ -21,7 +21,7 @@ from memaudit.scores.estimate import (
     memorization,
 )
 from memaudit.scores.margin_influence import influence_from_margins
-from memaudit.scores.margins import memorization_from_margins
+from memaudit.scores.margins import memorization_from_margins, refuse_correctness
 from memaudit.scores.selection import MOST_PAIRS, Pair, is_strong
 from memaudit.tables import Rows
 
@@ -33,6 +33,7 @@ ESTIMATORS = {
     "difference": ("train_correct", "test_correct"),
     "margins": ("train_margin", "test_margin"),
 }
+NEGATIVE = -0.1  # mean memorization below which the mask may be inverted
 _MEMORIZATION = {"value": "memorization", "se": "memorization_se", "n_in": "n_in", "n_out": "n_out"}
 _BLOCK = ("train_index", "test_index", "influence", "influence_se", "z")
 
@@ -97,8 +98,8 @@ class Scores:
         Parameters
         ----------
         mask : numpy.ndarray of bool, shape (n_models, n_train)
-            Whether the model was trained on the example. Each of the three arrays may also be
-            packed along its last axis with `numpy.packbits`.
+            Whether the model was trained on the example. It may be packed along the last axis with
+            `numpy.packbits` if `train_correct` is, too; `test_correct` may be packed in any case.
         train_correct : numpy.ndarray of bool, shape (n_models, n_train)
             Whether the model predicts the label of the training example.
         test_correct : numpy.ndarray of bool, shape (n_models, n_test)
@@ -180,6 +181,8 @@ class Scores:
         labels = class_labels(train_labels, test_labels)
         if estimator == "margins":
             found = memorization_from_margins(mask, train, len(labels[0]))
+            refuse_correctness("train_margin", train)
+            refuse_correctness("test_margin", test)
             return cls(found, Influence(influence_from_margins(mask, test, *labels)), *labels)
         found = memorization(mask, train, len(labels[0]))
         return cls(found, Influence(influence_blocks(mask, test, *labels)), *labels)
@@ -190,6 +193,13 @@ class Scores:
             warnings.warn(
                 f"{unknown:,} examples have no score: too few models were trained with them, or "
                 f"without them ({least} needed of each)",
+                stacklevel=3,
+            )
+        known = self.memorization.value[~np.isnan(self.memorization.value)]
+        if known.size and (mean := known.mean()) < NEGATIVE:
+            warnings.warn(
+                f"the mean memorization is {mean:.2f}: models are less often right on the examples "
+                "that they were trained on. Is mask True where a model was trained on the example?",
                 stacklevel=3,
             )
         if not np.isin(self.train_labels, self.test_labels).any():

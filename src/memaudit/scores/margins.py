@@ -137,9 +137,24 @@ def check_finite(name: str, values: "ArrayLike") -> np.ndarray:
         raise ValueError(
             f"{name} is {found.dtype} {found.shape}; it must be floats (models, examples)"
         )
-    if not all(np.isfinite(row).all() for row in found):
-        raise ValueError(f"{name} has NaN or infinity; every margin must be a finite number")
+    for model, row in enumerate(found):
+        if not (is_finite := np.isfinite(row)).all():
+            example = int(is_finite.argmin())
+            raise ValueError(
+                f"{name} has {row[example]} (model {model}, example {example}); every margin must "
+                "be a finite number"
+            )
     return found
+
+
+def refuse_correctness(name: str, margins: "ArrayLike") -> None:
+    """Raise ValueError with `name` where all margins are 0 or 1."""
+    found = np.asarray(margins)
+    if found.size and all(np.isin(row, (0, 1)).all() for row in found):
+        raise ValueError(
+            f"{name} has only the values 0 and 1, so it holds correctness, not margins: use "
+            "train_correct and test_correct (Scores.from_arrays)"
+        )
 
 
 @dataclass(frozen=True)
