@@ -135,11 +135,15 @@ def small():
         ),
         ({"results": ".git"}, r"results = '\.git': this is the folder '\.git'"),
         ({"results": "../x"}, r"results = '\.\./x': this is outside the working folder"),
+        (
+            {"duplicates": {"embedding": "foo:bar"}},
+            r"duplicates\.embedding: embedding foo:bar: mod",
+        ),
         ({"results": "."}, r"results = '\.': this is the working folder itself"),
         ({"removals": {"subset": "x"}}, r"removals\.subset = 'x': the name is reserved"),
         (
             {"duplicates": {"near": 0.2}},
-            r"duplicates\.review = 0\.45: must be at most duplicates\.near \(0\.2\)",
+            r"duplicates\.review = 0\.45: must be at most duplicates\.near \(0\.2\); lower it, too",
         ),
         (
             {"duplicates": {"embedding": "sscd"}},
@@ -242,6 +246,33 @@ def test_a_missing_folder_of_images(small, tmp_path, monkeypatch):
     assert count_images("photos", "train", None) == 84
     del small["removals"]
     assert models_needed.n_test(Study(small)) == 2
+
+
+def test_results_are_not_written_among_the_images(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_folder(Path("photos"))
+    Path("notes.yaml").touch()
+    small["dataset"] = {"kind": "image_folder", "name": "mine", "image_folder": {"path": "photos"}}
+    for results in ("photos", "photos/train", "photos/test/ant"):
+        with pytest.raises(AuditError, match=f"results = '{results}': .* images of photos; use"):
+            read_config(small | {"results": results})
+    with pytest.raises(AuditError, match=r"results = 'notes\.yaml': this is a file"):
+        read_config(small | {"results": "notes.yaml"})
+    with pytest.raises(AuditError, match=r"'notes\.yaml/mine': this is in the file 'notes\.yaml'"):
+        read_config(small | {"results": "notes.yaml/mine"})
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [("photos/train", r"no images in train/<class>/\*"), ("notes.yaml", "this is a file")],
+)
+def test_a_folder_without_images(small, tmp_path, monkeypatch, path, message):
+    monkeypatch.chdir(tmp_path)
+    write_folder(Path("photos"))
+    Path("notes.yaml").touch()
+    small["dataset"] = {"kind": "image_folder", "name": "mine", "image_folder": {"path": path}}
+    with pytest.raises(AuditError, match=rf"image_folder\.path = '{path}': {message}"):
+        read_config(small)
 
 
 @pytest.mark.parametrize(

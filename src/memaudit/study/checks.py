@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from memaudit.buckets.decisions import read_decisions
 from memaudit.data.arrays import ArrayFile
 from memaudit.data.dataset import count_written, read_settings
-from memaudit.data.image_folder import folder_at
+from memaudit.data.image_folder import SIDES, count_images, folder_at, no_folder
 from memaudit.errors import AuditError
 from memaudit.models.network_names import NETWORKS, source_path
 from memaudit.models.removals import CONTROL, block_size, read_examples
@@ -99,7 +99,7 @@ def _duplicate_keys(
 def _problems(config: Config) -> list[str]:
     """Problems between keys, then those with the files that keys name."""
     between = [
-        *_results_problems(config.results),
+        *_results_problems(config),
         *_recipe_problems(config),
         *_memorization_problems(config),
         *_duplicates_problems(config.duplicates),
@@ -110,15 +110,24 @@ def _problems(config: Config) -> list[str]:
     return between or [*_decisions_problems(config.review.decisions), *_size_problems(config)]
 
 
-def _results_problems(results: str) -> Iterator[str]:
-    """A results folder outside the working folder, or among other files of it."""
+def _results_problems(config: Config) -> Iterator[str]:
+    """A results folder outside the working folder, or among other files of it or the images."""
+    results, source = config.results, config.dataset.image_folder.path
     parts = Path(results).parts
+    used = Path(results).absolute()
+    files = [place.name for place in (used, *used.parents) if place.is_file()]
+    is_folder = config.dataset.kind == "image_folder"
+    sides = [folder_at(source).absolute() / side for side in SIDES if is_folder] if source else []
     if not parts:
         where = "the working folder itself"
     elif ".." in parts:
         where = "outside the working folder"
     elif parts[0] in NOT_RESULTS or parts[0].startswith("."):
         where = f"the folder {parts[0]!r}, which holds other files"
+    elif files:
+        where = f"in the file {files[0]!r}" if used.name != files[0] else "a file"
+    elif any(side in (used, *used.parents) or used in side.parents for side in sides):
+        where = f"among or around the images of {source}"
     else:
         return
     yield (
@@ -168,8 +177,13 @@ def _duplicates_problems(duplicates: Duplicates) -> Iterator[str]:
     if duplicates.review > duplicates.near:
         yield (
             f"duplicates.review = {duplicates.review}: must be at most duplicates.near "
-            f"({duplicates.near})"
+            f"({duplicates.near}); lower it, too"
         )
+    if ":" in (duplicates.embedding or ""):
+        try:
+            source_path(str(duplicates.embedding), what="embedding")
+        except AuditError as error:
+            yield f"duplicates.embedding: {error}"
 
 
 def _source_problems(config: Config) -> Iterator[str]:
@@ -234,11 +248,17 @@ def _dataset_problems(dataset: Dataset) -> Iterator[str]:
             "test/<class>/*"
         )
     elif kind == "image_folder" and path and _reads_source(dataset):
-        if not folder_at(path).is_dir():
+        folder = folder_at(path)
+        if not folder.is_dir():
             yield (
-                f"dataset.image_folder.path = {path!r}: directory not found; it must be the folder "
+                f"dataset.image_folder.path = {path!r}: {no_folder(folder)}; it must be the folder "
                 "that holds train/<class>/* and test/<class>/*, given from the working folder "
                 f"({Path.cwd()}) or as an absolute path"
+            )
+        elif empty := [side for side in SIDES if not count_images(path, side, 1)]:
+            yield (
+                f"dataset.image_folder.path = {path!r}: no images in {empty[0]}/<class>/*; it must "
+                "be the folder that holds train/<class>/* and test/<class>/*"
             )
     elif kind == "arrays":
         yield from _arrays_problems(dataset)
