@@ -227,12 +227,15 @@ def test_command_errors_name_the_problem(folder, tmp_path, capsys):
         return words
 
     assert "directory not found" in error(tmp_path / "nowhere")
+    (tmp_path / "classes" / "ant").mkdir(parents=True)
+    assert "no split into a training and a test set" in error(tmp_path / "classes")
     (tmp_path / "train" / "ant").mkdir(parents=True)
+    assert "no folder test/; images are expected in" in error(tmp_path)
+    shutil.copytree(folder / "test", tmp_path / "test")
     assert "class 'ant' has no images" in error(tmp_path)
     (tmp_path / "text.png").write_text("no image")
     assert "this is a file" in error(tmp_path / "text.png")
     shutil.copy(tmp_path / "text.png", tmp_path / "train" / "ant")
-    shutil.copytree(folder / "test", tmp_path / "test")
     assert "text.png: not an image" in error(tmp_path)
     with h5py.File(tmp_path / "mine.h5", "w") as file:
         file["images"] = np.zeros(3)

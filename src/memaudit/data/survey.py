@@ -79,7 +79,7 @@ def survey(root: Path, workers: int, progress: Callable[[int, int], None]) -> Su
     if root.suffix == ".npz":
         return _survey_arrays(root)
     if missing := [side for side in SIDES if not (root / side).is_dir()]:
-        raise AuditError(_explain_layout(root, missing))
+        raise AuditError(explain_layout(root, missing))
     found = Survey(root)
     files: list[Path] = []
     for side in SIDES:
@@ -128,7 +128,7 @@ def _class_faults(counts: dict[str, dict[str, int]]) -> list[str]:
     return faults
 
 
-def _explain_layout(root: Path, missing: list[str]) -> str:
+def explain_layout(root: Path, missing: list[str]) -> str:
     """Say how to arrange a folder that lacks train/ or test/."""
     layout = f"images are expected in {root}/train/<class>/* and {root}/test/<class>/*"
     folders = [entry.name for entry in visible(root, []) if entry.is_dir()]

@@ -15,6 +15,7 @@ from memaudit.data.arrays import read_arrays
 from memaudit.data.image_folder import SeveralSizes, Side
 from memaudit.data.images import Scale, read_image, viewed_size
 from memaudit.data.reader import Report, raise_faults
+from memaudit.data.survey import explain_layout
 from memaudit.errors import AuditError
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def read_sides(
         return _from_dataset(path, read_arrays(path, image_size=image_size), sides)
     if not path.is_dir():
         raise AuditError(f"{path}: {image_folder.no_folder(path)}; {_NEEDED}")
+    if missing := [side for side in sides if not (path / side).is_dir()]:
+        raise AuditError(explain_layout(path, missing))
     faults: list[str] = []
     files = {side: image_folder.class_files(path / side, faults) for side in sides}
     if not any(files.values()):
