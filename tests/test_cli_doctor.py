@@ -245,6 +245,10 @@ def test_a_network_is_only_imported_while_its_input_is_not_known(monkeypatch, tm
     """It may be made for images of one shape."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "exact.py").write_text("def own(classes):\n    raise RuntimeError\n")
+    for folder in ("train/ant", "train/bee", "test/ant", "test/bee"):
+        (tmp_path / folder).mkdir(parents=True)
+        for number in range(40):
+            (tmp_path / folder / f"{number}.png").touch()
     images = {"kind": "image_folder", "name": "mine", "image_folder": {"path": str(tmp_path)}}
     config = merged(copy.deepcopy(SMALL), {"dataset": images})
     config["recipes"]["original"]["network"] = "exact:own"
