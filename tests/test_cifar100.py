@@ -29,6 +29,7 @@ import page
 import studies
 
 FOLDER = studies.FOLDER
+UNQUOTED = {("docs/explanation.md", "gpu", "weight_decay")}
 
 
 def publish(kind, study, source, output, lists=FOLDER):
@@ -125,6 +126,25 @@ def trained(tmp_path, monkeypatch):
 
     monkeypatch.setattr(studies, "reading_shard", Opened)
     return SimpleNamespace(study=study, add=add, folder=tmp_path / "docs")
+
+
+@pytest.mark.parametrize("path", ["README.md", "docs/explanation.md"])
+def test_what_other_pages_quote_is_what_the_tables_say(path):
+    """The excess drops that both quote by hand, and the number of trials behind them."""
+    text = " ".join((ROOT / path).read_text().split())
+    for kind, folder in studies.STUDIES.items():
+        for recipe in ("weight_decay", "original"):
+            line = next(
+                line
+                for line in (folder / "table2.md").read_text().splitlines()
+                if f"| {recipe} | selected | 964 |" in line
+            )
+            drop, ci = re.search(r"\| (\S+) (\(\S+ to \S+\)) \| [a-z ,]+ \|", line).groups()
+            if (path, kind, recipe) not in UNQUOTED:
+                assert f"{drop} pp" in text and ci[1:] in text
+        trials = int(rows(folder / "table2.csv")[0]["n_models_full"])
+        of = f"{trials} of 12 trials" if trials < 12 else "12 trials"
+        assert re.search(rf"\b{of}[,)]", text)
 
 
 def test_a_trial_counts_once_all_arms_are_trained_on_one_type_of_processor(trained):

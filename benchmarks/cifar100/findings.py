@@ -59,6 +59,11 @@ class Parts:
     leak_free: Estimate
     clean: Estimate
 
+    def exclude_0(self) -> bool:
+        """Return whether a CI of the two divisions excludes 0."""
+        found = (self.influenced, self.rest, self.duplicated, self.leak_free)
+        return any(one.low > 0 or one.high < 0 for one in found)
+
 
 @dataclass(frozen=True)
 class Reach:
@@ -83,6 +88,7 @@ def write_findings(
     settings = table2.Settings(
         **study.settings["statistics"], seed=study.config.seed, published=True
     )
+    name = title(study, trials)
     shards = {arm: [shard(source, arm, trial) for trial in range(trials)] for arm in study.arms}
     gathered = output / "accuracies.h5"
     accuracies.gather_accuracies(
@@ -101,7 +107,7 @@ def write_findings(
 
     tables.write_rows(output / "table2.csv", table2.Table2Row, rows)
     sentences = answer(rows, settings.margin, study.config.memorization.source)
-    table = table2.markdown(rows, study.name, sentences, settings.margin)
+    table = table2.markdown(rows, name, sentences, settings.margin)
     store.write_text(output / "table2.md", table)
     drops(rows, output / "drops.png", each)
 
@@ -110,7 +116,7 @@ def write_findings(
         contrasts, examples.assignments, examples.leaks, examples.memorized, annotated=True
     )
     tables.write_rows(output / "claims.csv", claims.Claim, judged)
-    text = claims.markdown(judged, study.name, settings.margin, published=True)
+    text = claims.markdown(judged, name, settings.margin, published=True)
     store.write_text(output / "claims.md", text)
 
     learned = []
@@ -129,7 +135,8 @@ def write_findings(
         "table": summary.first_table(table),
         "claims": summary.first_table(text),
         "summaries": summaries,
-        "parts": [parts(arms, row, examples) for row in study.paper_rows],
+        "parts": (divided := [parts(arms, row, examples) for row in study.paper_rows]),
+        "some_exclude_0": any(part.exclude_0() for part in divided[1:4]),
         "rows": rows,
         "judged": judged,
         "reach": reach(study, arms) if trials > 1 else None,
@@ -140,6 +147,13 @@ def write_findings(
         "devices": sorted({part.device for part in trained}),
         "versions": versions(path for paths in shards.values() for path in paths),
     }
+
+
+def title(study: Study, trials: int) -> str:
+    """Return the name of the study with its network and trials."""
+    network, wanted = study.recipes["original"]["network"], study.config.trials
+    looks = f"preliminary, {trials} of {wanted} trials; p values do not account for interim looks"
+    return f"{study.name}, network {network} ({looks if trials < wanted else f'{trials} trials'})"
 
 
 def write_affected(

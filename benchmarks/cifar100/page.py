@@ -89,8 +89,11 @@ def gains(tried: list[dict[str, str]]) -> dict:
         has_decay = float(row["weight_decay"]) > 0
         found[has_decay][row["learning_rate"]] = float(row["test_accuracy"])
     without, decayed = found[False], found[True]
+    best = [max(rates, key=rates.__getitem__) for rates in (without, decayed)]
+    edges = [(min(rates, key=float), max(rates, key=float)) for rates in (without, decayed)]
     return {
         "common": {rate: decayed[rate] - without[rate] for rate in without if rate in decayed},
         "best": max(decayed.values()) - max(without.values()),
-        "best_rates": [max(rates, key=rates.__getitem__) for rates in (without, decayed)],
+        "best_rates": best,
+        "at_edge": all(rate in edge for rate, edge in zip(best, edges, strict=True)),
     }
