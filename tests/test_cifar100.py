@@ -141,7 +141,7 @@ def test_what_other_pages_quote_is_what_the_tables_say(path):
             )
             drop, ci = re.search(r"\| (\S+) (\(\S+ to \S+\)) \| [a-z ,]+ \|", line).groups()
             if (path, kind, recipe) not in UNQUOTED:
-                assert f"{drop} pp" in text and ci[1:] in text
+                assert f"{drop} pp" in text and ci[1:-1] in text
         trials = int(rows(folder / "table2.csv")[0]["n_models_full"])
         of = f"{trials} of 12 trials" if trials < 12 else "12 trials"
         assert re.search(rf"\b{of}[,)]", text)
