@@ -128,6 +128,7 @@ def write_findings(
     learning_curves(learned, output / "learning_curves.png")
 
     summaries = write_affected(study, output, arms, examples)
+    divided = [parts(arms, row, examples) for row in study.paper_rows]
     for figure in ("drops", "affected", "learning_curves"):
         (output / f"{figure}.svg").unlink(missing_ok=True)
     trained = [summary.trained(*arm, paths, N_TRAIN) for arm, paths in shards.items()]
@@ -135,7 +136,7 @@ def write_findings(
         "table": summary.first_table(table),
         "claims": summary.first_table(text),
         "summaries": summaries,
-        "parts": (divided := [parts(arms, row, examples) for row in study.paper_rows]),
+        "parts": divided,
         "some_exclude_0": any(part.exclude_0() for part in divided[1:4]),
         "rows": rows,
         "judged": judged,
